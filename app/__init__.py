@@ -1,0 +1,1 @@
+"""Devices, processes, windows and the command line."""

@@ -1,0 +1,1 @@
+"""Gaussians become pixels here. Knows nothing of sound, files or people."""

@@ -1,0 +1,1 @@
+"""GLSL text only; `render.program` reads and compiles it."""
