@@ -1,0 +1,204 @@
+"""An Avatar as one file: safetensors with the JSON facts in its metadata. Never pickle.
+
+Layout: the tensors of `Avatar` under their field names, and in the metadata `format` (what this
+is), `version`, `name`, `template` (which head template its vertices continue), `fit` and
+`provenance` as JSON. Everything is checked before it is believed: the file may come from anyone.
+"""
+
+import json
+import os
+import struct
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from avatar.errors import AvatarFileError, OutputError
+from avatar.types import Avatar
+
+FORMAT = "visavis-avatar"
+VERSION = 1
+"""Raised when a file of an older program can no longer be read as it is."""
+
+LARGEST_HEADER_BYTES = 1 << 20
+LARGEST_FILE_BYTES = 2 << 30
+LARGEST_COUNT = 5_000_000
+"""Splats or vertices: far above any head, far below what would exhaust memory."""
+
+_FLOAT = (np.float32, np.float16)
+_LAYOUT: dict[str, tuple[tuple[str | int, ...], tuple[type, ...]]] = {
+    "vertices": (("M", 3), _FLOAT),
+    "triangles": (("T", 3), (np.int32,)),
+    "neck_weights": (("M",), _FLOAT),
+    "expression_gain": ((52,), _FLOAT),
+    "bound_triangle": (("N",), (np.int32,)),
+    "bound_position": (("N", 3), _FLOAT),
+    "bound_rotation": (("N", 4), _FLOAT),
+    "bound_scale": (("N", 3), _FLOAT),
+    "opacity": (("N",), _FLOAT),
+    "colour": (("N", 3), _FLOAT),
+}
+_STORED_SMALL = ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour")
+"""Kept as float16: errors of 1/2000 of a triangle of about 5 mm, or of 1/8 of a colour step."""
+
+
+def save_avatar(avatar: Avatar, path: Path) -> None:
+    """Write `avatar` to `path`, whole or not at all.
+
+    Raises:
+        OutputError: the folder is missing or not writable, or the disk is full.
+    """
+    tensors = {}
+    for field in _LAYOUT:
+        values = getattr(avatar, field)
+        stored = values.astype(np.float16) if field in _STORED_SMALL else values
+        tensors[field] = np.ascontiguousarray(stored)
+    metadata = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "name": avatar.name,
+        "fit": json.dumps(avatar.fit),
+        "provenance": json.dumps(avatar.provenance),
+    }
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: there is no folder {path.parent}; make it, or name another.")
+    beside: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        beside = Path(name)
+        save_file(tensors, beside, metadata)
+        beside.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error}).") from error
+    finally:
+        if beside is not None:
+            beside.unlink(missing_ok=True)
+
+
+def load_avatar(path: Path) -> Avatar:
+    """Read and check an avatar.
+
+    Raises:
+        AvatarFileError: missing, not an avatar, damaged, of a newer version, or its numbers lie.
+    """
+    _check_envelope(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            _check_identity(path, metadata)
+            names = set(file.keys())
+            missing = sorted(set(_LAYOUT) - names)
+            if missing:
+                raise AvatarFileError(
+                    f"{path}: damaged avatar, it lacks {', '.join(missing)}. Make it again."
+                )
+            arrays = {field: file.get_tensor(field) for field in _LAYOUT}
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        if isinstance(error, AvatarFileError):
+            raise
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise AvatarFileError(
+            f"{path}: damaged or cut short ({detail}). Copy the file again, or make the avatar again."
+        ) from error
+    _check_arrays(path, arrays)
+    return Avatar(
+        name=metadata.get("name", path.stem),
+        fit=_json_object(path, metadata, "fit"),
+        provenance=_json_object(path, metadata, "provenance"),
+        **{
+            field: values if values.dtype == np.int32 else values.astype(np.float32)
+            for field, values in arrays.items()
+        },
+    )
+
+
+def _check_envelope(path: Path) -> None:
+    """Refuse what is not a safetensors file of sane size before any library reads it."""
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise AvatarFileError(f"{path}: a folder, not an avatar. Name the .avatar file in it.")
+        with path.open("rb") as file:
+            start = file.read(9)
+    except FileNotFoundError:
+        raise AvatarFileError(
+            f"{path}: no such avatar. Make one with: visavis make PORTRAIT -o {path.name}"
+        ) from None
+    except OSError as error:
+        raise AvatarFileError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    if size > LARGEST_FILE_BYTES:
+        raise AvatarFileError(
+            f"{path}: {size / 2**30:.1f} GB, an avatar has at most "
+            f"{LARGEST_FILE_BYTES / 2**30:.0f} GB. This is not an avatar made by visavis."
+        )
+    if len(start) < 9 or start[8:9] != b"{":
+        raise AvatarFileError(
+            f"{path}: not an avatar (expected a .avatar file made by visavis make)."
+        )
+    (header,) = struct.unpack("<Q", start[:8])
+    if header > LARGEST_HEADER_BYTES or header + 8 > size:
+        raise AvatarFileError(
+            f"{path}: its header claims {header:,} bytes, the file has {size:,} and a header at "
+            f"most {LARGEST_HEADER_BYTES:,}. It is damaged or not an avatar; make it again."
+        )
+
+
+def _check_identity(path: Path, metadata: dict[str, str]) -> None:
+    if metadata.get("format") != FORMAT:
+        raise AvatarFileError(
+            f"{path}: a safetensors file, but not an avatar (expected format {FORMAT}, got "
+            f"{metadata.get('format', 'none')!r:.40}). Name a file made by visavis make."
+        )
+    version = metadata.get("version", "")
+    if version != str(VERSION):
+        raise AvatarFileError(
+            f"{path}: format {version!r:.20}, this build reads {VERSION}. "
+            "Update the program, or make the avatar again."
+        )
+
+
+def _json_object(path: Path, metadata: dict[str, str], key: str) -> dict:
+    try:
+        value = json.loads(metadata.get(key, "{}"))
+    except (json.JSONDecodeError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise AvatarFileError(f"{path}: damaged avatar, its {key} is not a JSON object.")
+    return value
+
+
+def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    sizes: dict[str, int] = {}
+    for field, (shape, kinds) in _LAYOUT.items():
+        values = arrays[field]
+        if values.dtype.type not in kinds or values.ndim != len(shape):
+            raise AvatarFileError(
+                f"{path}: damaged avatar, {field} is {values.dtype}{list(values.shape)}, "
+                f"expected {kinds[0].__name__}[{', '.join(map(str, shape))}]. Make it again."
+            )
+        for expected, got in zip(shape, values.shape, strict=True):
+            wanted = sizes.setdefault(expected, got) if isinstance(expected, str) else expected
+            if wanted != got or got > LARGEST_COUNT:
+                raise AvatarFileError(
+                    f"{path}: damaged avatar, {field} has {got} rows where {wanted} were "
+                    "expected. Make it again."
+                )
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise AvatarFileError(f"{path}: damaged avatar, {field} holds NaN or infinity.")
+    if not sizes["N"] or not sizes["T"]:
+        raise AvatarFileError(f"{path}: an avatar without Gaussians. Make it again.")
+    for field, limit in (("triangles", sizes["M"]), ("bound_triangle", sizes["T"])):
+        low, high = int(arrays[field].min()), int(arrays[field].max())
+        if low < 0 or high >= limit:
+            raise AvatarFileError(
+                f"{path}: damaged avatar, {field} points at {high if high >= limit else low}, "
+                f"there are {limit}. Make it again."
+            )
+    for field in ("opacity", "neck_weights"):
+        if arrays[field].min() < -1e-3 or arrays[field].max() > 1.001:
+            raise AvatarFileError(f"{path}: damaged avatar, {field} is not within 0..1.")
+    if arrays["bound_scale"].min() < 0:
+        raise AvatarFileError(f"{path}: damaged avatar, bound_scale is negative.")
