@@ -1,0 +1,387 @@
+"""Landmarks of a photograph -> who it is, what the face does, and where the camera stood.
+
+A pinhole camera at a fixed distance looks along -z; Gauss-Newton with a bounded ridge prior finds
+head pose, identity and expression weights together, then a smooth residual carries the skin the
+last millimetres onto the landmarks. Identity and expression are told apart by their priors alone
+(one picture says no more), so a smile is explained by smile morphs before a wide mouth is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sparse
+from scipy.sparse.linalg import splu
+from scipy.spatial.transform import Rotation
+
+from avatar.head.template import HeadTemplate, Part
+from avatar.portrait.landmarks import EYE_CORNERS, IRIS_LEFT, IRIS_RIGHT, FoundFace
+from avatar.types import ARKIT_NAMES, Float
+
+CAMERA_DISTANCE_M = 1.4
+"""One picture cannot tell a near face from a wide lens. Portraits are taken from 1 to 2 m."""
+
+_ITERATIONS = 14
+_LOOSE_AFTER = 4
+"""First iterations hold the priors 3x tighter, so that pose settles before shape explains it."""
+_LANDMARK_SHARE = 1 / 140
+"""Standard deviation of a landmark, as a share of the face's diagonal."""
+_HUBER = 4.0
+_EXPRESSION_SIGMA = 0.5
+_RARE_SIGMA = 0.15
+"""Expressions that landmarks mistake for pose or gaze: eyeLook*, jaw and mouth sideways."""
+_SMOOTHNESS = 0.002
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhotoCamera:
+    """Pinhole of the photograph: x_px = centre + focal * X / -Z in camera space (y up, -z ahead)."""
+
+    rotation: Float
+    """[3, 3] avatar space -> camera space."""
+    translation: Float
+    """[3] metres."""
+    focal_px: float
+    centre_px: tuple[float, float]
+
+    def to_camera(self, points: Float) -> Float:
+        """[..., 3] avatar space -> camera space, metres."""
+        return points @ self.rotation.T + self.translation
+
+    def from_camera(self, points: Float) -> Float:
+        """[..., 3] camera space -> avatar space, metres."""
+        return (points - self.translation) @ self.rotation
+
+    def project(self, points: Float) -> Float:
+        """[..., 3] avatar space -> [..., 3] pixel x, y and distance ahead of the camera (m)."""
+        camera = self.to_camera(points)
+        ahead = np.maximum(-camera[..., 2], 1e-3)
+        x = self.centre_px[0] + self.focal_px * camera[..., 0] / ahead
+        y = self.centre_px[1] - self.focal_px * camera[..., 1] / ahead
+        return np.stack([x, y, ahead], -1)
+
+    def unproject(self, pixels: Float, ahead_m: Float) -> Float:
+        """[..., 2] pixels at [...] metres ahead -> [..., 3] avatar space."""
+        x = (pixels[..., 0] - self.centre_px[0]) * ahead_m / self.focal_px
+        y = -(pixels[..., 1] - self.centre_px[1]) * ahead_m / self.focal_px
+        return self.from_camera(np.stack([x, y, -ahead_m], -1))
+
+    @property
+    def position(self) -> Float:
+        """[3] where the camera stands, avatar space."""
+        return -self.rotation.T @ self.translation
+
+    @property
+    def pixels_per_metre(self) -> float:
+        """At the face's distance."""
+        return self.focal_px / CAMERA_DISTANCE_M
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceFit:
+    """What one photograph says about a head."""
+
+    camera: PhotoCamera
+    identity: Float
+    """[I] weights of the template's identity morphs."""
+    expression: Float
+    """[52] the photograph's own expression."""
+    gaze: Float
+    """[2] yaw, pitch of the photograph's gaze against the head, radians."""
+    residual: Float
+    """[V, 3] metres, added to the identity's shape."""
+    neutral: Float
+    """[V, 3] this person with a neutral face, avatar space."""
+    landmark_error: float
+    """Mean distance of the inner landmarks after the fit, as a share of the eye distance."""
+
+    @property
+    def yaw_pitch_roll(self) -> tuple[float, float, float]:
+        """Of the head against the camera, radians."""
+        yaw, pitch, roll = Rotation.from_matrix(self.camera.rotation).as_euler("YXZ")
+        return float(yaw), float(-pitch), float(roll)
+
+
+@dataclass(slots=True)
+class _State:
+    rotation: Rotation
+    log_scale: float
+    shift: np.ndarray
+    identity: np.ndarray
+    expression: np.ndarray
+
+
+class _Problem:
+    """The landmarks' own slice of the template, in float64."""
+
+    def __init__(self, template: HeadTemplate, face: FoundFace, centre: tuple[float, float]):
+        used = np.flatnonzero(template.landmark_triangle[:468] >= 0)
+        self.used = used
+        corners = template.triangles[template.landmark_triangle[used]]
+        weights = template.landmark_barycentric[used].astype(np.float64)
+        self.corners, self.corner_weights = corners, weights
+
+        def at_landmarks(values: Float) -> np.ndarray:
+            return (weights[..., None] * values[corners].astype(np.float64)).sum(1)
+
+        self.mean = at_landmarks(template.vertices)
+        self.identity = np.stack([at_landmarks(m) for m in template.identity_basis])
+        self.expression = np.stack([at_landmarks(m) for m in template.expression_basis])
+        self.target = face.landmarks[used, :2].astype(np.float64) - centre
+        self.depth = face.landmarks[used, 2].astype(np.float64)
+        spread = np.minimum(template.landmark_spread_m[used], 0.03)
+        weight = 1 / (0.002 + spread)
+        self.weight = weight / weight.max()
+        self.inner = template.landmark_spread_m[used] < 0.004
+        self.sigma_px = face.size_px * _LANDMARK_SHARE
+
+    def shape(self, state: _State) -> np.ndarray:
+        return (
+            self.mean
+            + np.tensordot(state.identity, self.identity, 1)
+            + np.tensordot(state.expression, self.expression, 1)
+        )
+
+    def project(self, state: _State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pixels [n, 2], camera-space points [n, 3], pixels a metre at each point [n]."""
+        turned = self.shape(state) @ state.rotation.as_matrix().T
+        camera = turned + np.array([*state.shift, 0.0])
+        scale = np.exp(state.log_scale) * CAMERA_DISTANCE_M / (CAMERA_DISTANCE_M - camera[:, 2])
+        pixels = np.stack([camera[:, 0] * scale, -camera[:, 1] * scale], 1)
+        return pixels, camera, scale
+
+
+def fit_face(
+    template: HeadTemplate, face: FoundFace, image_size: tuple[int, int]
+) -> FaceFit:
+    """Fit the template to one face.
+
+    Args:
+        template: the head template.
+        face: landmarks in pixels of the image.
+        image_size: width, height; the principal point is its middle (a crop's middle is not).
+    """
+    centre = (image_size[0] / 2, image_size[1] / 2)
+    problem = _Problem(template, face, centre)
+    state = _start(problem)
+    state.identity = np.zeros(len(template.identity_names))
+    prior = _prior(template)
+    lower = np.concatenate([template.identity_lower, np.zeros(52)])
+    upper = np.concatenate([template.identity_upper, np.ones(52)])
+    for iteration in range(_ITERATIONS):
+        _gauss_newton(problem, state, prior, lower, upper, tight=iteration < _LOOSE_AFTER)
+
+    rotation = state.rotation.as_matrix().astype(np.float32)
+    camera = PhotoCamera(
+        rotation=rotation,
+        translation=np.array([*state.shift, -CAMERA_DISTANCE_M], np.float32),
+        focal_px=float(np.exp(state.log_scale) * CAMERA_DISTANCE_M),
+        centre_px=centre,
+    )
+    residual = _residual(template, problem, state)
+    shape = template.vertices + np.tensordot(
+        state.identity.astype(np.float32), template.identity_basis, 1
+    )
+    neutral = (shape + residual).astype(np.float32)
+    expression = state.expression.astype(np.float32)
+    posed = neutral + np.tensordot(expression, template.expression_basis, 1)
+    return FaceFit(
+        camera=camera,
+        identity=state.identity.astype(np.float32),
+        expression=expression,
+        gaze=_gaze(template, neutral, camera, face),
+        residual=residual,
+        neutral=neutral,
+        landmark_error=_error(problem, camera, posed, face),
+    )
+
+
+def _start(problem: _Problem) -> _State:
+    """Pose by weak perspective: Procrustes on the landmarks with FaceMesh's own depth."""
+    seen = np.stack([problem.target[:, 0], -problem.target[:, 1], -problem.depth], 1)
+    weight = problem.weight[:, None]
+    model_mean = (weight * problem.mean).sum(0) / weight.sum()
+    seen_mean = (weight * seen).sum(0) / weight.sum()
+    model, seen = problem.mean - model_mean, seen - seen_mean
+    u, singular, vt = np.linalg.svd((weight * seen).T @ model)
+    turn = u @ np.diag([1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt
+    scale = singular.sum() / (weight * model**2).sum()
+    shift = (seen_mean / scale - turn @ model_mean)[:2]
+    return _State(
+        Rotation.from_matrix(turn), float(np.log(scale)), shift, np.zeros(0), np.zeros(52)
+    )
+
+
+def _prior(template: HeadTemplate) -> np.ndarray:
+    """1 / sigma of every morph and expression."""
+    rare = np.array(
+        [
+            name.startswith("eyeLook") or name in ("jawLeft", "jawRight", "mouthLeft", "mouthRight", "tongueOut")
+            for name in ARKIT_NAMES
+        ]
+    )
+    expression = np.where(rare, _RARE_SIGMA, _EXPRESSION_SIGMA)
+    return 1 / np.concatenate([template.identity_sigma, expression])
+
+
+def _gauss_newton(
+    problem: _Problem,
+    state: _State,
+    prior: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    *,
+    tight: bool,
+) -> None:
+    """One step on all unknowns: rotation 3, log scale, shift 2, morphs, expressions."""
+    pixels, camera, scale = problem.project(state)
+    error = problem.target - pixels
+    far = np.linalg.norm(error, axis=1) / problem.sigma_px
+    robust = problem.weight * np.where(far < _HUBER, 1, _HUBER / np.maximum(far, _HUBER))
+    row_weight = np.sqrt(np.repeat(robust, 2)) / problem.sigma_px
+
+    by_point = np.zeros((len(pixels), 2, 3))
+    by_point[:, 0, 0], by_point[:, 1, 1] = scale, -scale
+    ahead = CAMERA_DISTANCE_M - camera[:, 2]
+    by_point[:, :, 2] = pixels / ahead[:, None]
+    turn = state.rotation.as_matrix()
+    turned = camera - np.array([*state.shift, 0.0])
+    columns = [
+        np.einsum("nij,nj->ni", by_point, np.cross(axis, turned)).ravel() for axis in np.eye(3)
+    ]
+    columns += [pixels.ravel(), by_point[:, :, 0].ravel(), by_point[:, :, 1].ravel()]
+    morphs = np.concatenate([problem.identity, problem.expression]) @ turn.T
+    shape_columns = np.einsum("nij,mnj->nim", by_point, morphs).reshape(-1, len(morphs))
+    jacobian = np.concatenate([np.stack(columns, 1), shape_columns], 1) * row_weight[:, None]
+
+    weights = np.concatenate([state.identity, state.expression])
+    pull = (3.0 if tight else 1.0) * prior
+    normal = jacobian.T @ jacobian
+    right = jacobian.T @ (error.ravel() * row_weight)
+    index = np.arange(6, len(normal))
+    normal[index, index] += pull**2
+    right[6:] -= pull**2 * weights
+    free = np.full(6, np.inf)
+    step = _bounded_least_squares(
+        normal,
+        right,
+        np.concatenate([-free, lower - weights]),
+        np.concatenate([free, upper - weights]),
+    )
+    state.rotation = Rotation.from_rotvec(step[:3]) * state.rotation
+    state.log_scale += float(np.clip(step[3], -0.3, 0.3))
+    state.shift = state.shift + step[4:6]
+    weights = np.clip(weights + step[6:], lower, upper)
+    state.identity, state.expression = weights[: len(state.identity)], weights[len(state.identity) :]
+
+
+def _bounded_least_squares(
+    normal: np.ndarray, right: np.ndarray, lower: np.ndarray, upper: np.ndarray
+) -> np.ndarray:
+    """Minimise x'Nx/2 - b'x within bounds by active sets; a few dozen solves of 400 unknowns."""
+    fixed = np.zeros(len(right), bool)
+    solution = np.zeros(len(right))
+    for _ in range(25):
+        free = ~fixed
+        solution[free] = np.linalg.solve(
+            normal[np.ix_(free, free)],
+            right[free] - normal[np.ix_(free, fixed)] @ solution[fixed],
+        )
+        outside = free & ((solution < lower - 1e-9) | (solution > upper + 1e-9))
+        if outside.any():
+            solution[outside] = np.clip(solution[outside], lower[outside], upper[outside])
+            fixed |= outside
+            continue
+        slope = normal @ solution - right
+        release = fixed & (
+            ((solution <= lower + 1e-12) & (slope < -1e-6))
+            | ((solution >= upper - 1e-12) & (slope > 1e-6))
+        )
+        if not release.any():
+            break
+        fixed &= ~release
+    return np.clip(solution, lower, upper)
+
+
+def _residual(template: HeadTemplate, problem: _Problem, state: _State) -> Float:
+    """[V, 3] what the morphs cannot say: smooth displacement of the skin in the picture's plane.
+
+    Minimises smoothness * |L d|^2 + sum of landmark weights * |d at landmark - error|^2 with the
+    cotangent-free (inverse edge length) graph Laplacian L of the skin.
+    """
+    pixels, _, scale = problem.project(state)
+    wanted = (problem.target - pixels) / scale[:, None] * (1, -1)
+    count = len(template.vertices)
+    on_skin = np.isin(template.triangle_part, (Part.SKIN, Part.MOUTH))
+    laplacian = graph_laplacian(template.vertices, template.triangles[on_skin], count)
+    rows = np.repeat(np.arange(len(wanted)), 3)
+    at_landmarks = sparse.coo_matrix(
+        (problem.corner_weights.ravel(), (rows, problem.corners.ravel())), (len(wanted), count)
+    ).tocsr()
+    trust = sparse.diags(problem.weight * np.where(problem.inner, 1, 0.15))
+    system = (
+        _SMOOTHNESS * (laplacian.T @ laplacian)
+        + at_landmarks.T @ trust @ at_landmarks
+        + 1e-4 * sparse.eye(count)
+    )
+    solver = splu(system.tocsc())
+    flat = np.stack(
+        [solver.solve(at_landmarks.T @ (trust @ wanted[:, axis])) for axis in range(2)]
+        + [np.zeros(count)],
+        1,
+    )
+    residual = flat @ state.rotation.as_matrix()  # camera plane -> avatar space
+    _carry_inner_parts(template, residual)
+    return residual.astype(np.float32)
+
+
+def graph_laplacian(vertices: Float, triangles: np.ndarray, count: int) -> sparse.csr_matrix:
+    """[count, count] sum over neighbours of (x_i - x_j) / edge length, edges in decimetres."""
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    edges = np.unique(np.sort(edges, 1), axis=0)
+    length = 10 * np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
+    weight = 1 / np.maximum(length, 0.02)
+    one_way = sparse.coo_matrix((weight, (edges[:, 0], edges[:, 1])), (count, count))
+    both = (one_way + one_way.T).tocsr()
+    return (sparse.diags(np.asarray(both.sum(1)).ravel()) - both).tocsr()
+
+
+def _carry_inner_parts(template: HeadTemplate, residual: np.ndarray) -> None:
+    """Eyes, teeth and tongue move as wholes, by the mean of the skin around them."""
+    skin = template.vertex_part == Part.SKIN
+    for part in (Part.EYE_LEFT, Part.EYE_RIGHT, Part.TEETH_UPPER, Part.TEETH_LOWER, Part.TONGUE, Part.LASHES):
+        own = template.vertex_part == part
+        if not own.any():
+            continue
+        middle = template.vertices[own].mean(0)
+        reach = np.linalg.norm(template.vertices[own] - middle, axis=1).max() * 1.2
+        near = skin & (np.linalg.norm(template.vertices - middle, axis=1) < reach + 0.004)
+        residual[own] = residual[near].mean(0) if near.any() else 0
+
+
+def _error(problem: _Problem, camera: PhotoCamera, posed: Float, face: FoundFace) -> float:
+    points = (problem.corner_weights[..., None] * posed[problem.corners]).sum(1)
+    pixels = camera.project(points.astype(np.float32))[:, :2]
+    distance = np.linalg.norm(pixels - face.landmarks[problem.used, :2], axis=1)
+    return float(distance[problem.inner].mean() / face.eye_distance_px)
+
+
+def _gaze(
+    template: HeadTemplate, neutral: Float, camera: PhotoCamera, face: FoundFace
+) -> Float:
+    """Yaw and pitch that put both irises where the picture shows them."""
+    found = []
+    for part, iris in ((Part.EYE_LEFT, IRIS_LEFT), (Part.EYE_RIGHT, IRIS_RIGHT)):
+        ball = neutral[template.vertex_part == part]
+        middle = (ball.max(0) + ball.min(0)) / 2
+        radius = float(np.ptp(ball[:, 0])) / 2
+        pixel = face.landmarks[iris[0], :2]
+        seen_from = camera.position
+        ray = camera.unproject(pixel, np.float32(CAMERA_DISTANCE_M)) - seen_from
+        ray /= np.linalg.norm(ray)
+        to_middle = middle - seen_from
+        along = float(ray @ to_middle)
+        aside = float(to_middle @ to_middle) - along**2
+        hit = seen_from + ray * (along - np.sqrt(max(radius**2 - aside, 0.0)))
+        outward = (hit - middle) / max(float(np.linalg.norm(hit - middle)), 1e-9)
+        found.append((np.arctan2(outward[0], outward[2]), np.arcsin(np.clip(outward[1], -1, 1))))
+    return np.clip(np.mean(found, axis=0), -0.6, 0.6).astype(np.float32)

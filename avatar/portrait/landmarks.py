@@ -1,0 +1,250 @@
+"""Faces and people in pictures, by mediapipe, behind an interface of our own.
+
+Only this file and the template's correspondence know mediapipe; a later tracker replaces `FaceFinder`.
+mediapipe 0.10.14 carries its models in its wheel (face detection, FaceMesh with iris, selfie
+segmentation); it reports dogs as faces, so a face must convince three of its models at once.
+"""
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from avatar.errors import AssetError, PortraitError
+from avatar.types import Float
+
+LANDMARKS = 478
+IRIS_RIGHT = (468, 469, 470, 471, 472)
+"""Centre, then the rim, of the avatar's right eye (left in the picture)."""
+IRIS_LEFT = (473, 474, 475, 476, 477)
+EYE_CORNERS = (33, 263)
+"""Outer corners: right eye, left eye. Their distance is the unit that errors are quoted in."""
+
+SHORTEST_EYE_DISTANCE_PX = 24.0
+"""Between the outer eye corners; below this the lips are less than ten pixels wide."""
+FURTHEST_YAW = 0.60
+"""Share of the face's width by which the nose tip may leave its middle; more is a profile."""
+SURE_CLOSE = 0.90
+SURE_FAR = 0.55
+SURE_PERSON = 0.78
+"""Measured: eight people and paintings score above .92 or .81, and .95 of the face is person; a
+dog scores .80 and nothing, and .66."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFace:
+    """One face, in pixels of the picture it was sought in."""
+
+    landmarks: Float
+    """[478, 3] pixels, z in the scale of x, smaller is nearer."""
+
+    @property
+    def size_px(self) -> float:
+        """Diagonal of the box around the face."""
+        return float(np.linalg.norm(np.ptp(self.landmarks[:468, :2], axis=0)))
+
+    @property
+    def eye_distance_px(self) -> float:
+        """Distance of the outer eye corners."""
+        right, left = EYE_CORNERS
+        return float(np.linalg.norm(self.landmarks[right, :2] - self.landmarks[left, :2]))
+
+
+class FaceFinder(Protocol):
+    """What the portrait pipeline asks of a tracker."""
+
+    def faces(self, image: Float) -> list[FoundFace]:
+        """Every face in [H, W, 3] sRGB 0..1, largest first."""
+        ...
+
+    def person(self, image: Float) -> Float:
+        """[H, W] 0..1: how surely each pixel shows a person."""
+        ...
+
+    def human(self, image: Float, face: FoundFace) -> bool:
+        """Whether the face is a person's (photographed, drawn or painted)."""
+        ...
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keep what C++ libraries write to file descriptor 2 out of the user's sight."""
+    sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:  # a windowed program without a console has no descriptor 2
+        yield
+        return
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # protobuf and absl announce their deprecations
+            yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)
+
+
+class MediapipeFaceFinder:
+    """FaceMesh, both face detectors and selfie segmentation of mediapipe 0.10.14-0.10.21.
+
+    Close it, or use it as a context manager: it holds native graphs.
+    """
+
+    def __init__(self) -> None:
+        with quiet_stderr():
+            try:
+                from mediapipe.python import solutions
+            except ImportError as error:
+                raise AssetError(
+                    f"mediapipe cannot be loaded ({error}); it finds the face. Install it with: "
+                    "python run.py doctor, or pip install --no-deps mediapipe==0.10.14"
+                ) from error
+            self._mesh: Any = solutions.face_mesh.FaceMesh(
+                static_image_mode=True,
+                refine_landmarks=True,
+                max_num_faces=4,
+                min_detection_confidence=0.3,
+            )
+            self._close_faces: Any = solutions.face_detection.FaceDetection(
+                model_selection=0, min_detection_confidence=0.1
+            )
+            self._far_faces: Any = solutions.face_detection.FaceDetection(
+                model_selection=1, min_detection_confidence=0.1
+            )
+            self._person: Any = solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
+            # The graphs start, and chatter, with their first picture: let it be an empty one.
+            blank = np.zeros((64, 64, 3), np.uint8)
+            for graph in (self._mesh, self._close_faces, self._far_faces, self._person):
+                graph.process(blank)
+
+    def __enter__(self) -> "MediapipeFaceFinder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the native graphs."""
+        with quiet_stderr():
+            for graph in (self._mesh, self._close_faces, self._far_faces, self._person):
+                graph.close()
+
+    def faces(self, image: Float) -> list[FoundFace]:
+        """Every face, largest first; sought again in halves of a wide view if none is found."""
+        found = self._faces_in(image, 0, 0)
+        if not found:
+            height, width = image.shape[:2]
+            for top, left, bottom, right in (
+                (0, width // 5, 3 * height // 5, 4 * width // 5),
+                (0, 0, 2 * height // 3, 2 * width // 3),
+                (0, width // 3, 2 * height // 3, width),
+            ):
+                found = self._faces_in(image[top:bottom, left:right], left, top)
+                if found:
+                    break
+        return sorted(found, key=lambda face: -face.size_px)
+
+    def _faces_in(self, image: Float, left: int, top: int) -> list[FoundFace]:
+        height, width = image.shape[:2]
+        with quiet_stderr():
+            result = self._mesh.process(_as_bytes(image))
+        return [
+            FoundFace(
+                np.array(
+                    [[p.x * width + left, p.y * height + top, p.z * width] for p in face.landmark],
+                    np.float32,
+                )
+            )
+            for face in result.multi_face_landmarks or ()
+        ]
+
+    def person(self, image: Float) -> Float:
+        """Segmentation is 256x256 inside; give it the part that matters."""
+        with quiet_stderr():
+            mask = self._person.process(_as_bytes(image)).segmentation_mask
+        return np.clip(np.asarray(mask, np.float32), 0, 1)
+
+    def human(self, image: Float, face: FoundFace) -> bool:
+        """Both detectors around the face, and the person mask inside it, must agree."""
+        box = crop_box(face, image.shape, around=1.1)
+        part = image[box[1] : box[3], box[0] : box[2]]
+        with quiet_stderr():
+            close, far = (
+                max((d.score[0] for d in found.process(_as_bytes(part)).detections or ()), default=0)
+                for found in (self._close_faces, self._far_faces)
+            )
+        points = face.landmarks[:468, :2] - (box[0], box[1])
+        inside = np.zeros(part.shape[:2], np.uint8)
+        cv2.fillConvexPoly(inside, cv2.convexHull(points.astype(np.int32)), 1)
+        person = self.person(part)[inside > 0]
+        share = float(person.mean()) if person.size else 0.0
+        return (close >= SURE_CLOSE or far >= SURE_FAR) and share >= SURE_PERSON
+
+
+def crop_box(
+    face: FoundFace, shape: tuple[int, ...], around: float
+) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of a box that leaves `around` face sizes on every side."""
+    low, high = face.landmarks[:468, :2].min(0), face.landmarks[:468, :2].max(0)
+    margin = around * float(max(high - low))
+    left, top = np.maximum(low - margin, 0).astype(int)
+    right, bottom = np.minimum(high + margin, (shape[1], shape[0])).astype(int)
+    return int(left), int(top), int(right), int(bottom)
+
+
+def subject(finder: FaceFinder, image: Float, source: str) -> tuple[FoundFace, int]:
+    """The largest human face of the picture, and how many human faces there are.
+
+    Raises:
+        PortraitError: no face, no human face, a face that is too small or seen from the side.
+    """
+    faces = finder.faces(image)
+    if not faces:
+        raise PortraitError(
+            f"{source}: no face found. Use a photograph of one person, looking towards the "
+            "camera, with the whole face in light."
+        )
+    people = [face for face in faces if finder.human(image, face)]
+    if not people:
+        raise PortraitError(
+            f"{source}: the face found does not look like a person's (an animal, a mask, or too "
+            "blurred?). Use a clear photograph of one person."
+        )
+    face = people[0]
+    if face.eye_distance_px < SHORTEST_EYE_DISTANCE_PX:
+        raise PortraitError(
+            f"{source}: the face is {face.eye_distance_px:.0f} pixels between the eyes' corners, "
+            f"at least {SHORTEST_EYE_DISTANCE_PX:.0f} are needed (better 100). Use a larger "
+            "picture, or one taken nearer."
+        )
+    if side_view(face) > FURTHEST_YAW:
+        raise PortraitError(
+            f"{source}: the face is seen from the side. Use a photograph in which the person "
+            "looks towards the camera (both eyes visible)."
+        )
+    return face, len(people)
+
+
+def side_view(face: FoundFace) -> float:
+    """0 for a frontal face, towards 1 for a profile: where the nose bridge lies between the cheeks.
+
+    The bridge (168), not the tip, so that long noses count no more than short ones; cheeks are the
+    oval's points 234 and 454.
+    """
+    right, left, bridge = (face.landmarks[i, :2] for i in (234, 454, 168))
+    across = left - right
+    where = float(np.dot(bridge - right, across) / max(float(across @ across), 1e-6))
+    return abs(2 * where - 1)
+
+
+def _as_bytes(image: Float) -> np.ndarray:
+    return np.ascontiguousarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
