@@ -1,0 +1,102 @@
+"""What every renderer can do, whatever it runs on.
+
+The one convention of all backends (classic Gaussian splatting, Kerbl et al. 2023, with the
+constants of gsplat): OpenCV cameras; every splat's screen covariance grows by `SCREEN_BLUR`;
+splats nearer than `NEAR_PLANE` are left out; blending goes front to back in the order of depth,
+index as tie-break; an opacity below `LEAST_ALPHA` counts as none and is capped at `MOST_ALPHA`;
+a pixel is finished when less than `LEAST_TRANSMITTANCE` of its light is left. A splat with a
+number in it that is not finite is left out.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from avatar.types import Float, Gaussians
+from render.camera import View
+
+SCREEN_BLUR = 0.3
+"""px², added to both variances of a splat on the screen, so none falls between pixels (`eps2d`)."""
+NEAR_PLANE = 0.01
+"""metres."""
+LEAST_ALPHA = 1.0 / 255.0
+MOST_ALPHA = 0.999
+LEAST_TRANSMITTANCE = 1e-4
+FRUSTUM_MARGIN = 0.15
+"""The Jacobian of the projection is taken no further than this part of the image beyond its
+edges; further out the linearisation would smear splats across the whole picture (gsplat)."""
+
+BLACK = (0.0, 0.0, 0.0)
+Image = NDArray[np.uint8]
+
+
+class Renderer(Protocol):
+    """Gaussians to pixels. One thread at a time; all views of a call have the same size."""
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why this one was chosen, one sentence fit to show to a person."""
+        ...
+
+    def render(
+        self,
+        gaussians: Gaussians,
+        views: Sequence[View],
+        background: ArrayLike = BLACK,
+        *,
+        out: Image | None = None,
+    ) -> Image:
+        """[C, H, W, 3] finished sRGB pictures, one for each view.
+
+        `background` is a colour [3] or a picture [H, W, 3], sRGB 0..1. `out`, C-contiguous, is
+        filled and returned where it is given; otherwise the pictures are new.
+        """
+        ...
+
+    def render_with_alpha(
+        self,
+        gaussians: Gaussians,
+        views: Sequence[View],
+        background: ArrayLike = BLACK,
+        *,
+        out: Image | None = None,
+    ) -> Image:
+        """[C, H, W, 4] as `render`, with how opaque the avatar is there in the fourth channel.
+
+        The colours lie over the background already; over black they are premultiplied.
+        """
+        ...
+
+    def render_float(self, gaussians: Gaussians, views: Sequence[View]) -> tuple[Float, Float]:
+        """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1], unrounded, exact to the rules."""
+        ...
+
+    def warm_up(self) -> float:
+        """Compile and load what the first frame would wait for; the seconds that it took."""
+        ...
+
+
+def image_size(views: Sequence[View]) -> tuple[int, int]:
+    """Width and height that all views share, pixels."""
+    assert views, "at least one view"
+    sizes = {(view.width, view.height) for view in views}
+    assert len(sizes) == 1, f"views of one call must share a size, got {sorted(sizes)}"
+    return sizes.pop()
+
+
+def background_picture(background: ArrayLike, width: int, height: int) -> Float:
+    """[1, 1, 3] of a colour or [H, W, 3] of a picture, float32, C-contiguous."""
+    picture = np.ascontiguousarray(background, np.float32)
+    if picture.shape == (3,):
+        return picture.reshape(1, 1, 3)
+    assert picture.shape == (height, width, 3), (
+        f"background: expected [3] or [{height}, {width}, 3], got {list(picture.shape)}"
+    )
+    return picture
