@@ -1,0 +1,480 @@
+"""The microphone: which there are, the sound of one as 16 kHz mono, and its return after a loss.
+
+The only file that imports sounddevice, and only when sound is wanted: the import starts PortAudio,
+freezes its list of devices, and fails where PortAudio is not installed.
+
+Three parties: PortAudio's callback copies blocks into a ring and does nothing else; the reader
+(`Microphone.read`) mixes, resamples and measures; the keeper, a thread, opens the device, notices
+when blocks stop, and opens it again. The keeper exists because opening blocks, for as long as a
+frozen sound server likes.
+"""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, cast
+
+import numpy as np
+
+from app.handoff import SampleRing
+from app.resampler import Resampler
+from avatar.errors import DeviceError
+from avatar.types import AUDIO_RATE, Float
+
+log = logging.getLogger(__name__)
+
+STALLED_S = 2.5
+"""No block for so long means that the device is lost. PulseAudio's idle null sink wakes every 2 s;
+a shorter watch would reopen it without end."""
+FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.25, 8.0
+LONGEST_WAIT_S = 0.5
+"""More sound than this waiting means that the machine slept or the sound server froze: the old part
+is dropped, since a face that answers half a second late is worse than one that missed a word."""
+KEPT_AFTER_WAIT_S = 0.04
+RING_S = 2.0
+STAMPS = 64
+BLOCK_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class MicrophoneChoice:
+    """One microphone as a person picks it and as it is opened."""
+
+    name: str
+    """What the list shows and `--microphone` takes."""
+    device: int | None
+    """PortAudio's index; None is the system's default."""
+    pulse_source: str | None = None
+    """The PulseAudio or PipeWire source behind PortAudio's device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A stretch of sound and when it sounded."""
+
+    samples: Float
+    """[n] 16 kHz mono."""
+    end_s: float
+    """When the sound after the last sample was heard, `time.perf_counter()`."""
+
+
+def load_portaudio() -> ModuleType:
+    """The sounddevice module, PortAudio started.
+
+    Raises: DeviceError where PortAudio is not installed, with the package to install.
+    """
+    try:
+        import sounddevice
+    except OSError as error:
+        raise DeviceError(
+            "PortAudio is missing, so there is no sound in or out. Install it: "
+            "libportaudio2 with libasound2-plugins (Debian, Ubuntu), portaudio (Fedora, Homebrew)."
+        ) from error
+    return sounddevice
+
+
+def restart_portaudio() -> None:
+    """Look at the machine's devices afresh; stops every open stream.
+
+    PortAudio reads the list of devices once, and after a sound server came back it opens nothing
+    until it is started again (measured; about 30 ms, or as long as the server is frozen).
+    """
+    sound = load_portaudio()
+    sound._terminate()
+    sound._initialize()
+
+
+def list_microphones() -> list[MicrophoneChoice]:
+    """Every microphone, the default first. May take a second: never call it in the frame loop.
+
+    Raises: DeviceError where PortAudio is missing.
+    """
+    sound = load_portaudio()
+    try:
+        devices = cast("list[dict[str, Any]]", list(sound.query_devices()))
+    except sound.PortAudioError:  # a sound server died while it was asked
+        devices = []
+    default = MicrophoneChoice("default", None)
+    pulse = next((i for i, device in enumerate(devices) if device["name"] == "pulse"), None)
+    if pulse is not None:
+        # All of a desktop's microphones hide behind one ALSA device; the server names them.
+        sources = _pulse_sources()
+        if sources:
+            return [default] + [MicrophoneChoice(label, pulse, name) for name, label in sources]
+    inputs = [
+        MicrophoneChoice(device["name"], index)
+        for index, device in enumerate(devices)
+        if device["max_input_channels"] > 0
+    ]
+    return [default, *_with_unique_names(inputs)] if inputs else []
+
+
+def find_microphone(name: str | None, choices: list[MicrophoneChoice]) -> MicrophoneChoice:
+    """The microphone called `name`, or the first whose name holds it, in any letter case.
+
+    Raises: DeviceError when there is none, with the names that there are.
+    """
+    if not choices:
+        raise DeviceError("no microphone found. Connect one, or give a sound file with --audio.")
+    if name is None:
+        return choices[0]
+    wanted = name.casefold()
+    for exact in (True, False):
+        for choice in choices:
+            label, source = choice.name.casefold(), (choice.pulse_source or "").casefold()
+            if wanted in (label, source) if exact else wanted in label or wanted in source:
+                return choice
+    names = ", ".join(repr(choice.name) for choice in choices)
+    raise DeviceError(f"microphone {name!r} not found. Choose one of {names}.")
+
+
+class Microphone:
+    """The sound of one microphone, kept alive: a lost one is looked for until it is back."""
+
+    def __init__(self, name: str | None = None) -> None:
+        """Starts to open the microphone called `name` (None: the default) and returns at once."""
+        self.restarts = 0
+        """How often the device was opened again after a loss."""
+        self.dropped_blocks = 0
+        """Blocks that came too late or found no room."""
+        self.blocks = 0
+        """Blocks delivered by the device."""
+        self.problem = ""
+        """Why there is no sound, one line; empty while there is."""
+        self.choices: tuple[MicrophoneChoice, ...] = ()
+        """What can be chosen; replaced whole at each look."""
+        self._name = name
+        self._capture: _Capture | None = None
+        self._reading: _Capture | None = None
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._look_again = True
+        # A daemon: PortAudio may hang in a frozen sound server, and must not hold up the exit.
+        self._keeper = threading.Thread(target=self._keep, name="microphone", daemon=True)
+        self._keeper.start()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a device is delivering sound."""
+        return self._capture is not None
+
+    def choose(self, name: str | None) -> None:
+        """Change to another microphone."""
+        self._name = name
+        self._look_again = True
+        self._wake.set()
+
+    def look_again(self) -> None:
+        """List the microphones again and reopen: a new one was connected."""
+        self._look_again = True
+        self._wake.set()
+
+    def read(self) -> Heard | None:
+        """All sound since the last call as 16 kHz mono; None where there is none."""
+        capture = self._capture
+        if capture is not self._reading:
+            self._reading = capture
+        if capture is None:
+            return None
+        heard, late = capture.read()
+        self.dropped_blocks += late
+        return heard
+
+    def close(self) -> None:
+        """Stop listening. Waits at most a second for a device that does not answer."""
+        self._stop.set()
+        self._wake.set()
+        self._keeper.join(1.0)
+
+    def _keep(self) -> None:
+        """Keeper thread: open, watch, close, and again."""
+        back_off, opened_before = FIRST_BACK_OFF_S, False
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                capture = self._open(restart=opened_before or bool(self.problem))
+            except DeviceError as error:
+                self._fail(str(error))
+            except Exception as error:  # PortAudio's own, of many kinds; the keeper outlives all
+                self._fail(f"the microphone does not open ({_first_line(error)}); trying again.")
+            else:
+                if opened_before:
+                    self.restarts += 1
+                opened_before, self.problem = True, ""
+                self._capture = capture
+                if self._watch(capture):
+                    back_off = FIRST_BACK_OFF_S
+                self._capture = None
+                capture.close()
+                continue_at_once = self._wake.is_set()
+                if continue_at_once:
+                    continue
+            self._wake.wait(back_off)
+            back_off = min(LONGEST_BACK_OFF_S, back_off * 2)
+
+    def _open(self, *, restart: bool) -> "_Capture":
+        if restart:
+            restart_portaudio()
+        if self._look_again or restart or not self.choices:
+            self.choices = tuple(list_microphones())
+            self._look_again = False
+        choice = find_microphone(self._name, list(self.choices))
+        return _Capture(choice, self._count_block)
+
+    def _watch(self, capture: "_Capture") -> bool:
+        """Until the device is lost or another is wanted; whether it delivered anything."""
+        while not self._wake.wait(0.1):
+            if capture.ended:
+                self._fail("the microphone was lost (its device ended); looking for it.")
+                break
+            if time.perf_counter() - capture.last_block_s > STALLED_S:
+                self._fail("the microphone fell silent (no blocks arrive); opening it again.")
+                break
+        return capture.blocks > 0
+
+    def _count_block(self) -> None:
+        self.blocks += 1
+
+    def _fail(self, problem: str) -> None:
+        if problem != self.problem:
+            log.warning("%s", problem)
+        self.problem = problem
+
+
+class _Capture:
+    """One open stream: written by PortAudio's callback, read by the reader."""
+
+    def __init__(self, choice: MicrophoneChoice, count_block: Callable[[], None]) -> None:
+        sound = load_portaudio()
+        if sys.platform.startswith("linux"):
+            # How libpulse is told which source a new stream takes; it reads this at each opening.
+            if choice.pulse_source:
+                os.environ["PULSE_SOURCE"] = choice.pulse_source
+            else:
+                os.environ.pop("PULSE_SOURCE", None)
+        information = cast("dict[str, Any]", sound.query_devices(choice.device, "input"))
+        self._channels = max(1, min(2, int(information["max_input_channels"])))
+        self._rate = _capture_rate(sound, choice.device, self._channels, information)
+        self._resampler = Resampler(self._rate, AUDIO_RATE)
+        wanted = int(RING_S * self._rate * self._channels)
+        self._ring = SampleRing(1 << (wanted - 1).bit_length())
+        self._stamps = np.zeros((STAMPS, 2))  # frames captured so far, instant of the last one
+        self._stamp_count = 0
+        self._stamps_seen = 0
+        self._frames_captured = 0  # by the device, dropped ones included; the callback's
+        self._frames_taken = 0  # read or given up; the reader's
+        self._drops_seen = 0
+        self._clock = SampleClock(self._rate)
+        self._count_block = count_block
+        self.blocks = 0
+        self.ended = False
+        self.last_block_s = time.perf_counter()
+        self._stream: Any = sound.InputStream(
+            samplerate=self._rate,
+            channels=self._channels,
+            device=choice.device,
+            dtype="float32",
+            blocksize=round(BLOCK_S * self._rate),
+            latency="low",
+            callback=self._on_block,
+            finished_callback=self._on_end,
+        )
+        self._stream.start()
+
+    def _on_block(self, block: Float, frames: int, time_info: Any, status: Any) -> None:
+        """PortAudio's thread: copy, stamp, count. Allocates no arrays, waits for nothing."""
+        now = time.perf_counter()
+        self.last_block_s = now
+        self.blocks += 1
+        self._count_block()
+        self._frames_captured += frames
+        if not self._ring.write(block.reshape(-1)):
+            return
+        # How long ago the last frame of this block passed the microphone. Some drivers give
+        # nonsense (0, or hours), hence the limits.
+        age = time_info.currentTime - time_info.inputBufferAdcTime - frames / self._rate
+        stamp = self._stamps[self._stamp_count % STAMPS]
+        stamp[0] = self._frames_captured
+        stamp[1] = now - min(max(age, 0.0), 0.25)
+        self._stamp_count += 1
+
+    def _on_end(self) -> None:
+        self.ended = True
+
+    def read(self) -> tuple[Heard | None, int]:
+        """All that waits, and how many blocks were lost since the last call."""
+        frames = self._ring.available // self._channels
+        per_block = max(1, round(BLOCK_S * self._rate))
+        lost_samples = self._ring.dropped - self._drops_seen
+        self._drops_seen += lost_samples
+        lost = lost_samples // self._channels
+        if frames == 0:
+            return None, lost // per_block
+        if frames > LONGEST_WAIT_S * self._rate:
+            late = frames - round(KEPT_AFTER_WAIT_S * self._rate)
+            lost += self._ring.skip(late * self._channels) // self._channels
+            frames -= late
+        if lost:
+            self._resampler.reset()
+            self._clock.reset()
+        block = np.empty(frames * self._channels, np.float32)
+        self._ring.read_into(block)
+        self._frames_taken += frames + lost
+        self._take_stamps()
+        mono = block.reshape(frames, self._channels).mean(axis=1, dtype=np.float32)
+        samples = self._resampler.step(np.nan_to_num(mono, nan=0.0, posinf=1.0, neginf=-1.0))
+        end_s = self._clock.time_of(self._frames_taken) - self._resampler.delay_s
+        return (Heard(samples, end_s) if len(samples) else None), lost // per_block
+
+    def _take_stamps(self) -> None:
+        count = self._stamp_count
+        for index in range(max(self._stamps_seen, count - STAMPS // 2), count):
+            frames, instant = self._stamps[index % STAMPS]
+            self._clock.observe(float(frames), float(instant))
+        self._stamps_seen = count
+
+    def close(self) -> None:
+        """Give the device back."""
+        self._stream.close(ignore_errors=True)
+
+
+class SampleClock:
+    """When each sample sounded, from when blocks arrived.
+
+    A block arrives on time or late, never early, so the least delay seen is the truest; it may grow
+    a little with time, since two clocks never agree (200 parts in a million covers sound cards).
+    """
+
+    DRIFT = 200e-6
+    JUMP_S = 0.15
+    """A delay larger by this for `JUMP_STAMPS` blocks in a row is a new delay, not a late block."""
+    JUMP_STAMPS = 25
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget: the next stamp is believed as it is."""
+        self._start_s: float | None = None  # the instant of sample 0
+        self._last_s = 0.0
+        self._late_stamps = 0
+
+    def observe(self, samples: float, instant_s: float) -> None:
+        """`samples` had sounded at `instant_s`, or a little before."""
+        start_s = instant_s - samples / self._rate
+        if self._start_s is None:
+            self._start_s, self._last_s = start_s, instant_s
+            return
+        drifted = self._start_s + self.DRIFT * max(0.0, instant_s - self._last_s)
+        self._last_s = instant_s
+        self._late_stamps = self._late_stamps + 1 if start_s > drifted + self.JUMP_S else 0
+        if self._late_stamps >= self.JUMP_STAMPS:
+            self._start_s, self._late_stamps = start_s, 0
+        else:
+            self._start_s = min(start_s, drifted)
+
+    def time_of(self, samples: float) -> float:
+        """When sample number `samples` sounded, `time.perf_counter()`."""
+        start_s = time.perf_counter() - samples / self._rate
+        return samples / self._rate + (start_s if self._start_s is None else self._start_s)
+
+
+class LevelMeter:
+    """How loud it is, and whether somebody speaks."""
+
+    FLOOR_DB = -60.0
+    SPEECH_ABOVE_FLOOR_DB = 10.0
+    LEAST_SPEECH_DB = -50.0
+    HANGOVER_S = 0.3
+
+    def __init__(self) -> None:
+        self.level = 0.0
+        """0..1 over -60..0 dB of full scale; rises at once, falls 30 dB a second."""
+        self.speech = False
+        self._level_db = self.FLOOR_DB
+        self._noise_db = -45.0
+        self._quiet_s = 1e9
+
+    def step(self, samples: Float) -> None:
+        """Take samples [n] of 16 kHz."""
+        if not len(samples):
+            return
+        seconds = len(samples) / AUDIO_RATE
+        power = float(np.dot(samples, samples)) / len(samples)
+        loudness_db = 10 * np.log10(power + 1e-10)
+        self._level_db = float(
+            np.clip(max(loudness_db, self._level_db - 30 * seconds), self.FLOOR_DB, 0)
+        )
+        self.level = 1 - self._level_db / self.FLOOR_DB
+        # The noise floor falls fast and rises slowly, so that speech does not lift it much.
+        speed = 8.0 if loudness_db < self._noise_db else 0.15
+        share = 1 - float(np.exp(-speed * seconds))
+        self._noise_db += share * (max(loudness_db, -80.0) - self._noise_db)
+        threshold = max(self._noise_db + self.SPEECH_ABOVE_FLOOR_DB, self.LEAST_SPEECH_DB)
+        self._quiet_s = 0.0 if loudness_db > threshold else self._quiet_s + seconds
+        self.speech = self._quiet_s < self.HANGOVER_S
+
+
+def _capture_rate(
+    sound: ModuleType, device: int | None, channels: int, information: dict[str, Any]
+) -> int:
+    """The rate to open at: 16 kHz where the device has it, else its own."""
+    own = round(float(information["default_samplerate"]))
+    for rate in (AUDIO_RATE, own, 48_000, 44_100):
+        try:
+            sound.check_input_settings(
+                device=device, channels=channels, dtype="float32", samplerate=rate
+            )
+        except (sound.PortAudioError, ValueError):
+            continue
+        if 8_000 <= rate <= 192_000:
+            return rate
+    raise DeviceError(
+        f"microphone {information['name']!r} offers no rate from 8 to 192 kHz. Choose another."
+    )
+
+
+def _pulse_sources() -> list[tuple[str, str]]:
+    """Name and label of each source of the PulseAudio or PipeWire server, without loopbacks."""
+    program = shutil.which("pactl")
+    if program is None:
+        return []
+    try:
+        answer = subprocess.run(
+            [program, "-f", "json", "list", "sources"],
+            capture_output=True,
+            timeout=2.0,
+            check=True,
+        )
+        sources = json.loads(answer.stdout.decode("utf-8", errors="replace"))
+    except (OSError, subprocess.SubprocessError, json.JSONDecodeError):
+        return []
+    found = [
+        (str(source["name"]), str(source.get("description") or source["name"]))
+        for source in sources
+        if not str(source["name"]).endswith(".monitor")
+    ]
+    labels = [label for _, label in found]
+    return [(name, label if labels.count(label) == 1 else name) for name, label in found]
+
+
+def _with_unique_names(choices: list[MicrophoneChoice]) -> list[MicrophoneChoice]:
+    """A name that several devices share (one for each Windows host API) is kept once."""
+    unique: dict[str, MicrophoneChoice] = {}
+    for choice in choices:
+        unique.setdefault(choice.name, choice)
+    return list(unique.values())
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
