@@ -1,0 +1,257 @@
+"""The posed head carries its Gaussians: rest Gaussians bound to triangles -> Gaussians now.
+
+Binding as in GaussianAvatars (Qian et al. 2024, sec. 3.2): a splat keeps its place, turn and size
+relative to its triangle. Unlike there, the place is barycentric plus a height along the normal,
+so a splat stays over the same spot of the skin when its triangle shears.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from avatar.head.pose import pose
+from avatar.head.template import HeadTemplate, load_template
+from avatar.types import Avatar, Float, Gaussians, Index, MotionFrame
+
+_SMALLEST = 1e-9
+"""Metres: what a collapsed triangle counts as, so that nothing divides by zero."""
+
+
+def triangle_frames(vertices: Float, triangles: Index) -> tuple[Float, Float, Float]:
+    """Origin [T, 3], quaternion [T, 4] and size [T] of each triangle's own frame.
+
+    The origin is corner A; x runs along A->B, z along the normal (outwards for a
+    counter-clockwise triangle), y completes a right-handed frame. The size is the mean of the
+    length of A->B and of the height of C above it (GaussianAvatars' k), metres.
+    """
+    count = len(triangles)
+    origins = np.empty((count, 3), np.float32)
+    rotations = np.empty((count, 4), np.float32)
+    sizes = np.empty(count, np.float32)
+    normals = np.empty((count, 3), np.float32)
+    _frames(
+        np.ascontiguousarray(vertices, np.float32),
+        np.ascontiguousarray(triangles, np.int32),
+        origins,
+        rotations,
+        normals,
+        sizes,
+    )
+    return origins, rotations, sizes
+
+
+def bind(
+    vertices: Float,
+    triangles: Index,
+    triangle: Index,
+    means: Float,
+    rotations: Float,
+    scales: Float,
+) -> tuple[Float, Float, Float]:
+    """`Avatar.bound_position`, `bound_rotation`, `bound_scale` of splats given in avatar space.
+
+    `triangle` [N] says on which triangle of the rest head each splat shall live.
+    """
+    a, b, c = (vertices[triangles[triangle, k]].astype(np.float64) for k in range(3))
+    _, frame_rotations, sizes = triangle_frames(vertices, triangles[triangle])
+    ab, ac, arm = b - a, c - a, means - a
+    normal = np.cross(ab, ac)
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), _SMALLEST**2)
+    dot = lambda p, q: np.einsum("nk,nk->n", p, q)  # noqa: E731
+    bb, bc, cc, pb, pc = dot(ab, ab), dot(ab, ac), dot(ac, ac), dot(arm, ab), dot(arm, ac)
+    determinant = np.maximum(bb * cc - bc * bc, _SMALLEST**4)
+    weight_b = (cc * pb - bc * pc) / determinant
+    weight_c = (bb * pc - bc * pb) / determinant
+    height = dot(arm, normal) / sizes
+    inverse = frame_rotations * np.array([1, -1, -1, -1], np.float32)
+    return (
+        np.stack([weight_b, weight_c, height], 1).astype(np.float32),
+        multiply_quaternions(inverse, rotations).astype(np.float32),
+        (scales / sizes[:, None]).astype(np.float32),
+    )
+
+
+def multiply_quaternions(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """[..., 4] Hamilton product, (w, x, y, z): `right` first, then `left`."""
+    w0, x0, y0, z0 = np.moveaxis(left, -1, 0)
+    w1, x1, y1, z1 = np.moveaxis(right, -1, 0)
+    return np.stack(
+        [
+            w0 * w1 - x0 * x1 - y0 * y1 - z0 * z1,
+            w0 * x1 + x0 * w1 + y0 * z1 - z0 * y1,
+            w0 * y1 - x0 * z1 + y0 * w1 + z0 * x1,
+            w0 * z1 + x0 * y1 - y0 * x1 + z0 * w1,
+        ],
+        -1,
+    )
+
+
+class Deformer:
+    """One avatar, ready to move. Not for use by two threads at once."""
+
+    def __init__(self, avatar: Avatar, template: HeadTemplate | None = None) -> None:
+        self._avatar = avatar
+        self._template = load_template() if template is None else template
+        used, local = np.unique(avatar.bound_triangle, return_inverse=True)
+        self._triangles = np.ascontiguousarray(avatar.triangles[used], np.int32)
+        self._triangle_of = np.ascontiguousarray(local, np.int32)
+        count = len(used)
+        self._vertices = np.empty((len(avatar.vertices), 3), np.float32)
+        self._origins = np.empty((count, 3), np.float32)
+        self._rotations = np.empty((count, 4), np.float32)
+        self._normals = np.empty((count, 3), np.float32)
+        self._sizes = np.empty(count, np.float32)
+        opacities = np.ascontiguousarray(avatar.opacity, np.float32)
+        colours = np.ascontiguousarray(avatar.colour, np.float32)
+        self._results = tuple(
+            Gaussians(
+                means=np.empty((len(avatar), 3), np.float32),
+                rotations=np.empty((len(avatar), 4), np.float32),
+                scales=np.empty((len(avatar), 3), np.float32),
+                opacities=opacities,
+                colours=colours,
+            )
+            for _ in range(2)
+        )
+        self._turn = 0
+
+    @property
+    def avatar(self) -> Avatar:
+        """The avatar that moves."""
+        return self._avatar
+
+    @property
+    def vertices(self) -> Float:
+        """[M, 3] the posed head of the last call; overwritten by the next."""
+        return self._vertices
+
+    def gaussians(
+        self,
+        motion: MotionFrame | None = None,
+        *,
+        expression: Float | None = None,
+        gaze: Float | None = None,
+        head_rotation: Float | None = None,
+        head_translation: Float | None = None,
+    ) -> Gaussians:
+        """The avatar's Gaussians in avatar space, in a pose; neutral where nothing is given.
+
+        A named argument replaces that field of `motion`. The arrays are reused: a result stays
+        as it is until the call after the next one (two sets take turns).
+        """
+        if motion is not None:
+            expression = motion.expression if expression is None else expression
+            gaze = motion.gaze if gaze is None else gaze
+            head_rotation = motion.head_rotation if head_rotation is None else head_rotation
+            if head_translation is None:
+                head_translation = motion.head_translation
+        avatar = self._avatar
+        pose(
+            self._template,
+            avatar.vertices,
+            expression=expression,
+            gaze=gaze,
+            head_rotation=head_rotation,
+            head_translation=head_translation,
+            neck_weights=avatar.neck_weights,
+            expression_gain=avatar.expression_gain,
+            out=self._vertices,
+        )
+        _frames(
+            self._vertices,
+            self._triangles,
+            self._origins,
+            self._rotations,
+            self._normals,
+            self._sizes,
+        )
+        self._turn = 1 - self._turn
+        result = self._results[self._turn]
+        _carry(
+            self._vertices,
+            self._triangles,
+            self._triangle_of,
+            self._rotations,
+            self._normals,
+            self._sizes,
+            avatar.bound_position,
+            avatar.bound_rotation,
+            avatar.bound_scale,
+            result.means,
+            result.rotations,
+            result.scales,
+        )
+        return result
+
+
+@njit(cache=True)
+def _quaternion(ax, ay, az, bx, by, bz, cx, cy, cz):  # pragma: no cover
+    """(w, x, y, z) of the rotation with columns a, b, c (Shepperd 1978: largest term first)."""
+    trace = ax + by + cz
+    if trace > 0:
+        s = 2 * np.sqrt(trace + 1)
+        return s / 4, (bz - cy) / s, (cx - az) / s, (ay - bx) / s
+    if ax > by and ax > cz:
+        s = 2 * np.sqrt(1 + ax - by - cz)
+        return (bz - cy) / s, s / 4, (bx + ay) / s, (cx + az) / s
+    if by > cz:
+        s = 2 * np.sqrt(1 + by - ax - cz)
+        return (cx - az) / s, (bx + ay) / s, s / 4, (cy + bz) / s
+    s = 2 * np.sqrt(1 + cz - ax - by)
+    return (ay - bx) / s, (cx + az) / s, (cy + bz) / s, s / 4
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def _frames(vertices, triangles, origins, rotations, normals, sizes):  # pragma: no cover
+    for index in prange(len(triangles)):
+        a, b, c = triangles[index]
+        ox, oy, oz = vertices[a]
+        ux, uy, uz = vertices[b, 0] - ox, vertices[b, 1] - oy, vertices[b, 2] - oz
+        vx, vy, vz = vertices[c, 0] - ox, vertices[c, 1] - oy, vertices[c, 2] - oz
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        edge = np.sqrt(ux * ux + uy * uy + uz * uz)
+        area = np.sqrt(nx * nx + ny * ny + nz * nz)
+        origins[index, 0], origins[index, 1], origins[index, 2] = ox, oy, oz
+        sizes[index] = max(0.5 * (edge + area / max(edge, _SMALLEST)), _SMALLEST)
+        if area < _SMALLEST * _SMALLEST or edge < _SMALLEST:
+            normals[index, 0], normals[index, 1], normals[index, 2] = 0, 0, 1
+            rotations[index, 0] = 1
+            rotations[index, 1], rotations[index, 2], rotations[index, 3] = 0, 0, 0
+            continue
+        ux, uy, uz = ux / edge, uy / edge, uz / edge
+        nx, ny, nz = nx / area, ny / area, nz / area
+        px, py, pz = ny * uz - nz * uy, nz * ux - nx * uz, nx * uy - ny * ux
+        w, x, y, z = _quaternion(ux, uy, uz, px, py, pz, nx, ny, nz)
+        rotations[index, 0], rotations[index, 1] = w, x
+        rotations[index, 2], rotations[index, 3] = y, z
+        normals[index, 0], normals[index, 1], normals[index, 2] = nx, ny, nz
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def _carry(  # pragma: no cover
+    vertices, triangles, triangle_of, frame_rotations, normals, sizes,
+    positions, rotations, scales, out_means, out_rotations, out_scales,
+):  # fmt: skip
+    for splat in prange(len(triangle_of)):
+        index = triangle_of[splat]
+        a, b, c = triangles[index]
+        size = sizes[index]
+        weight_b, weight_c = positions[splat, 0], positions[splat, 1]
+        weight_a = 1 - weight_b - weight_c
+        height = positions[splat, 2] * size
+        for axis in range(3):
+            out_means[splat, axis] = (
+                weight_a * vertices[a, axis]
+                + weight_b * vertices[b, axis]
+                + weight_c * vertices[c, axis]
+                + height * normals[index, axis]
+            )
+            out_scales[splat, axis] = scales[splat, axis] * size
+        w0, x0, y0, z0 = frame_rotations[index]
+        w1, x1, y1, z1 = rotations[splat]
+        out_rotations[splat, 0] = w0 * w1 - x0 * x1 - y0 * y1 - z0 * z1
+        out_rotations[splat, 1] = w0 * x1 + x0 * w1 + y0 * z1 - z0 * y1
+        out_rotations[splat, 2] = w0 * y1 - x0 * z1 + y0 * w1 + z0 * x1
+        out_rotations[splat, 3] = w0 * z1 + x0 * y1 - y0 * x1 + z0 * w1

@@ -1,0 +1,183 @@
+"""The head template: one neutral average head and the directions in which heads differ and move.
+
+A head is ``vertices + identity . identity_basis + expression . expression_basis`` in avatar space,
+metres. The file is made by `avatar.training.head_template`; its sources stand in
+`assets/head/PROVENANCE.md`.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from avatar.errors import AssetError
+from avatar.types import ARKIT_NAMES, Float, Index
+
+FORMAT = 1
+TEMPLATE_PATH = Path(__file__).parents[2] / "assets" / "head" / "head_template.safetensors"
+LANDMARKS = 478
+
+
+class Part(IntEnum):
+    """What a triangle or vertex belongs to."""
+
+    SKIN = 0
+    MOUTH = 1
+    """The inside of lips and cheeks and the throat: dark."""
+    TEETH_UPPER = 2
+    TEETH_LOWER = 3
+    TONGUE = 4
+    LASHES = 5
+    EYE_LEFT = 6
+    EYE_RIGHT = 7
+
+
+PART_NAMES: tuple[str, ...] = tuple(part.name.lower() for part in Part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeadTemplate:
+    """V vertices, F triangles, I identity directions. Never written to after loading."""
+
+    vertices: Float
+    """[V, 3] the average head at rest."""
+    triangles: Index
+    """[F, 3] counter-clockwise seen from outside."""
+    triangle_part: NDArray[np.uint8]
+    """[F] a `Part`."""
+    vertex_part: NDArray[np.uint8]
+    """[V] a `Part`; a vertex shared by skin and mouth counts as skin."""
+    identity_names: tuple[str, ...]
+    identity_basis: Float
+    """[I, V, 3] metres per unit of weight; eyeballs included (centre and radius)."""
+    identity_lower: Float
+    """[I] the lowest sensible weight."""
+    identity_upper: Float
+    """[I] the highest sensible weight."""
+    identity_sigma: Float
+    """[I] the spread among people: the standard deviation of a prior around 0."""
+    expression_basis: Float
+    """[52, V, 3] metres at weight 1, in the order of `ARKIT_NAMES`; 0 for eyeballs (they turn)."""
+    neck_weights: Float
+    """[V] 0 = stays with the shoulders, 1 = turns with the head."""
+    neck_joint: Float
+    """[3] the point about which the head turns."""
+    eye_angle: Float
+    """[V] angle of an eyeball's vertex from its optical axis, rad; nan elsewhere."""
+    mirror: Index
+    """[V] the vertex on the other side of the face."""
+    landmark_triangle: Index
+    """[478] the triangle under each FaceMesh landmark; -1 = not on the skin."""
+    landmark_barycentric: Float
+    """[478, 3] where on it."""
+    landmark_spread: Float
+    """[478] how well the place is known, metres: 0.001 is sharp, 0.01 slides along a contour."""
+    digest: str
+    """SHA-256 of the file: avatars record it, for their triangles mean nothing without it."""
+
+    def eye_vertices(self, part: Part) -> slice:
+        """The vertices of one eyeball; they follow each other, front pole first."""
+        members = np.flatnonzero(self.vertex_part == part)
+        return slice(int(members[0]), int(members[-1]) + 1)
+
+
+@cache
+def load_template(path: Path = TEMPLATE_PATH) -> HeadTemplate:
+    """The template that ships with the program (or another one of the same format).
+
+    Raises: `AssetError` where the file is missing, damaged or of another format.
+    """
+    try:
+        content = path.read_bytes()
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise AssetError(
+            f"{path.name}: cannot be read as a head template ({error}); reinstall the program"
+        ) from error
+    try:
+        return _assemble(tensors, metadata, hashlib.sha256(content).hexdigest())
+    except (KeyError, ValueError, IndexError) as error:
+        raise AssetError(
+            f"{path.name}: not a sound head template ({error}); reinstall the program"
+        ) from error
+
+
+def _assemble(
+    tensors: dict[str, NDArray[Any]], metadata: dict[str, str], digest: str
+) -> HeadTemplate:
+    if json.loads(metadata["format"]) != FORMAT:
+        raise ValueError(f"format {metadata['format']}, this build reads {FORMAT}")
+    vertices = _checked(tensors["vertices"], (None, 3))
+    count = len(vertices)
+    names = tuple(json.loads(metadata["identity_names"]))
+    limits = _checked(tensors["identity_limits"], (len(names), 3))
+    triangles = tensors["triangles"].astype(np.int32)
+    faces = len(_checked(triangles, (None, 3)))
+    if triangles.min() < 0 or triangles.max() >= count:
+        raise ValueError(f"a triangle names a vertex outside 0..{count - 1}")
+    landmark_triangle = _checked(
+        tensors.get("landmark_triangle", np.full(LANDMARKS, -1, np.int32)), (LANDMARKS,)
+    )
+    if landmark_triangle.max() >= faces:
+        raise ValueError(f"a landmark names a triangle outside 0..{faces - 1}")
+    return HeadTemplate(
+        vertices=vertices,
+        triangles=triangles,
+        triangle_part=_checked(tensors["triangle_part"], (faces,)),
+        vertex_part=_checked(tensors["vertex_part"], (count,)),
+        identity_names=names,
+        identity_basis=_dense(tensors, "identity", len(names), count),
+        identity_lower=np.ascontiguousarray(limits[:, 0]),
+        identity_upper=np.ascontiguousarray(limits[:, 1]),
+        identity_sigma=np.ascontiguousarray(limits[:, 2]),
+        expression_basis=_dense(tensors, "expression", len(ARKIT_NAMES), count),
+        neck_weights=_checked(tensors["neck_weights"], (count,)),
+        neck_joint=_checked(tensors["neck_joint"], (3,)),
+        eye_angle=_checked(tensors["eye_angle"], (count,), nan_allowed=True),
+        mirror=_checked(tensors["mirror"], (count,)).astype(np.int32),
+        landmark_triangle=landmark_triangle,
+        landmark_barycentric=_checked(
+            tensors.get("landmark_barycentric", np.zeros((LANDMARKS, 3), np.float32)),
+            (LANDMARKS, 3),
+        ),
+        landmark_spread=_checked(
+            tensors.get("landmark_spread", np.ones(LANDMARKS, np.float32)), (LANDMARKS,)
+        ),
+        digest=digest,
+    )
+
+
+def _checked(
+    tensor: NDArray[Any], shape: tuple[int | None, ...], nan_allowed: bool = False
+) -> NDArray[Any]:
+    """The tensor, read-only, if its shape is as expected (None = any) and its numbers finite."""
+    fits = len(tensor.shape) == len(shape) and all(
+        want in (None, have) for want, have in zip(shape, tensor.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"a tensor of shape {tensor.shape}, expected {shape}")
+    if not nan_allowed and tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+        raise ValueError("a tensor with infinite or undefined numbers")
+    tensor.flags.writeable = False
+    return tensor
+
+
+def _dense(tensors: dict[str, NDArray[Any]], prefix: str, rows: int, count: int) -> Float:
+    """[rows, V, 3] from lists of moved vertices."""
+    start = _checked(tensors[f"{prefix}_start"], (rows + 1,))
+    vertex = _checked(tensors[f"{prefix}_vertex"], (int(start[-1]),))
+    offset = _checked(tensors[f"{prefix}_offset"], (int(start[-1]), 3))
+    basis = np.zeros((rows, count, 3), np.float32)
+    row = np.repeat(np.arange(rows), np.diff(start))
+    basis[row, vertex] = offset
+    basis.flags.writeable = False
+    return basis
