@@ -1,0 +1,97 @@
+"""The program `visavis`: reads the command line, runs one command, and reports in one line.
+
+Exit status: 0 done, 1 bad input (one line on standard error says what), 2 wrong usage,
+130 stopped with Ctrl-C. Heavy libraries are imported by the command that needs them, so that
+`visavis --help` answers at once.
+"""
+
+import importlib
+import importlib.util
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+import tyro
+
+from app import settings
+from avatar.errors import VisavisError
+
+DESCRIPTION = """One portrait and any voice become a 3D head that talks with you.
+
+Without a command: the live window with the bundled avatar, or, on a machine without a display,
+a film of it saying the bundled line (visavis-demo.mp4).
+"""
+
+COMMANDS: dict[str, type] = {
+    "make": settings.MakeSettings,
+    "render": settings.RenderSettings,
+    "still": settings.StillSettings,
+    "motion": settings.MotionSettings,
+    "doctor": settings.DoctorSettings,
+}
+"""Command NAME is the function NAME of `app.commands.NAME`; it takes these settings."""
+
+STOPPED_WITH_CTRL_C = 130
+STOPPED_BY_TERMINATE = 143
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line (default: the process's own); gives the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=os.environ.get("VISAVIS_LOG", "WARNING").upper())
+    try:
+        command, options = _parse(arguments)
+        command(options)
+    except VisavisError as error:
+        print(f"visavis: {_one_line(str(error))}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("visavis: stopped.", file=sys.stderr)
+        return STOPPED_WITH_CTRL_C
+    except BrokenPipeError:
+        # `visavis doctor | head`: the reader has gone. Nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+def entry_point() -> int:
+    """What the installed program starts: `main`, and a polite end on a terminate signal too."""
+    signal.signal(signal.SIGTERM, _end_politely)
+    return main()
+
+
+def _parse(arguments: list[str]) -> tuple[Callable[[Any], None], Any]:
+    """The function to call and its settings; exits with status 2 for wrong usage."""
+    if not arguments:
+        return _command("demo"), settings.DemoSettings()
+    options = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS,
+        prog="visavis",
+        description=DESCRIPTION,
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    (name,) = [name for name, kind in COMMANDS.items() if type(options) is kind]
+    return _command(name), options
+
+
+def _command(name: str) -> Callable[[Any], None]:
+    return getattr(importlib.import_module(f"app.commands.{name}"), name)
+
+
+def _end_politely(signal_number: int, frame: FrameType | None) -> None:
+    """Unwind as an exception does, so that half-written files are removed."""
+    sys.exit(STOPPED_BY_TERMINATE)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+if __name__ == "__main__":
+    sys.exit(entry_point())

@@ -1,0 +1,280 @@
+"""Every option of the command line with its default, unit and meaning. `--help` is this file.
+
+One frozen dataclass for each command; the docstring under a field is its help text. Angles are
+degrees here, because people type them, and radians from `View.yaw_rad` on.
+"""
+
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+Backend = Literal["auto", "cpu", "reference"]
+
+DEFAULT_AVATAR = "default"
+"""The bundled avatar that is used where none is named."""
+DEFAULT_FPS = 25.0
+SMALLEST_SIDE_PX, LARGEST_SIDE_PX = 16, 4096
+"""Below, H.264 has no block to code; above, x264 wants gigabytes."""
+HIGHEST_FPS = 240.0
+
+
+@dataclass(frozen=True)
+class ViewPoint:
+    """A camera on a sphere around the head, looking at it."""
+
+    yaw_degrees: float = 0.0
+    """Towards the avatar's left."""
+    pitch_degrees: float = 0.0
+    """Upwards."""
+    distance_m: float = 1.0
+
+    @property
+    def yaw_rad(self) -> float:
+        return math.radians(self.yaw_degrees)
+
+    @property
+    def pitch_rad(self) -> float:
+        return math.radians(self.pitch_degrees)
+
+    @classmethod
+    def parse(cls, words: list[str]) -> "ViewPoint":
+        """From "YAW,PITCH,DISTANCE"; raises ValueError that says what is wrong."""
+        numbers = _numbers(words[0], "YAW,PITCH,DISTANCE (degrees, degrees, metres)", 3)
+        view = cls(*numbers)
+        if not 0.15 <= view.distance_m <= 20:
+            raise ValueError(f"distance {view.distance_m:g} m: expected 0.15 to 20 metres")
+        return view
+
+    def words(self) -> list[str]:
+        return [f"{self.yaw_degrees:g},{self.pitch_degrees:g},{self.distance_m:g}"]
+
+
+@dataclass(frozen=True)
+class PictureSize:
+    """Pixels."""
+
+    width: int = 512
+    height: int = 512
+
+    @classmethod
+    def parse(cls, words: list[str]) -> "PictureSize":
+        """From "512" or "640x480"; raises ValueError that says what is wrong."""
+        sides = [int(side) for side in re.findall(r"\d+", words[0])]
+        if not re.fullmatch(r"\d{1,6}(x\d{1,6})?", words[0]):
+            raise ValueError(f"{words[0]!r}: expected SIDE or WIDTHxHEIGHT in pixels")
+        for side in sides:
+            if not SMALLEST_SIDE_PX <= side <= LARGEST_SIDE_PX:
+                raise ValueError(f"{side} pixels: expected {SMALLEST_SIDE_PX} to {LARGEST_SIDE_PX}")
+        return cls(sides[0], sides[-1])
+
+    def words(self) -> list[str]:
+        return [f"{self.width}x{self.height}" if self.width != self.height else f"{self.width}"]
+
+    def even(self) -> "PictureSize":
+        """Each odd side one larger: H.264 with 4:2:0 colour has even sides only."""
+        return PictureSize(self.width + self.width % 2, self.height + self.height % 2)
+
+
+@dataclass(frozen=True)
+class Colour:
+    """sRGB, 0..1."""
+
+    red: float = 0.0
+    green: float = 0.0
+    blue: float = 0.0
+
+    @classmethod
+    def parse(cls, words: list[str]) -> "Colour":
+        """From "#rrggbb" or one of three names; raises ValueError that says what is wrong."""
+        named = {"black": "#000000", "grey": "#808080", "white": "#ffffff"}
+        text = named.get(words[0], words[0])
+        if not re.fullmatch(r"#?[0-9a-fA-F]{6}", text):
+            raise ValueError(f"{words[0]!r}: expected RRGGBB, black, grey or white")
+        return cls(*(byte / 255 for byte in bytes.fromhex(text.lstrip("#"))))
+
+    def words(self) -> list[str]:
+        return ["".join(f"{round(255 * part):02x}" for part in self.rgb)]
+
+    @property
+    def rgb(self) -> tuple[float, float, float]:
+        return (self.red, self.green, self.blue)
+
+
+def parse_fps(words: list[str]) -> float:
+    """Frames a second; raises ValueError outside what players take."""
+    (fps,) = _numbers(words[0], "frames a second", 1)
+    if not 1 <= fps <= HIGHEST_FPS:
+        raise ValueError(f"{fps:g} frames a second: expected 1 to {HIGHEST_FPS:g}")
+    return fps
+
+
+def parse_expression(words: list[str]) -> dict[str, float]:
+    """From "jawOpen:0.6,eyeBlinkLeft:1"; the names are checked where the avatar is posed."""
+    weights = {}
+    for part in filter(None, words[0].split(",")):
+        name, colon, weight = part.partition(":")
+        if not colon:
+            raise ValueError(f"{part!r}: expected NAME:WEIGHT, such as jawOpen:0.6")
+        (weights[name.strip()],) = _numbers(weight, f"a weight 0..1 for {name}", 1)
+        if not 0 <= weights[name.strip()] <= 1:
+            raise ValueError(f"{name}:{weight}: expected a weight from 0 to 1")
+    return weights
+
+
+def _numbers(text: str, meaning: str, count: int) -> list[float]:
+    parts = text.split(",")
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        raise ValueError(f"{text!r}: expected {meaning}") from None
+    if len(numbers) != count or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{text!r}: expected {meaning}")
+    return numbers
+
+
+def _option(kind: type, metavar: str) -> tyro.constructors.PrimitiveConstructorSpec:
+    """How one of the classes above is read from, and shown on, the command line."""
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=kind.parse,
+        is_instance=lambda value: isinstance(value, kind),
+        str_from_instance=lambda value: value.words(),
+    )
+
+
+_FPS = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="FPS",
+    instance_from_str=parse_fps,
+    is_instance=lambda value: isinstance(value, float),
+    str_from_instance=lambda value: [f"{value:g}"],
+)
+_EXPRESSION = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="NAME:WEIGHT,...",
+    instance_from_str=parse_expression,
+    is_instance=lambda value: isinstance(value, dict),
+    str_from_instance=lambda value: [",".join(f"{name}:{w:g}" for name, w in value.items())],
+)
+ViewOption = Annotated[ViewPoint, _option(ViewPoint, "YAW,PITCH,DISTANCE")]
+SizeOption = Annotated[PictureSize, _option(PictureSize, "PIXELS")]
+ColourOption = Annotated[Colour, _option(Colour, "RRGGBB")]
+FpsOption = Annotated[float, _FPS]
+ExpressionOption = Annotated[dict[str, float], _EXPRESSION]
+AvatarOption = Annotated[str, tyro.conf.arg(metavar="AVATAR")]
+SoundOption = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+
+
+def _output(metavar: str) -> object:
+    return tyro.conf.arg(name="output", aliases=["-o"], metavar=metavar)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeSettings:
+    """Make an avatar from one portrait photograph.
+
+    Example: visavis make me.jpg -o me.avatar
+    """
+
+    portrait: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PORTRAIT")]
+    """The photograph (JPEG, PNG, WebP, ...): one face, looking at the camera, well lit."""
+    output: Annotated[Path, _output("OUT.avatar")]
+    """The avatar file to write."""
+    seed: int = 0
+    """The same portrait and seed give the same avatar."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderSettings:
+    """Make a film of an avatar that speaks a sound file, or follows a motion file.
+
+    Example: visavis render --audio speech.wav -o film.mp4
+    Example: visavis render --avatar me.avatar --motion speech.npz --view 30,5,1 -o film.mp4
+    """
+
+    output: Annotated[Path, _output("OUT.mp4")]
+    """The film to write (MP4: H.264, and AAC where there is sound)."""
+    avatar: AvatarOption = DEFAULT_AVATAR
+    """An .avatar file, or the name of a bundled avatar."""
+    audio: SoundOption = None
+    """What it says: any sound or video file. The sound goes into the film."""
+    motion: Annotated[Path | None, tyro.conf.arg(metavar="M.npz")] = None
+    """Instead of --audio: a file written by visavis motion; the film is silent."""
+    size: SizeOption = PictureSize()
+    """Pixels: SIDE or WIDTHxHEIGHT."""
+    fps: FpsOption = DEFAULT_FPS
+    """Frames a second."""
+    view: ViewOption = ViewPoint()
+    """Where the camera stands: degrees towards the avatar's left, degrees up, metres away."""
+    background: ColourOption = Colour()
+    """The colour behind the head: RRGGBB, black, grey or white."""
+    backend: Backend = "auto"
+    """Which renderer draws: auto takes the fastest, reference is slow and exact."""
+    seed: int = 0
+    """Of blinks and small head motion."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StillSettings:
+    """Make one picture of an avatar.
+
+    Example: visavis still -o face.png --expression jawOpen:0.6,eyeBlinkLeft:1 --view 30,0,1
+    """
+
+    output: Annotated[Path, _output("OUT.png")]
+    """The picture to write (PNG)."""
+    avatar: AvatarOption = DEFAULT_AVATAR
+    """An .avatar file, or the name of a bundled avatar."""
+    expression: ExpressionOption = field(default_factory=dict)
+    """ARKit expression names with weights from 0 to 1."""
+    size: SizeOption = PictureSize()
+    """Pixels: SIDE or WIDTHxHEIGHT."""
+    view: ViewOption = ViewPoint()
+    """Where the camera stands: degrees towards the avatar's left, degrees up, metres away."""
+    background: ColourOption = Colour()
+    """The colour behind the head: RRGGBB, black, grey or white."""
+    backend: Backend = "auto"
+    """Which renderer draws: auto takes the fastest, reference is slow and exact."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionSettings:
+    """Write the motion of a face that speaks a sound file, for other programs.
+
+    The ending chooses the form: .npz holds everything, .csv and .json the 52 ARKit expressions,
+    gaze and head pose.
+
+    Example: visavis motion --audio speech.wav -o speech.npz
+    """
+
+    output: Annotated[Path, _output("OUT.npz|.csv|.json")]
+    """The file to write."""
+    audio: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """Any sound or video file."""
+    fps: FpsOption = DEFAULT_FPS
+    """Frames a second."""
+    seed: int = 0
+    """Of blinks and small head motion."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorSettings:
+    """Look at this machine and say what works, what does not and what to do about it.
+
+    Example: visavis doctor
+    """
+
+    json: bool = False
+    """Print the same as JSON, for a report or another program."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """What `visavis` without arguments does on a machine without a display."""
+
+    output: Path = Path("visavis-demo.mp4")
