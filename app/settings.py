@@ -4,6 +4,7 @@ One frozen dataclass for each command; the docstring under a field is its help t
 degrees here, because people type them, and radians from `View.yaw_rad` on.
 """
 
+import difflib
 import math
 import re
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
+from avatar.types import ARKIT_NAMES
 
 Backend = Literal["auto", "cpu", "reference"]
 
@@ -113,15 +116,21 @@ def parse_fps(words: list[str]) -> float:
 
 
 def parse_expression(words: list[str]) -> dict[str, float]:
-    """From "jawOpen:0.6,eyeBlinkLeft:1"; the names are checked where the avatar is posed."""
+    """From "jawOpen:0.6,eyeBlinkLeft:1"; raises ValueError that says what is wrong."""
+    known = {name.lower(): name for name in ARKIT_NAMES}
     weights = {}
     for part in filter(None, words[0].split(",")):
-        name, colon, weight = part.partition(":")
+        name, colon, weight = part.strip().partition(":")
         if not colon:
             raise ValueError(f"{part!r}: expected NAME:WEIGHT, such as jawOpen:0.6")
-        (weights[name.strip()],) = _numbers(weight, f"a weight 0..1 for {name}", 1)
-        if not 0 <= weights[name.strip()] <= 1:
+        if name.lower() not in known:
+            near = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.4)
+            meant = ", ".join(known[other] for other in near) or "jawOpen or browInnerUp"
+            raise ValueError(f"{name!r} is not one of the 52 ARKit names; is it {meant}?")
+        (value,) = _numbers(weight, f"a weight from 0 to 1 for {name}", 1)
+        if not 0 <= value <= 1:
             raise ValueError(f"{name}:{weight}: expected a weight from 0 to 1")
+        weights[known[name.lower()]] = value
     return weights
 
 
@@ -217,6 +226,10 @@ class RenderSettings:
     """Which renderer draws: auto takes the fastest, reference is slow and exact."""
     seed: int = 0
     """Of blinks and small head motion."""
+
+    def __post_init__(self) -> None:
+        if (self.audio is None) == (self.motion is None):
+            raise ValueError("expected one of --audio FILE and --motion M.npz")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,7 @@ def examine_sound(path: Path) -> SoundFacts:
     return SoundFacts(duration_s=duration_s, rate=rate, channels=channels)
 
 
-def speech_blocks(path: Path) -> Iterator[Float]:
+def read_blocks(path: Path) -> Iterator[Float]:
     """The sound as float32 mono blocks at `AUDIO_RATE`, within -1..1; the first sample is time 0.
 
     Raises:

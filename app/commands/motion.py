@@ -1,0 +1,49 @@
+"""`visavis motion`: the motion of a face that says a sound, as a file."""
+
+import importlib.util
+
+import numpy as np
+
+from app.commands.render import frame_count
+from app.motion_track import sampled, spoken
+from app.output_file import check_output, written_beside
+from app.progress import counted
+from app.settings import MotionSettings
+from app.sound_file import examine_sound
+from avatar.motion.motion_file import ENDINGS, Controls, open_motion_writer
+from avatar.types import Float, MotionFrame
+
+
+def motion(settings: MotionSettings) -> None:
+    """Write the motion file and print its path.
+
+    Raises:
+        VisavisError: the sound cannot be read, or the file cannot be written.
+    """
+    check_output(settings.output, ENDINGS, (settings.audio,))
+    facts = examine_sound(settings.audio)
+    count = frame_count(facts.duration_s, settings.fps)
+    frames = sampled(spoken(settings.audio, settings.seed), settings.fps, count)
+    with written_beside(settings.output) as beside, counted("motion", count) as progress:
+        writer = open_motion_writer(beside, settings.fps, metahuman_controls())
+        try:
+            for frame in frames:
+                writer.write(frame)
+                progress.advance()
+            writer.finish()
+        finally:
+            writer.close()
+    print(settings.output)
+
+
+def metahuman_controls() -> Controls | None:
+    """MetaHuman's 174 controls, from the ARKit expressions."""
+    if importlib.util.find_spec("avatar.rig.metahuman") is None:
+        return None
+    from avatar.rig.metahuman import METAHUMAN_NAMES, from_arkit
+
+    def of_frame(frame: MotionFrame) -> Float:
+        controls = from_arkit(frame.expression[None], frame.gaze[None], frame.head_rotation[None])
+        return np.ascontiguousarray(controls[0], np.float32)
+
+    return Controls(names=METAHUMAN_NAMES, of_frame=of_frame)

@@ -1,0 +1,80 @@
+"""`visavis render`: a sound or a motion file and an avatar become a film."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.bundled import avatar_path
+from app.film import film
+from app.motion_track import sampled, spoken
+from app.output_file import check_output
+from app.progress import counted
+from app.settings import RenderSettings
+from app.sound_file import SoundFacts, examine_sound
+from avatar.avatar_file import load_avatar
+from avatar.deform import Deformer
+from avatar.motion.motion_file import read_motion
+from avatar.types import Avatar, MotionFrame
+from render.camera import orbit_view
+from render.choose import open_renderer
+
+
+def render(settings: RenderSettings) -> None:
+    """Write the film and print its path.
+
+    Raises:
+        VisavisError: an input cannot be read, or the film cannot be written.
+    """
+    avatar_file = avatar_path(settings.avatar)
+    inputs = [path for path in (avatar_file, settings.audio, settings.motion) if path]
+    check_output(settings.output, (".mp4",), tuple(inputs))
+    avatar = load_avatar(avatar_file)
+    if settings.audio is not None:
+        facts = examine_sound(settings.audio)
+        count = frame_count(facts.duration_s, settings.fps)
+        motion = spoken(settings.audio, settings.seed)
+        _film(
+            settings, avatar, sampled(motion, settings.fps, count), count, (settings.audio, facts)
+        )
+    elif settings.motion is not None:
+        track = read_motion(settings.motion)
+        count = frame_count(track.duration_s, settings.fps)
+        motion = sampled(track.frames(), settings.fps, count)
+        _film(settings, avatar, motion, count, None)
+    print(settings.output)
+
+
+def frame_count(duration_s: float, fps: float) -> int:
+    """As many as the sound needs: the last one begins before its end."""
+    return max(1, math.ceil(duration_s * fps - 1e-6))
+
+
+def _film(
+    settings: RenderSettings,
+    avatar: Avatar,
+    motion: Iterator[MotionFrame],
+    count: int,
+    sound: tuple[Path, SoundFacts] | None,
+) -> None:
+    size = settings.size.even()
+    viewpoint = settings.view
+    view = orbit_view(
+        viewpoint.yaw_rad,
+        viewpoint.pitch_rad,
+        viewpoint.distance_m,
+        width=size.width,
+        height=size.height,
+    )
+    renderer = open_renderer(settings.backend)
+    deformer = Deformer(avatar)
+    title = f"{avatar.name}, {len(avatar)} Gaussians, {renderer.name}"
+    with (
+        film(
+            settings.output, width=size.width, height=size.height, fps=settings.fps, sound=sound
+        ) as writer,
+        counted(title, count) as progress,
+    ):
+        for frame in motion:
+            gaussians = deformer.gaussians(frame)
+            writer.write(renderer.render(gaussians, [view], settings.background.rgb)[0])
+            progress.advance()
