@@ -1,0 +1,141 @@
+"""The motion latent of this version, and what a face does for it.
+
+The latent is a small vector of named articulators, so a person can read it and a rig can be driven
+from it. `decode` turns it into the 52 ARKit weights, the gaze and the head's pose.
+"""
+
+from dataclasses import dataclass
+from math import degrees
+
+import numpy as np
+
+from avatar.types import ARKIT_NAMES, Float
+
+LATENT_NAMES: tuple[str, ...] = (
+    "aperture",  # 0..1 inner-lip opening, 1 = APERTURE_FULL
+    "jaw",  # 0..1 jaw drop, 1 = JAW_FULL
+    "width",  # -1 rounded .. +1 spread
+    "funnel",  # 0..1 lips forward and square: sh, ch
+    "tongue",  # 0..1 tongue tip raised: l, th, t, d, n
+    "closure",  # 0..1 lips sealed: p, b, m
+    "lip_teeth",  # 0..1 lower lip under the upper teeth: f, v
+    "sibilant",  # 0..1 teeth together: s, z
+    "activity",  # 0..1 how surely the person speaks
+    "emphasis",  # 0..1 stress of the voice
+    "blink",  # 0..1 both lids, 1 = shut
+    "brows",  # -1 drawn down .. +1 raised
+    "smile",  # 0..1 corners of the mouth at rest
+    "gaze_yaw",  # rad, + = the avatar's left, against the head
+    "gaze_pitch",  # rad, + = up, against the head
+    "head_x", "head_y", "head_z",  # rad, axis-angle about the neck
+    "move_x", "move_y", "move_z",  # m, translation of the head
+)  # fmt: skip
+LATENT_SIZE = len(LATENT_NAMES)
+LATENT_INDEX = {name: index for index, name in enumerate(LATENT_NAMES)}
+
+APERTURE_FULL = 0.24
+"""Inner-lip opening at aperture 1, over the distance of the outer eye corners. Speakers tracked in
+GRID reach .13 to .23 in 95 % of frames."""
+JAW_FULL = 0.42
+"""jawOpen at jaw 1: an open vowel of a natural talker is .2 to .35."""
+APERTURE_PER_JAW = 0.41
+"""Opening of the lips for jawOpen 1, in the unit of `APERTURE_FULL`, measured on the template."""
+_APERTURE_PER_LIPS = 0.095  # the same for mouthLowerDown and mouthUpperUp together
+
+_LOOK_FULL = 35.0
+"""Degrees of gaze at which an eyeLook weight is 1 (about the eye's range)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a latent means for a face."""
+
+    expression: Float
+    """[52] 0..1 in the order of `ARKIT_NAMES`."""
+    gaze: Float
+    """[2] yaw, pitch of both eyes against the head, rad."""
+    head_rotation: Float
+    """[3] axis-angle about the neck joint, rad."""
+    head_translation: Float
+    """[3] m."""
+
+
+def decode(latent: Float) -> Decoded:
+    """The face for one latent, [L]."""
+    value = dict(zip(LATENT_NAMES, np.asarray(latent, np.float64).tolist(), strict=True))
+    weights = dict.fromkeys(ARKIT_NAMES, 0.0)
+    _decode_mouth(value, weights)
+    _decode_eyes(value, weights)
+    expression = np.fromiter((weights[name] for name in ARKIT_NAMES), np.float32, len(ARKIT_NAMES))
+    first = LATENT_INDEX["head_x"]
+    return Decoded(
+        expression=np.clip(expression, 0, 1),
+        gaze=np.array([value["gaze_yaw"], value["gaze_pitch"]], np.float32),
+        head_rotation=np.asarray(latent[first : first + 3], np.float32).copy(),
+        head_translation=np.asarray(latent[first + 3 : first + 6], np.float32).copy(),
+    )
+
+
+def _decode_mouth(value: dict[str, float], weights: dict[str, float]) -> None:
+    """Jaw first; then the lips make up what the jaw leaves of the wanted opening."""
+    closure, teeth = value["closure"], value["lip_teeth"]
+    sealed = _smoothstep(closure / 0.7)  # a seal must seal: 70 % sure is shut
+    jaw = JAW_FULL * value["jaw"] * (1 - 0.45 * value["sibilant"]) * (1 - 0.3 * sealed)
+    opening = APERTURE_FULL * value["aperture"] * (1 - sealed)
+    opening = min(opening, APERTURE_FULL * (1 - 0.8 * teeth))
+    _add(weights, "jawOpen", jaw)
+    missing = opening - APERTURE_PER_JAW * jaw
+    if missing < 0:  # the lips close over the open jaw (ARKit: mouthClose = jawOpen seals)
+        _add(weights, "mouthClose", -missing / APERTURE_PER_JAW)
+    else:
+        _both(weights, "mouthLowerDown", min(missing / _APERTURE_PER_LIPS, 0.7))
+        _both(weights, "mouthUpperUp", min(0.8 * missing / _APERTURE_PER_LIPS, 0.5))
+    _both(weights, "mouthPress", 0.25 * sealed)
+    _add(weights, "mouthRollLower", 0.18 * sealed + 0.5 * teeth)
+    _add(weights, "mouthRollUpper", 0.15 * sealed)
+    _both(weights, "mouthUpperUp", 0.2 * teeth)
+    rounded, spread = max(-value["width"], 0.0), max(value["width"], 0.0)
+    _add(weights, "mouthPucker", 0.65 * rounded)
+    _add(
+        weights, "mouthFunnel", 0.15 * rounded * (1 - sealed) + 0.4 * value["funnel"] * (1 - sealed)
+    )
+    _both(weights, "mouthStretch", 0.28 * spread)
+    _both(weights, "mouthDimple", 0.12 * spread)
+    _both(weights, "mouthSmile", 0.15 * spread + value["smile"])
+    _add(weights, "tongueOut", 0.08 * value["tongue"] * value["aperture"])
+    _both(weights, "cheekSquint", 0.1 * spread * value["emphasis"] + 0.3 * value["smile"])
+
+
+def _decode_eyes(value: dict[str, float], weights: dict[str, float]) -> None:
+    """Lids, brows, and the eyeLook weights that other programs' rigs turn the eyes by."""
+    yaw, pitch = degrees(value["gaze_yaw"]) / _LOOK_FULL, degrees(value["gaze_pitch"]) / _LOOK_FULL
+    left, right, up, down = max(yaw, 0.0), max(-yaw, 0.0), max(pitch, 0.0), max(-pitch, 0.0)
+    _add(weights, "eyeLookOutLeft", left)
+    _add(weights, "eyeLookInRight", left)
+    _add(weights, "eyeLookInLeft", right)
+    _add(weights, "eyeLookOutRight", right)
+    _both(weights, "eyeLookUp", up)
+    _both(weights, "eyeLookDown", down)
+    # the upper lid rides on the eyeball: lower when it looks down, higher when it looks up
+    _both(weights, "eyeBlink", max(value["blink"], 0.0) * (1 - 0.3 * down) + 0.3 * down)
+    _both(weights, "eyeWide", 0.4 * up * (1 - value["blink"]))
+    raised, drawn = max(value["brows"], 0.0), max(-value["brows"], 0.0)
+    _add(weights, "browInnerUp", 0.7 * raised)
+    _both(weights, "browOuterUp", 0.55 * raised)
+    _both(weights, "browDown", 0.5 * drawn)
+    _both(weights, "eyeSquint", 0.12 * value["smile"] + 0.1 * value["blink"])
+
+
+def _smoothstep(value: float) -> float:
+    value = min(max(value, 0.0), 1.0)
+    return value * value * (3 - 2 * value)
+
+
+def _add(weights: dict[str, float], name: str, amount: float) -> None:
+    assert name in weights, name
+    weights[name] += amount
+
+
+def _both(weights: dict[str, float], name: str, amount: float) -> None:
+    _add(weights, f"{name}Left", amount)
+    _add(weights, f"{name}Right", amount)

@@ -1,0 +1,76 @@
+"""What the network says, as named articulators in 0..1 that the motion codec understands."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.speech.network import PHONE_CLASSES
+from avatar.types import Float
+
+
+@dataclass(frozen=True, slots=True)
+class Articulation:
+    """The speech organs at one instant; 0..1 unless said otherwise."""
+
+    aperture: float
+    """Inner-lip opening; 1 = the widest of ordinary talk."""
+    jaw: float
+    width: float
+    """-1 rounded .. +1 spread."""
+    funnel: float
+    tongue: float
+    closure: float
+    """1 = lips sealed (p, b, m)."""
+    lip_teeth: float
+    """1 = lower lip under the upper teeth (f, v)."""
+    sibilant: float
+    activity: float
+    """How surely there is speech."""
+
+
+REAL_LIPS_SHARE = 0.5
+"""How much of aperture, width and jaw follows the readout fitted to tracked lips."""
+_APERTURE_MEAN, _APERTURE_SPREAD = 0.27, 0.25
+_WIDTH_SPREAD = 0.4
+_JAW_MEAN, _JAW_SPREAD = 0.25, 0.2
+
+
+def articulate(outputs: Float, lips: Float | None) -> Articulation:
+    """From the network's [19] outputs and the readout's [3] lips (or None)."""
+    logits = outputs[:PHONE_CLASSES]
+    odds = np.exp(logits - logits.max())
+    activity = 1.0 - float(odds[0] / odds.sum())
+    aperture, jaw, width, funnel, tongue = outputs[PHONE_CLASSES : PHONE_CLASSES + 5].tolist()
+    closure, lip_teeth, sibilant = _sigmoid(outputs[PHONE_CLASSES + 5 :]).tolist()
+    if lips is not None:
+        share = REAL_LIPS_SHARE
+        real_aperture, real_width, real_jaw = lips.tolist()
+        aperture += share * (_APERTURE_MEAN + _APERTURE_SPREAD * real_aperture - aperture)
+        width += share * (_WIDTH_SPREAD * real_width - width)
+        jaw += share * (_JAW_MEAN + _JAW_SPREAD * real_jaw - jaw)
+    # In silence the regressions hover a little above 0; the classifier knows better.
+    gate = _smoothstep(activity / 0.6)
+    return Articulation(
+        aperture=_unit(aperture) * gate,
+        jaw=_unit(jaw) * gate,
+        width=min(max(width, -1.0), 1.0) * gate,
+        funnel=_unit(funnel) * gate,
+        tongue=_unit(tongue) * gate,
+        closure=closure * gate,
+        lip_teeth=lip_teeth * gate,
+        sibilant=sibilant * gate,
+        activity=activity,
+    )
+
+
+def _unit(value: float) -> float:
+    return min(max(value, 0.0), 1.0)
+
+
+def _smoothstep(value: float) -> float:
+    value = _unit(value)
+    return value * value * (3 - 2 * value)
+
+
+def _sigmoid(values: Float) -> Float:
+    return 1 / (1 + np.exp(-np.clip(values, -30, 30)))

@@ -1,0 +1,243 @@
+"""The speech network at work: one frame of features in, one frame of articulators out.
+
+The same arithmetic as `avatar.training.speech_model`, in NumPy, a frame at a time: every product
+has the same shape whatever block the sound came in, so streaming equals offline to the bit, and
+the process that speaks need not load torch.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from avatar.errors import AssetError
+from avatar.speech.features import FEATURES
+from avatar.types import Float
+
+WEIGHTS_FORMAT = 1
+LOOK_AHEAD_FRAMES = 4
+"""An output describes the frame this many frames before the newest one heard: 80 ms."""
+DILATIONS = (1, 2, 4, 8, 16, 1, 2, 4, 8, 16)
+READOUT_DILATIONS = (1, 2, 4)
+PHONE_CLASSES = 11
+"""Outputs 0..10: logits of the viseme classes, 0 being silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One residual block of the stack."""
+
+    dilation: int
+    norm_gain: Float | None
+    """[W], or None where the block has no norm (readout)."""
+    norm_shift: Float | None
+    taps: Float
+    """[3W, W] rows: the activations 2 dilations ago, 1 dilation ago, now."""
+    taps_shift: Float
+    mix: Float | None
+    """[W, W], or None where the block has none (readout)."""
+    mix_shift: Float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """An affine map."""
+
+    weight: Float
+    """[in, out]"""
+    shift: Float
+
+    def __call__(self, values: Float) -> Float:
+        return values @ self.weight + self.shift
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """The small stack that was fitted to tracked lips of real speakers."""
+
+    enter: Dense
+    layers: tuple[Layer, ...]
+    leave: Dense
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpeechNetwork:
+    """The weights. They never change; what a voice leaves behind is in `NetworkState`."""
+
+    mean: float
+    spread: float
+    """Standardise the features."""
+    enter: Dense
+    layers: tuple[Layer, ...]
+    leave: Dense
+    readout: Readout | None
+    """None where the weights were trained on synthetic speech alone."""
+    metadata: Mapping[str, object]
+
+
+@dataclass(slots=True)
+class NetworkState:
+    """Past activations of every dilated layer, as rings."""
+
+    rings: list[Float]
+    """For each layer of the stack, then of the readout: [2 * dilation, W]."""
+    frame: int = 0
+    """Frames heard, modulo the least common multiple of the rings' lengths."""
+
+    def copy(self) -> "NetworkState":
+        """A state that goes its own way."""
+        return NetworkState([ring.copy() for ring in self.rings], self.frame)
+
+
+_RING_PERIOD = 2 * max(DILATIONS)
+
+
+def initial_state(network: SpeechNetwork) -> NetworkState:
+    """The state before any sound."""
+    layers = (*network.layers, *(network.readout.layers if network.readout else ()))
+    return NetworkState(
+        [np.zeros((2 * one.dilation, one.taps.shape[1]), np.float32) for one in layers]
+    )
+
+
+def advance(
+    network: SpeechNetwork, features: Float, state: NetworkState
+) -> tuple[Float, Float | None]:
+    """Hear one more frame, [160]: [19] outputs and [3] lips, `LOOK_AHEAD_FRAMES` ago.
+
+    Outputs: class logits, then aperture, jaw, width, funnel, tongue, and the logits of closure,
+    lip-on-teeth contact and sibilant. Lips: aperture, width and jaw as a face tracker sees them,
+    in standard deviations of a speaker; None where the weights have no readout.
+    """
+    stream = network.enter((features - network.mean) / network.spread)
+    for layer, ring in zip(network.layers, state.rings, strict=False):
+        stream = stream + _block(layer, ring, state.frame, stream)
+    outputs = network.leave(stream)
+    lips = None
+    if network.readout is not None:
+        rings = state.rings[len(network.layers) :]
+        lips = network.readout.enter(np.concatenate([stream, outputs]))
+        for layer, ring in zip(network.readout.layers, rings, strict=True):
+            lips = lips + _block(layer, ring, state.frame, lips)
+        lips = network.readout.leave(lips)
+    state.frame = (state.frame + 1) % _RING_PERIOD
+    return outputs, lips
+
+
+def _block(layer: Layer, ring: Float, frame: int, stream: Float) -> Float:
+    now = stream
+    if layer.norm_gain is not None and layer.norm_shift is not None:
+        centred = stream - stream.mean()
+        # 1e-5: the epsilon of torch's LayerNorm
+        now = centred / np.sqrt((centred * centred).mean() + 1e-5)
+        now = now * layer.norm_gain + layer.norm_shift
+    oldest = frame % len(ring)
+    middle = (frame + layer.dilation) % len(ring)
+    past = np.concatenate([ring[oldest], ring[middle], now])
+    ring[oldest] = now
+    activated = _gelu(past @ layer.taps + layer.taps_shift)
+    if layer.mix is None or layer.mix_shift is None:
+        return activated
+    return activated @ layer.mix + layer.mix_shift
+
+
+def _gelu(values: Float) -> Float:
+    """Gaussian error linear unit, tanh form (Hendrycks and Gimpel 2016)."""
+    inner = np.float32(0.7978845608) * (values + np.float32(0.044715) * values**3)
+    return np.float32(0.5) * values * (1 + np.tanh(inner))
+
+
+@lru_cache(maxsize=1)
+def load_network() -> SpeechNetwork:
+    """The network that ships with the program.
+
+    Raises:
+        AssetError: its file is missing, damaged or of another version.
+    """
+    try:
+        contents = (resources.files("assets") / "speech" / "speech.safetensors").read_bytes()
+    except OSError as error:
+        raise AssetError(
+            "assets/speech/speech.safetensors: the speech weights are missing. "
+            "Install the program again, or make them with: visavis train speech"
+        ) from error
+    return parse_network(contents)
+
+
+def parse_network(contents: bytes) -> SpeechNetwork:
+    """The network in the bytes of a weights file.
+
+    Raises:
+        AssetError: the bytes are damaged or of another version.
+    """
+    name = "assets/speech/speech.safetensors"
+    try:
+        header = json.loads(contents[8 : 8 + int.from_bytes(contents[:8], "little")])
+        metadata = json.loads(header["__metadata__"]["visavis"])
+        tensors = {key: value.astype(np.float32) for key, value in load(contents).items()}
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise AssetError(
+            f"{name}: not a file of speech weights, or damaged. Install the program again"
+        ) from error
+    if metadata.get("format") != WEIGHTS_FORMAT:
+        raise AssetError(
+            f"{name}: format {metadata.get('format')}, this build reads {WEIGHTS_FORMAT}. "
+            "Install the program again"
+        )
+    try:
+        network = SpeechNetwork(
+            mean=float(metadata["mean"]),
+            spread=float(metadata["spread"]),
+            enter=_dense(tensors, "speech.enter"),
+            layers=tuple(
+                _layer(tensors, "speech", index, dilation)
+                for index, dilation in enumerate(DILATIONS)
+            ),
+            leave=_dense(tensors, "speech.leave"),
+            readout=_readout(tensors) if "readout.enter.weight" in tensors else None,
+            metadata=metadata,
+        )
+    except KeyError as error:
+        raise AssetError(
+            f"{name}: the weights lack {error.args[0]}. Install the program again"
+        ) from error
+    if network.enter.weight.shape[0] != FEATURES:
+        raise AssetError(
+            f"{name}: takes {network.enter.weight.shape[0]} features, this build makes {FEATURES}. "
+            "Install the program again"
+        )
+    return network
+
+
+def _readout(tensors: Mapping[str, Float]) -> Readout:
+    return Readout(
+        _dense(tensors, "readout.enter"),
+        tuple(
+            _layer(tensors, "readout", index, dilation)
+            for index, dilation in enumerate(READOUT_DILATIONS)
+        ),
+        _dense(tensors, "readout.leave"),
+    )
+
+
+def _dense(tensors: Mapping[str, Float], name: str) -> Dense:
+    return Dense(np.ascontiguousarray(tensors[f"{name}.weight"].T), tensors[f"{name}.bias"])
+
+
+def _layer(tensors: Mapping[str, Float], stack: str, index: int, dilation: int) -> Layer:
+    taps = tensors[f"{stack}.taps.{index}.weight"]  # [out, in, 3], oldest tap first
+    mix = f"{stack}.mixes.{index}.weight"
+    return Layer(
+        dilation=dilation,
+        norm_gain=tensors.get(f"{stack}.norms.{index}.weight"),
+        norm_shift=tensors.get(f"{stack}.norms.{index}.bias"),
+        taps=np.ascontiguousarray(taps.transpose(2, 1, 0).reshape(-1, taps.shape[0])),
+        taps_shift=tensors[f"{stack}.taps.{index}.bias"],
+        mix=np.ascontiguousarray(tensors[mix].T) if mix in tensors else None,
+        mix_shift=tensors.get(f"{stack}.mixes.{index}.bias"),
+    )

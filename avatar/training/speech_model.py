@@ -1,0 +1,107 @@
+"""The speech network in torch, for training; `avatar.speech.network` runs the same weights.
+
+A causal stack of dilated convolutions (van den Oord et al. 2016, without gates), each in a
+pre-normalised residual block. The readout after it is fitted to real, tracked lips.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from avatar.speech.features import FEATURES
+from avatar.training.phones import ARTICULATORS, PHONE_CLASSES
+
+DILATIONS = (1, 2, 4, 8, 16, 1, 2, 4, 8, 16)
+READOUT_DILATIONS = (1, 2, 4)
+LOOK_AHEAD = 4
+"""Frames of 20 ms that the network hears beyond the frame that it describes. Measured before: 0
+frames cost .02 to .08 of accuracy, 8 and 16 frames gain nothing over 4."""
+OUTPUTS = len(PHONE_CLASSES) + len(ARTICULATORS)
+LIPS = ("aperture", "width", "jaw")
+"""What the readout predicts: a tracked face's lips, as deviations from that speaker's mean in
+units of the speaker's standard deviation."""
+
+
+class SpeechModel(nn.Module):
+    """[B, T, 160] standardised features -> [B, T, 19]: class logits, then articulators."""
+
+    def __init__(self, width: int = 192) -> None:
+        super().__init__()
+        self.width = width
+        self.enter = nn.Linear(FEATURES, width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in DILATIONS)
+        self.taps = nn.ModuleList(nn.Conv1d(width, width, 3, dilation=d) for d in DILATIONS)
+        self.mixes = nn.ModuleList(nn.Linear(width, width) for _ in DILATIONS)
+        self.leave = nn.Linear(width, OUTPUTS)
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """[B, T, width] the stack's last activations."""
+        stream = self.enter(features)
+        for dilation, norm, taps, mix in zip(
+            DILATIONS, self.norms, self.taps, self.mixes, strict=True
+        ):
+            heard = causal(taps, norm(stream), dilation)
+            stream = stream + mix(functional.gelu(heard, approximate="tanh"))
+        return stream
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.leave(self.hidden(features))
+
+
+class LipReadout(nn.Module):
+    """[B, T, width + 19] activations and outputs of the network -> [B, T, 3] `LIPS`."""
+
+    def __init__(self, speech_width: int, width: int = 96) -> None:
+        super().__init__()
+        self.enter = nn.Linear(speech_width + OUTPUTS, width)
+        self.taps = nn.ModuleList(nn.Conv1d(width, width, 3, dilation=d) for d in READOUT_DILATIONS)
+        self.leave = nn.Linear(width, len(LIPS))
+
+    def forward(self, activations: Tensor) -> Tensor:
+        stream = self.enter(activations)
+        for dilation, taps in zip(READOUT_DILATIONS, self.taps, strict=True):
+            heard = causal(taps, functional.dropout(stream, 0.1, self.training), dilation)
+            stream = stream + functional.gelu(heard, approximate="tanh")
+        return self.leave(stream)
+
+
+def causal(taps: nn.Conv1d, values: Tensor, dilation: int) -> Tensor:
+    """[B, T, W] -> [B, T, W]: `taps` over each frame and those 1 and 2 dilations before it.
+
+    One matrix product in place of the convolution: 1.6 times faster on a CPU in bfloat16.
+    """
+    frames = values.shape[1]
+    padded = functional.pad(values, (0, 0, 2 * dilation, 0))
+    past = torch.cat(
+        [padded[:, shift : shift + frames] for shift in (0, dilation, 2 * dilation)], -1
+    )
+    weight = taps.weight.permute(0, 2, 1).reshape(taps.out_channels, -1)
+    return functional.linear(past, weight, taps.bias)
+
+
+def run_both(model: SpeechModel, readout: LipReadout, features: Tensor) -> tuple[Tensor, Tensor]:
+    """[B, T, 19] of the network and [B, T, 3] of the readout."""
+    hidden = model.hidden(features)
+    outputs = model.leave(hidden)
+    return outputs, readout(torch.cat([hidden, outputs], -1))
+
+
+def save_weights(
+    path: Path, model: SpeechModel, readout: LipReadout | None, metadata: Mapping[str, object]
+) -> None:
+    """Write the weights (float16) and `metadata` beside `path`, then rename."""
+    tensors = {f"speech.{name}": value for name, value in model.state_dict().items()}
+    if readout is not None:
+        tensors |= {f"readout.{name}": value for name, value in readout.state_dict().items()}
+    halves = {
+        name: value.detach().to(torch.float16).contiguous() for name, value in tensors.items()
+    }
+    beside = path.with_suffix(".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(halves, beside, metadata={"visavis": json.dumps(dict(metadata))})
+    beside.replace(path)
