@@ -22,9 +22,11 @@ from render.renderer import (
 f32 = np.float32
 
 SPLAT_WIDTH = 12
-TILE_WIDTH, TILE_HEIGHT = 8, 32
+TILE_WIDTH, TILE_HEIGHT = 16, 16
 """Pixels. Eight columns are one vector register; narrow, tall tiles waste fewest lanes on splats
 of about ten pixels without many more (splat, tile) pairs to sort."""
+BATCH = 32
+"""Splats of a tile that are loaded before they are drawn."""
 CULLED = np.uint32(0xFFFFFFFF)
 RADIX_BITS = 11
 RADIX = 1 << RADIX_BITS
@@ -61,18 +63,30 @@ def _exp2(x):
     return p * power.view(np.float32)
 
 
+@njit(cache=True, inline="always", fastmath=FAST)
+def _rough_exp2(x):
+    """2 ** x to 1e-4 relative, for bytes (minimax cubic on -1/2..1/2)."""
+    x = max(x, f32(-100.0))
+    whole = f32(np.rint(x))
+    f = x - whole
+    p = f32(0.055171)
+    p = p * f + f32(0.24261)
+    p = p * f + f32(0.693263)
+    p = p * f + f32(0.999928)
+    power = np.int32((np.int32(whole) + np.int32(127)) << np.int32(23))
+    return p * power.view(np.float32)
+
+
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def project(means, rotations, scales, opacities, colours, pose, lens, size, splats, tiles, keys):
     """Put every splat on the screen of one view.
 
     `pose` [3, 4] camera_from_world and `lens` [4] fx, fy, cx, cy, float32; `size` (width, height).
     Fills `splats` [N, SPLAT_WIDTH], `tiles` [N, 4] int16 (left, top, right, bottom of the tiles
-    that its box touches) and `keys` [N] uint32: the bits of the depth, or CULLED.
+    that it may touch, the last two exclusive) and `keys` [N] uint32: the bits of the depth, or CULLED.
     Screen covariance: Kerbl et al. 2023, eq. 5.
     """
     width, height = f32(size[0]), f32(size[1])
-    columns = (size[0] + TILE_WIDTH - 1) // TILE_WIDTH
-    rows = (size[1] + TILE_HEIGHT - 1) // TILE_HEIGHT
     fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
     margin_x, margin_y = _MARGIN * width / fx, _MARGIN * height / fy
     least_x, most_x = -cx / fx - margin_x, (width - cx) / fx + margin_x
@@ -131,19 +145,25 @@ def project(means, rotations, scales, opacities, colours, pose, lens, size, spla
         total = gx + gy + det + colours[i, 0] + colours[i, 1] + colours[i, 2]
         if not math.isfinite(total):
             continue
+        # The pixels whose centres lie in the box; clamped as floats, as a huge splat's edge does
+        # not fit an integer.
+        left = int(math.ceil(min(max(gx - rx - f32(0.5), f32(0)), width)))
+        top = int(math.ceil(min(max(gy - ry - f32(0.5), f32(0)), height)))
+        right = int(math.floor(min(max(gx + rx + f32(0.5), f32(0)), width)))
+        bottom = int(math.floor(min(max(gy + ry + f32(0.5), f32(0)), height)))
+        if left >= right or top >= bottom:
+            continue
         keys[i] = f32(depth).view(np.uint32)
         scale = _HALF_LOG2_E / det
         splats[i, 0], splats[i, 1] = gx, gy
         splats[i, 2], splats[i, 3], splats[i, 4] = vv * scale, f32(-2) * uv * scale, uu * scale
-        splats[i, 5], splats[i, 6] = lift, ry
-        splats[i, 7], splats[i, 8], splats[i, 9] = colours[i, 0], colours[i, 1], colours[i, 2]
-        # Clamped as floats first: a huge splat's edge does not fit an integer.
-        left = min(max((gx - rx - f32(0.5)) / f32(TILE_WIDTH), f32(0)), f32(columns))
-        right = min(max((gx + rx + f32(0.5)) / f32(TILE_WIDTH), f32(0)), f32(columns))
-        top = min(max((gy - ry - f32(0.5)) / f32(TILE_HEIGHT), f32(0)), f32(rows))
-        bottom = min(max((gy + ry + f32(0.5)) / f32(TILE_HEIGHT), f32(0)), f32(rows))
-        tiles[i, 0], tiles[i, 1] = np.int16(math.floor(left)), np.int16(math.floor(top))
-        tiles[i, 2], tiles[i, 3] = np.int16(math.ceil(right)), np.int16(math.ceil(bottom))
+        splats[i, 5] = lift
+        splats[i, 6], splats[i, 7], splats[i, 8] = colours[i, 0], colours[i, 1], colours[i, 2]
+        splats[i, 9], splats[i, 10] = f32(top), f32(bottom - 1)
+        splats[i, 11] = uv / vv * ry
+        tiles[i, 0], tiles[i, 1] = left // TILE_WIDTH, top // TILE_HEIGHT
+        tiles[i, 2] = (right + TILE_WIDTH - 1) // TILE_WIDTH
+        tiles[i, 3] = (bottom + TILE_HEIGHT - 1) // TILE_HEIGHT
 
 
 @njit(cache=True)
@@ -220,6 +240,49 @@ def list_pairs(tiles, order, visible, columns, starts, cursor, entries):
                 cursor[tile] += 1
 
 
+@njit(cache=True, inline="always", fastmath=FAST, error_model="numpy")
+def _rows_in_tile(splats, g, gx, gy, top):
+    """First and last row of the tile that splat `g` touches; first > last where it misses.
+
+    `gx`, `gy` is its centre from the centre of the tile's first pixel. Its box over-reaches in a
+    tile that holds only a corner of it, so the ellipse's own extent over the tile's columns is
+    solved for: a dx² + b dx dy + c dy² = `level`, at the column nearest to its highest and its
+    lowest point.
+    """
+    a, b, c = splats[g, 2], splats[g, 3], splats[g, 4]
+    level = splats[g, 5] - _LEAST_EXPONENT
+    least, most = gx - f32(TILE_WIDTH - 1), gx
+    above = min(max(splats[g, 11], least), most)
+    below = min(max(-splats[g, 11], least), most)
+    half = f32(0.5) / c
+    root_above = b * b * above * above - f32(4) * c * (a * above * above - level)
+    root_below = b * b * below * below - f32(4) * c * (a * below * below - level)
+    # A hundredth of a pixel against rounding; the exact test is made at each pixel.
+    high = (-b * above + math.sqrt(max(root_above, f32(0)))) * half + f32(0.01)
+    low = (-b * below - math.sqrt(max(root_below, f32(0)))) * half - f32(0.01)
+    first = max(gy - high, splats[g, 9] - f32(top), f32(0))
+    last = min(gy - low, splats[g, 10] - f32(top), f32(TILE_HEIGHT - 1))
+    return int(np.ceil(min(first, f32(TILE_HEIGHT)))), int(np.floor(max(last, f32(-1))))
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _load_batch(splats, entries, start, stop, left, top, batch, rows):
+    """Bring splats `entries[start:stop]` of a tile together in `batch` and `rows`.
+
+    Apart from the drawing, because there the row loop's end is guessed by the processor: with
+    the rows known long before, a wrong guess costs a few cycles, not the wait for memory and
+    two square roots (measured: 1.4 times faster drawing).
+    """
+    for k in range(start, stop):
+        g, j = entries[k], k - start
+        gx = splats[g, 0] - f32(left) - f32(0.5)
+        gy = splats[g, 1] - f32(top) - f32(0.5)
+        batch[j, 0], batch[j, 1] = gx, gy
+        for field in range(2, 9):
+            batch[j, field] = splats[g, field]
+        rows[j, 0], rows[j, 1] = _rows_in_tile(splats, g, gx, gy, top)
+
+
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def draw_bytes(splats, starts, entries, background, shards, out):
     """Draw one view over `background` into `out` [H, W, 3 or 4] uint8.
@@ -228,44 +291,44 @@ def draw_bytes(splats, starts, entries, background, shards, out):
     """
     height, width, channels = out.shape
     columns = (width + TILE_WIDTH - 1) // TILE_WIDTH
-    rows = (height + TILE_HEIGHT - 1) // TILE_HEIGHT
+    tiles = columns * ((height + TILE_HEIGHT - 1) // TILE_HEIGHT)
     pictured = background.shape[0] > 1 or background.shape[1] > 1
     for shard in prange(shards):
         # Rows of: red, green, blue, transmittance. One array, so that the compiler sees that the
         # four never overlap and keeps the inner loop in vector registers.
         state = np.empty((TILE_HEIGHT, 4, TILE_WIDTH), np.float32)
-        for tile in range(shard, columns * rows, shards):
+        batch = np.empty((BATCH, SPLAT_WIDTH), np.float32)
+        rows = np.empty((BATCH, 2), np.int64)
+        brightest = np.empty(TILE_WIDTH, np.float32)
+        for tile in range(shard, tiles, shards):
             left, top = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
             state[:, :3] = f32(0)
             state[:, 3] = f32(1)
-            for k in range(starts[tile], starts[tile + 1]):
-                g = entries[k]
-                gx = splats[g, 0] - f32(left) - f32(0.5)
-                gy = splats[g, 1] - f32(top) - f32(0.5)
-                a, b, c, lift = splats[g, 2], splats[g, 3], splats[g, 4], splats[g, 5]
-                ry = splats[g, 6]
-                red, green, blue = splats[g, 7], splats[g, 8], splats[g, 9]
-                first = int(max(f32(0), math.ceil(gy - ry)))
-                last = int(min(f32(TILE_HEIGHT - 1), math.floor(gy + ry)))
-                for y in range(first, last + 1):
-                    dy = gy - f32(y)
-                    q0, q1 = lift - c * dy * dy, -b * dy
-                    for x in range(TILE_WIDTH):
-                        dx = gx - f32(x)
-                        e = q0 + (q1 - a * dx) * dx
-                        alpha = min(_MOST_ALPHA, _exp2(e))
-                        weight = alpha * state[y, 3, x] if e >= _LEAST_EXPONENT else f32(0)
-                        state[y, 0, x] += weight * red
-                        state[y, 1, x] += weight * green
-                        state[y, 2, x] += weight * blue
-                        state[y, 3, x] -= weight
-                if ((k - starts[tile]) & 15) == 15:
-                    most = f32(0)
-                    for y in range(TILE_HEIGHT):
+            for start in range(starts[tile], starts[tile + 1], BATCH):
+                stop = min(start + BATCH, starts[tile + 1])
+                _load_batch(splats, entries, start, stop, left, top, batch, rows)
+                for j in range(stop - start):
+                    gx, gy = batch[j, 0], batch[j, 1]
+                    a, b, c, lift = batch[j, 2], batch[j, 3], batch[j, 4], batch[j, 5]
+                    red, green, blue = batch[j, 6], batch[j, 7], batch[j, 8]
+                    for y in range(rows[j, 0], rows[j, 1] + 1):
+                        dy = gy - f32(y)
+                        q0, q1 = lift - c * dy * dy, -b * dy
                         for x in range(TILE_WIDTH):
-                            most = max(most, state[y, 3, x])
-                    if most < _LEAST_ALPHA:
-                        break
+                            dx = gx - f32(x)
+                            e = q0 + (q1 - a * dx) * dx
+                            alpha = min(_MOST_ALPHA, _rough_exp2(e))
+                            weight = alpha * state[y, 3, x] if e >= _LEAST_EXPONENT else f32(0)
+                            state[y, 0, x] += weight * red
+                            state[y, 1, x] += weight * green
+                            state[y, 2, x] += weight * blue
+                            state[y, 3, x] -= weight
+                brightest[:] = f32(0)
+                for y in range(TILE_HEIGHT):
+                    for x in range(TILE_WIDTH):
+                        brightest[x] = max(brightest[x], state[y, 3, x])
+                if brightest.max() < _LEAST_ALPHA:
+                    break
             for y in range(min(TILE_HEIGHT, height - top)):
                 for x in range(min(TILE_WIDTH, width - left)):
                     through = state[y, 3, x]
@@ -284,38 +347,39 @@ def draw_floats(splats, starts, entries, shards, colour, alpha):
     """Draw one view by the exact rules: premultiplied `colour` [H, W, 3], `alpha` [H, W, 1]."""
     height, width = colour.shape[0], colour.shape[1]
     columns = (width + TILE_WIDTH - 1) // TILE_WIDTH
-    rows = (height + TILE_HEIGHT - 1) // TILE_HEIGHT
+    tiles = columns * ((height + TILE_HEIGHT - 1) // TILE_HEIGHT)
     for shard in prange(shards):
         state = np.empty((TILE_HEIGHT, 4, TILE_WIDTH), np.float32)
-        for tile in range(shard, columns * rows, shards):
+        batch = np.empty((BATCH, SPLAT_WIDTH), np.float32)
+        rows = np.empty((BATCH, 2), np.int64)
+        for tile in range(shard, tiles, shards):
             left, top = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
             state[:, :3] = f32(0)
             state[:, 3] = f32(1)
-            for k in range(starts[tile], starts[tile + 1]):
-                g = entries[k]
-                gx = splats[g, 0] - f32(left) - f32(0.5)
-                gy = splats[g, 1] - f32(top) - f32(0.5)
-                a, b, c, lift = splats[g, 2], splats[g, 3], splats[g, 4], splats[g, 5]
-                ry = splats[g, 6] + f32(1)
-                first = int(max(f32(0), math.ceil(gy - ry)))
-                last = int(min(f32(TILE_HEIGHT - 1), math.floor(gy + ry)))
-                for y in range(first, last + 1):
-                    dy = gy - f32(y)
-                    q0, q1 = lift - c * dy * dy, -b * dy
-                    for x in range(TILE_WIDTH):
-                        dx = gx - f32(x)
-                        opaque = min(_MOST_ALPHA, _exp2(q0 + (q1 - a * dx) * dx))
-                        # Below zero marks a finished pixel; its size is the light that was left.
-                        before = state[y, 3, x]
-                        after = before * (f32(1) - opaque)
-                        hit = opaque >= _LEAST_ALPHA and before > f32(0)
-                        drawn = hit and after > _LEAST_TRANSMITTANCE
-                        weight = opaque * before if drawn else f32(0)
-                        state[y, 0, x] += weight * splats[g, 7]
-                        state[y, 1, x] += weight * splats[g, 8]
-                        state[y, 2, x] += weight * splats[g, 9]
-                        state[y, 3, x] = after if drawn else (-before if hit else before)
-                if ((k - starts[tile]) & 31) == 31 and state[:, 3].max() <= f32(0):
+            for start in range(starts[tile], starts[tile + 1], BATCH):
+                stop = min(start + BATCH, starts[tile + 1])
+                _load_batch(splats, entries, start, stop, left, top, batch, rows)
+                for j in range(stop - start):
+                    gx, gy = batch[j, 0], batch[j, 1]
+                    a, b, c, lift = batch[j, 2], batch[j, 3], batch[j, 4], batch[j, 5]
+                    red, green, blue = batch[j, 6], batch[j, 7], batch[j, 8]
+                    for y in range(rows[j, 0], rows[j, 1] + 1):
+                        dy = gy - f32(y)
+                        q0, q1 = lift - c * dy * dy, -b * dy
+                        for x in range(TILE_WIDTH):
+                            dx = gx - f32(x)
+                            opaque = min(_MOST_ALPHA, _exp2(q0 + (q1 - a * dx) * dx))
+                            # Below zero marks a finished pixel; its size is the light that was left.
+                            before = state[y, 3, x]
+                            after = before * (f32(1) - opaque)
+                            hit = opaque >= _LEAST_ALPHA and before > f32(0)
+                            drawn = hit and after > _LEAST_TRANSMITTANCE
+                            weight = opaque * before if drawn else f32(0)
+                            state[y, 0, x] += weight * red
+                            state[y, 1, x] += weight * green
+                            state[y, 2, x] += weight * blue
+                            state[y, 3, x] = after if drawn else (-before if hit else before)
+                if state[:, 3].max() <= f32(0):
                     break
             for y in range(min(TILE_HEIGHT, height - top)):
                 for x in range(min(TILE_WIDTH, width - left)):
