@@ -128,10 +128,10 @@ class _Problem:
         self.expression = np.stack([at_landmarks(m) for m in template.expression_basis])
         self.target = face.landmarks[used, :2].astype(np.float64) - centre
         self.depth = face.landmarks[used, 2].astype(np.float64)
-        spread = np.minimum(template.landmark_spread_m[used], 0.03)
+        spread = np.minimum(template.landmark_spread[used], 0.03)
         weight = 1 / (0.002 + spread)
         self.weight = weight / weight.max()
-        self.inner = template.landmark_spread_m[used] < 0.004
+        self.inner = template.landmark_spread[used] < 0.004
         self.sigma_px = face.size_px * _LANDMARK_SHARE
 
     def shape(self, state: _State) -> np.ndarray:
@@ -150,9 +150,7 @@ class _Problem:
         return pixels, camera, scale
 
 
-def fit_face(
-    template: HeadTemplate, face: FoundFace, image_size: tuple[int, int]
-) -> FaceFit:
+def fit_face(template: HeadTemplate, face: FoundFace, image_size: tuple[int, int]) -> FaceFit:
     """Fit the template to one face.
 
     Args:
@@ -215,7 +213,8 @@ def _prior(template: HeadTemplate) -> np.ndarray:
     """1 / sigma of every morph and expression."""
     rare = np.array(
         [
-            name.startswith("eyeLook") or name in ("jawLeft", "jawRight", "mouthLeft", "mouthRight", "tongueOut")
+            name.startswith("eyeLook")
+            or name in ("jawLeft", "jawRight", "mouthLeft", "mouthRight", "tongueOut")
             for name in ARKIT_NAMES
         ]
     )
@@ -271,7 +270,10 @@ def _gauss_newton(
     state.log_scale += float(np.clip(step[3], -0.3, 0.3))
     state.shift = state.shift + step[4:6]
     weights = np.clip(weights + step[6:], lower, upper)
-    state.identity, state.expression = weights[: len(state.identity)], weights[len(state.identity) :]
+    state.identity, state.expression = (
+        weights[: len(state.identity)],
+        weights[len(state.identity) :],
+    )
 
 
 def _bounded_least_squares(
@@ -348,7 +350,14 @@ def graph_laplacian(vertices: Float, triangles: np.ndarray, count: int) -> spars
 def _carry_inner_parts(template: HeadTemplate, residual: np.ndarray) -> None:
     """Eyes, teeth and tongue move as wholes, by the mean of the skin around them."""
     skin = template.vertex_part == Part.SKIN
-    for part in (Part.EYE_LEFT, Part.EYE_RIGHT, Part.TEETH_UPPER, Part.TEETH_LOWER, Part.TONGUE, Part.LASHES):
+    for part in (
+        Part.EYE_LEFT,
+        Part.EYE_RIGHT,
+        Part.TEETH_UPPER,
+        Part.TEETH_LOWER,
+        Part.TONGUE,
+        Part.LASHES,
+    ):
         own = template.vertex_part == part
         if not own.any():
             continue
@@ -365,9 +374,7 @@ def _error(problem: _Problem, camera: PhotoCamera, posed: Float, face: FoundFace
     return float(distance[problem.inner].mean() / face.eye_distance_px)
 
 
-def _gaze(
-    template: HeadTemplate, neutral: Float, camera: PhotoCamera, face: FoundFace
-) -> Float:
+def _gaze(template: HeadTemplate, neutral: Float, camera: PhotoCamera, face: FoundFace) -> Float:
     """Yaw and pitch that put both irises where the picture shows them."""
     found = []
     for part, iris in ((Part.EYE_LEFT, IRIS_LEFT), (Part.EYE_RIGHT, IRIS_RIGHT)):

@@ -179,7 +179,9 @@ class MediapipeFaceFinder:
         part = image[box[1] : box[3], box[0] : box[2]]
         with quiet_stderr():
             close, far = (
-                max((d.score[0] for d in found.process(_as_bytes(part)).detections or ()), default=0)
+                max(
+                    (d.score[0] for d in found.process(_as_bytes(part)).detections or ()), default=0
+                )
                 for found in (self._close_faces, self._far_faces)
             )
         points = face.landmarks[:468, :2] - (box[0], box[1])
@@ -190,9 +192,7 @@ class MediapipeFaceFinder:
         return (close >= SURE_CLOSE or far >= SURE_FAR) and share >= SURE_PERSON
 
 
-def crop_box(
-    face: FoundFace, shape: tuple[int, ...], around: float
-) -> tuple[int, int, int, int]:
+def crop_box(face: FoundFace, shape: tuple[int, ...], around: float) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of a box that leaves `around` face sizes on every side."""
     low, high = face.landmarks[:468, :2].min(0), face.landmarks[:468, :2].max(0)
     margin = around * float(max(high - low))

@@ -42,7 +42,9 @@ def read_picture(path: Path) -> Float:
     except FileNotFoundError:
         raise PortraitError(f"{path}: no such file. Name a photograph (JPEG, PNG, WebP).") from None
     except IsADirectoryError:
-        raise PortraitError(f"{path}: a folder, not a picture. Name one photograph in it.") from None
+        raise PortraitError(
+            f"{path}: a folder, not a picture. Name one photograph in it."
+        ) from None
     except UnidentifiedImageError:
         raise PortraitError(
             f"{path}: not a picture that can be read (expected JPEG, PNG, WebP, TIFF or BMP). "

@@ -1,0 +1,432 @@
+"""Fitted head + relief + photograph -> coloured Gaussians bound to triangles: the avatar."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from avatar.deform import bind
+from avatar.head.rasterise import rasterise
+from avatar.head.template import HeadTemplate, Part
+from avatar.portrait.colour import (
+    PhotoColours,
+    behind,
+    fill_skin,
+    squareness,
+    unoccluded,
+)
+from avatar.portrait.eyes import eye_colours, paint_eyes
+from avatar.portrait.fit import FaceFit
+from avatar.portrait.landmarks import FoundFace
+from avatar.portrait.relief import Relief, Surroundings, build_relief, middle_surface
+from avatar.portrait.splats import Lattice, count_for, lay
+from avatar.types import ARKIT_NAMES, Avatar, Float, Index, Portrait
+
+TARGET_SPLATS = 58_000
+"""Within the 30k to 60k that two processor cores draw at more than 20 frames a second."""
+
+FACE_OVAL = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
+    148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
+_CHIN = 152
+
+_FACE_SPACING = 0.00095
+_EYE_SPACING = 0.0007
+_MOUTH_SPACING = 0.0016
+_SCALP_SPACING = 0.0032
+_RELIEF_SPACING = 0.0021
+_BACK_SPACING = 0.0036
+"""Metres between splats at TARGET_SPLATS; all are stretched alike to meet the target."""
+
+_CAVITY = np.array([0.20, 0.065, 0.06], np.float32)
+_TOOTH = np.array([0.86, 0.83, 0.77], np.float32)
+_TONGUE = np.array([0.62, 0.30, 0.29], np.float32)
+
+_FADE_FROM_M, _FADE_TO_M = 0.21, 0.29
+"""Below the eyes: where the shoulders begin to dissolve, and have dissolved."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Painted:
+    """Some of the avatar's splats, coloured."""
+
+    lattice: Lattice
+    """Its triangles count within `Avatar.triangles`."""
+    colour: Float
+    opacity: Float
+
+
+@dataclass(slots=True)
+class _Work:
+    """What every stage needs, computed once."""
+
+    portrait: Portrait
+    face: FoundFace
+    fit: FaceFit
+    template: HeadTemplate
+    posed: Float
+    """[V, 3] the head with the photograph's expression, avatar space (head pose is the camera's)."""
+    depth: Float
+    """[H, W] metres ahead of the camera of the posed head."""
+    photo: PhotoColours
+    ears: np.ndarray
+    """[V] bool."""
+
+
+def assemble(
+    portrait: Portrait,
+    face: FoundFace,
+    fit: FaceFit,
+    template: HeadTemplate,
+    *,
+    name: str,
+    tell: Callable[[str, float], None],
+) -> Avatar:
+    """Build the avatar of a fitted face."""
+    tell("shaping hair and shoulders", 0.0)
+    work = _prepare(portrait, face, fit, template)
+    relief = _relief(work)
+    vertices = np.concatenate([fit.neutral, relief.vertices]).astype(np.float32)
+    triangles = np.concatenate([template.triangles, relief.triangles + len(fit.neutral)])
+    tell("laying the Gaussians", 0.45)
+    spacing = _spacing(work, relief, vertices, triangles)
+    tell("colouring them", 0.6)
+    lattice = lay(vertices, triangles, spacing)
+    painted = [_paint_head(work, lattice), _paint_relief(work, relief, lattice)]
+    tell("binding them to the head", 0.9)
+    return _avatar(work, relief, painted, vertices, triangles.astype(np.int32), name)
+
+
+def _prepare(portrait: Portrait, face: FoundFace, fit: FaceFit, template: HeadTemplate) -> _Work:
+    posed = fit.neutral + np.tensordot(fit.expression, template.expression_basis, 1)
+    posed = posed.astype(np.float32)
+    ears = np.zeros(len(template.vertices), bool)
+    for index, morph in enumerate(template.identity_names):
+        if morph.startswith("ears/"):
+            ears |= np.linalg.norm(template.identity_basis[index], axis=1) > 5e-4
+    height, width = portrait.image.shape[:2]
+    drawn = template.triangle_part != Part.LASHES
+    depth = rasterise(fit.camera.project(posed), template.triangles[drawn], width, height).depth
+    return _Work(
+        portrait=portrait,
+        face=face,
+        fit=fit,
+        template=template,
+        posed=posed,
+        depth=depth,
+        photo=PhotoColours(portrait.image, portrait.person, fit.camera.pixels_per_metre),
+        ears=ears,
+    )
+
+
+def _face_mask(work: _Work) -> Float:
+    """[H, W] 1 inside FaceMesh's oval of the photograph."""
+    mask = np.zeros(work.depth.shape, np.uint8)
+    oval = work.face.landmarks[list(FACE_OVAL), :2]
+    cv2.fillPoly(mask, [np.round(oval).astype(np.int32)], 1)
+    shrink = max(1, round(0.004 * work.fit.camera.pixels_per_metre))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * shrink + 1, 2 * shrink + 1))
+    return cv2.erode(mask, kernel).astype(np.float32)
+
+
+def _relief(work: _Work) -> Relief:
+    template, camera = work.template, work.fit.camera
+    height, width = work.depth.shape
+    corner_in_ear = work.ears[template.triangles].any(1)
+    low = work.posed[template.triangles][:, :, 1].max(1) < _chin_height(work) - 0.055
+    skull = (template.triangle_part == Part.SKIN) & ~corner_in_ear & ~low
+    projected = camera.project(work.posed)
+    front = rasterise(projected, template.triangles[skull], width, height).depth
+    turned = projected.copy()
+    turned[:, 2] = 10 - turned[:, 2]  # nearest of the reversed depth is the far side
+    far = rasterise(turned, template.triangles[skull], width, height).depth
+    ear_plane = float(work.posed[work.ears, 2].mean())
+    scene = Surroundings(
+        person=work.portrait.person,
+        face=_face_mask(work),
+        front=front,
+        back=np.where(np.isfinite(far), 10 - far, -np.inf).astype(np.float32),
+        middle=middle_surface(camera, ear_plane, width, height),
+        chin_row=float(work.face.landmarks[_CHIN, 1]),
+    )
+    return build_relief(scene, camera)
+
+
+def _chin_height(work: _Work) -> float:
+    corners = work.template.triangles[work.template.landmark_triangle[_CHIN]]
+    return float(work.fit.neutral[corners, 1].mean())
+
+
+def _spacing(work: _Work, relief: Relief, vertices: Float, triangles: Index) -> Float:
+    """[T] metres between splats on each triangle, stretched so that TARGET_SPLATS are laid."""
+    template = work.template
+    part = template.triangle_part
+    own = np.full(len(part), _SCALP_SPACING)
+    own[_on_face(work)] = _FACE_SPACING
+    own[(part == Part.EYE_LEFT) | (part == Part.EYE_RIGHT)] = _EYE_SPACING
+    angle = np.nan_to_num(template.eye_angle, nan=9.0)[template.triangles].max(1)
+    own[(part >= Part.EYE_LEFT) & (angle > np.radians(75))] = 0
+    inside = np.isin(part, (Part.MOUTH, Part.TEETH_UPPER, Part.TEETH_LOWER, Part.TONGUE))
+    own[inside] = _MOUTH_SPACING
+    own[part == Part.LASHES] = 0
+    own[work.ears[template.triangles].any(1)] = 0
+    lowest = work.fit.neutral[template.triangles][:, :, 1].max(1)
+    own[lowest < _chin_height(work) - 0.06] = 0  # the relief draws the shoulders
+    own[_under_relief(work)] = 0
+    shell = np.where(relief.is_back[relief.triangles].any(1), _BACK_SPACING, _RELIEF_SPACING)
+    spacing = np.concatenate([own, shell])
+    low, high = 0.5, 3.0
+    for _ in range(24):
+        stretch = (low + high) / 2
+        if count_for(vertices, triangles, spacing * stretch) > TARGET_SPLATS:
+            low = stretch
+        else:
+            high = stretch
+    return spacing * high
+
+
+def _under_relief(work: _Work) -> np.ndarray:
+    """[F] bool: scalp and nape, which hair and the relief's back cover; the jaw's underside and
+    the throat stay, for the relief begins beyond them."""
+    template = work.template
+    centre = work.fit.neutral[template.triangles].mean(1)
+    ear_plane = float(work.fit.neutral[work.ears, 2].mean())
+    brow = work.fit.neutral[template.triangles[template.landmark_triangle[9]], 1].mean()
+    covered = (centre[:, 1] > brow) | (centre[:, 2] < ear_plane - 0.005)
+    return covered & (template.triangle_part == Part.SKIN) & ~_on_face(work)
+
+
+def _on_face(work: _Work) -> np.ndarray:
+    """[F] bool: skin triangles of the face itself, seen from the front of the neutral head."""
+    template = work.template
+    known = [i for i in FACE_OVAL if template.landmark_triangle[i] >= 0]
+    corners = template.triangles[template.landmark_triangle[known]]
+    weights = template.landmark_barycentric[known]
+    oval = (weights[..., None] * work.fit.neutral[corners]).sum(1)
+    middle = oval[:, :2].mean(0)
+    grown = middle + 1.06 * (oval[:, :2] - middle)
+    centre = work.fit.neutral[template.triangles].mean(1)
+    polygon = np.round(1e5 * grown).astype(np.int32)
+    inside = np.array(
+        [
+            cv2.pointPolygonTest(polygon, (1e5 * float(x), 1e5 * float(y)), False) >= 0
+            for x, y, _ in centre
+        ]
+    )
+    return inside & (centre[:, 2] > oval[:, 2].min() - 0.02) & (template.triangle_part == Part.SKIN)
+
+
+def _paint_head(work: _Work, lattice: Lattice) -> _Painted:
+    template, camera = work.template, work.fit.camera
+    own = lattice.select(lattice.triangle < len(template.triangles))
+    part = template.triangle_part[own.triangle]
+    corners = template.triangles[own.triangle]
+    colour = np.zeros((len(own), 3), np.float32)
+    opacity = np.full(len(own), 0.96, np.float32)
+
+    skin = part == Part.SKIN
+    fill = _skin_colours(work)
+    at = (own.barycentric[..., None] * work.posed[corners]).sum(1)
+    normal = _normals(work.posed, template.triangles)[own.triangle]
+    lid = (own.barycentric * _lids(template)[corners]).sum(1)
+    trust = _trust(work, at, normal) * (1 - 0.9 * lid)
+    mirrored = (own.barycentric[..., None] * work.posed[template.mirror[corners]]).sum(1)
+    mirrored_normal = _normals(work.posed, template.triangles)[own.triangle]
+    mirrored_normal = _mirrored_normals(work, corners, mirrored_normal)
+    other = _trust(work, mirrored, mirrored_normal) * (1 - trust) * 0.8
+    base = (own.barycentric[..., None] * fill[corners]).sum(1)
+    spacing = float(np.median(own.scales[skin, 0])) if skin.any() else _FACE_SPACING
+    shown = work.photo.at(camera.project(at)[:, :2], spacing)
+    twin = work.photo.at(camera.project(mirrored)[:, :2], spacing)
+    rest = 1 - trust - other
+    colour[:] = trust[:, None] * shown + other[:, None] * twin + rest[:, None] * base
+    on_face = _on_face(work)[own.triangle]
+    # Skull and neck outside the person's outline would stand out of the hair or collar: carve.
+    outside = work.photo.within(camera.project(at)[:, :2]) & (
+        work.photo.person_at(camera.project(at)[:, :2]) < 0.5
+    )
+    opacity[skin & ~on_face & outside] = 0
+
+    _paint_mouth(work, own, part, colour)
+    _paint_eyeballs(work, own, part, colour)
+    keep = opacity > 0
+    return _Painted(own.select(keep), colour[keep], opacity[keep])
+
+
+def _trust(work: _Work, points: Float, normals: Float) -> Float:
+    """[N] 0..1 how far the photograph shows these points of the posed head."""
+    pixels = work.fit.camera.project(points)[:, :2]
+    return (
+        squareness(normals, points, work.fit.camera)
+        * unoccluded(points, work.fit.camera, work.depth)
+        * np.clip((work.photo.person_at(pixels) - 0.5) * 2, 0, 1)
+    ).astype(np.float32)
+
+
+def _normals(vertices: Float, triangles: Index) -> Float:
+    """[T, 3] unit normals, averaged over neighbours so that colours do not show the facets."""
+    corners = vertices[triangles]
+    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    at_vertex = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(at_vertex, triangles[:, corner], flat)
+    smooth = at_vertex[triangles].sum(1)
+    return smooth / np.maximum(np.linalg.norm(smooth, axis=1, keepdims=True), 1e-12)
+
+
+def _mirrored_normals(work: _Work, corners: Index, like: Float) -> Float:
+    """[N, 3] normals where the mirrored splats lie."""
+    a, b, c = (work.posed[work.template.mirror[corners[:, k]]] for k in range(3))
+    flat = -np.cross(b - a, c - a)  # mirroring turns a triangle around
+    norm = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.where(norm > 1e-12, flat / np.maximum(norm, 1e-12), like)
+
+
+def _skin_colours(work: _Work) -> Float:
+    """[V, 3] what every vertex of the skin looks like, seen or not."""
+    template, camera = work.template, work.fit.camera
+    skin = np.isin(template.triangle_part, (Part.SKIN, Part.MOUTH))
+    corner_normals = np.zeros_like(work.posed)
+    flat = _normals(work.posed, template.triangles)
+    for corner in range(3):
+        np.add.at(corner_normals, template.triangles[:, corner], flat)
+    corner_normals /= np.maximum(np.linalg.norm(corner_normals, axis=1, keepdims=True), 1e-12)
+    pixels = camera.project(work.posed)[:, :2]
+    seen = work.photo.at(pixels, 0.003)
+    trust = _trust(work, work.posed, corner_normals) * (1 - 0.9 * _lids(template))
+    cheeks = [50, 280, 101, 330, 205, 425]
+    fallback = np.median(work.photo.at(work.face.landmarks[cheeks, :2], 0.01), 0)
+    # Above the oval hair or hat shows, not skin; what lies beneath takes its colour all the same.
+    return fill_skin(
+        work.fit.neutral, template.triangles[skin], template.mirror, seen, trust, fallback
+    ).colour
+
+
+def _lids(template: HeadTemplate) -> Float:
+    """[V] 0..1: upper lid skin that an open eye folds away, so that the photograph shows it as a
+    dark line or not at all."""
+    moved = sum(
+        np.linalg.norm(template.expression_basis[ARKIT_NAMES.index(name)], axis=1)
+        for name in ("eyeBlinkLeft", "eyeBlinkRight")
+    )
+    return np.clip((moved - 0.0015) / 0.003, 0, 1).astype(np.float32)
+
+
+def _paint_mouth(work: _Work, own: Lattice, part: np.ndarray, colour: Float) -> None:
+    """Teeth, tongue and cavity: their own colours, darker the deeper behind the lips they lie."""
+    lips = work.fit.neutral[work.template.triangles[work.template.landmark_triangle[13]]].mean(0)
+    deep = np.clip((lips[2] - own.means[:, 2]) / 0.045, 0, 1)
+    aside = np.clip(np.abs(own.means[:, 0]) / 0.03, 0, 1)
+    for kind, tint, dark in (
+        (Part.MOUTH, _CAVITY, 0.85),
+        (Part.TEETH_UPPER, _TOOTH, 0.75),
+        (Part.TEETH_LOWER, 0.93 * _TOOTH, 0.75),
+        (Part.TONGUE, _TONGUE, 0.85),
+    ):
+        chosen = part == kind
+        light = (1 - dark * deep[chosen]) * (1 - 0.35 * aside[chosen])
+        colour[chosen] = tint * light[:, None]
+
+
+def _paint_eyeballs(work: _Work, own: Lattice, part: np.ndarray, colour: Float) -> None:
+    colours = eye_colours(work.portrait.image, work.face)
+    for eye in (Part.EYE_LEFT, Part.EYE_RIGHT):
+        chosen = part == eye
+        ball = work.fit.neutral[work.template.vertex_part == eye]
+        middle = (ball.max(0) + ball.min(0)) / 2
+        outward = own.means[chosen] - middle
+        outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
+        colour[chosen] = paint_eyes(outward, colours)
+
+
+def _paint_relief(work: _Work, relief: Relief, lattice: Lattice) -> _Painted:
+    camera, photo = work.fit.camera, work.photo
+    first = len(work.template.triangles)
+    own = lattice.select(lattice.triangle >= first)
+    corners = relief.triangles[own.triangle - first]
+    pixels = (own.barycentric[..., None] * relief.pixel[corners]).sum(1)
+    back = relief.is_back[corners].any(1)
+    cheeks = [50, 280, 101, 330, 205, 425]
+    skin = np.median(photo.at(work.face.landmarks[cheeks, :2], 0.01), 0)
+    hidden = behind(photo.image, photo.person, _face_mask(work), skin, camera.pixels_per_metre)
+    rear = PhotoColours(hidden, np.ones_like(photo.person), camera.pixels_per_metre)
+    colour = np.where(
+        back[:, None],
+        0.88 * rear.at(pixels, _BACK_SPACING),
+        photo.at(pixels, _RELIEF_SPACING),
+    ).astype(np.float32)
+    alpha = np.clip((photo.person_at(pixels) - 0.12) / 0.5, 0, 1)
+    fade = np.clip((own.means[:, 1] + _FADE_TO_M) / (_FADE_TO_M - _FADE_FROM_M), 0, 1)
+    opacity = (0.96 * alpha * fade).astype(np.float32)
+    keep = opacity > 0.02
+    return _Painted(own.select(keep), colour[keep], opacity[keep])
+
+
+def _avatar(
+    work: _Work,
+    relief: Relief,
+    painted: list[_Painted],
+    vertices: Float,
+    triangles: Index,
+    name: str,
+) -> Avatar:
+    fit = work.fit
+    lattices = [p.lattice for p in painted]
+    triangle = np.concatenate([lattice.triangle for lattice in lattices])
+    position, rotation, scale = bind(
+        vertices,
+        triangles,
+        triangle,
+        np.concatenate([lattice.means for lattice in lattices]),
+        np.concatenate([lattice.rotations for lattice in lattices]),
+        np.concatenate([lattice.scales for lattice in lattices]),
+    )
+    yaw, pitch, roll = fit.yaw_pitch_roll
+    return Avatar(
+        name=name,
+        vertices=vertices,
+        triangles=triangles,
+        neck_weights=np.concatenate(
+            [work.template.neck_weights, _neck_weights(work, relief.vertices)]
+        ).astype(np.float32),
+        expression_gain=np.ones(52, np.float32),
+        bound_triangle=triangle.astype(np.int32),
+        bound_position=position,
+        bound_rotation=rotation,
+        bound_scale=scale,
+        opacity=np.concatenate([p.opacity for p in painted]),
+        colour=np.concatenate([p.colour for p in painted]),
+        fit={
+            "identity": fit.identity.tolist(),
+            "expression": fit.expression.tolist(),
+            "gaze": fit.gaze.tolist(),
+            "head_yaw_pitch_roll": [yaw, pitch, roll],
+            "camera_rotation": fit.camera.rotation.ravel().tolist(),
+            "camera_translation": fit.camera.translation.tolist(),
+            "camera_focal_px": [fit.camera.focal_px],
+            "camera_centre_px": list(fit.camera.centre_px),
+            "landmark_error": [fit.landmark_error],
+        },
+        provenance={"template": work.template.digest},
+    )
+
+
+def _neck_weights(work: _Work, points: Float) -> Float:
+    """[R] the relief turns with the head above the chin, stays with the shoulders below the neck.
+
+    Height alone decides, from the template's own weights at the back of its neck, so that hair
+    beside the neck bends as the neck does.
+    """
+    skin = work.template.vertex_part == Part.SKIN
+    heights = work.fit.neutral[skin, 1]
+    weights = work.template.neck_weights[skin]
+    edges = np.linspace(heights.min(), heights.max(), 40)
+    band = np.clip(np.digitize(heights, edges) - 1, 0, 38)
+    total = np.bincount(band, weights, 39)
+    count = np.bincount(band, minlength=39)
+    filled = count > 0
+    middles = (edges[:-1] + edges[1:])[filled] / 2
+    mean = np.maximum.accumulate(total[filled] / count[filled])
+    return np.interp(points[:, 1], middles, mean).astype(np.float32)

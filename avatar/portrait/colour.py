@@ -1,0 +1,160 @@
+"""Colours from one photograph: what it shows squarely is taken, what it hides is filled.
+
+Filled, in this order of trust: from the other half of the face, from the surroundings on the skin
+(a Laplace equation over the mesh), and for hair and clothes from the nearest of their kind.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import scipy.sparse as sparse
+from scipy.ndimage import distance_transform_edt
+from scipy.sparse.linalg import splu
+
+from avatar.portrait.fit import PhotoCamera, graph_laplacian
+from avatar.types import Float, Index
+
+_SQUARE = (0.18, 0.55)
+"""Cosine of the angle to the camera from which, and by which, a colour is believed."""
+_DEPTH_SLACK_M = 0.006
+_SOLID = 0.96
+"""Person mask above which a pixel holds no background."""
+
+
+class PhotoColours:
+    """The photograph as a source of colours, cleaned of its background."""
+
+    def __init__(self, image: Float, person: Float, pixels_per_metre: float) -> None:
+        self.person = person
+        self.pixels_per_metre = pixels_per_metre
+        # Border pixels are mixed with the background: take the nearest solid one instead.
+        solid = cv2.erode((person > _SOLID).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        self.image = _nearest(image, solid) if solid.any() else image
+        self._levels: dict[int, Float] = {}
+
+    def at(self, pixels: Float, spacing_m: float) -> Float:
+        """[N, 3] colours at [N, 2] pixels, averaged over about a splat's own size."""
+        sigma = 0.35 * spacing_m * self.pixels_per_metre
+        level = max(0, round(4 * sigma))
+        if level not in self._levels:
+            self._levels[level] = (
+                cv2.GaussianBlur(self.image, (0, 0), level / 4) if level > 1 else self.image
+            )
+        return sample(self._levels[level], pixels)
+
+    def person_at(self, pixels: Float) -> Float:
+        """[N] 0..1: person mask at [N, 2] pixels; 0 outside the picture."""
+        return sample(self.person[..., None], pixels)[:, 0] * self.within(pixels)
+
+    def within(self, pixels: Float) -> np.ndarray:
+        """[N] bool: inside the picture."""
+        height, width = self.person.shape
+        x, y = pixels[:, 0], pixels[:, 1]
+        return (x >= 0) & (y >= 0) & (x < width) & (y < height)
+
+
+def sample(image: Float, pixels: Float) -> Float:
+    """[N, C] bilinear samples at [N, 2] pixels; the first pixel's centre is (0.5, 0.5)."""
+    result = cv2.remap(
+        image,
+        pixels[None, :, 0].astype(np.float32) - 0.5,
+        pixels[None, :, 1].astype(np.float32) - 0.5,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )[0]
+    return result.reshape(len(pixels), -1)
+
+
+def _nearest(image: Float, known: np.ndarray) -> Float:
+    """The image with every unknown pixel replaced by its nearest known one."""
+    rows, columns = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    return np.ascontiguousarray(image[rows, columns])
+
+
+def squareness(normals: Float, points: Float, camera: PhotoCamera) -> Float:
+    """[N] 0..1 how squarely the camera sees a surface: 0 from _SQUARE[0], 1 from _SQUARE[1]."""
+    to_camera = camera.position - points
+    to_camera = to_camera / np.linalg.norm(to_camera, axis=1, keepdims=True)
+    cosine = (normals * to_camera).sum(1)
+    return np.clip((cosine - _SQUARE[0]) / (_SQUARE[1] - _SQUARE[0]), 0, 1).astype(np.float32)
+
+
+def unoccluded(points: Float, camera: PhotoCamera, depth: Float) -> np.ndarray:
+    """[N] bool: nothing of the head lies before the point. `depth` [H, W] metres ahead."""
+    projected = camera.project(points)
+    height, width = depth.shape
+    column = np.clip(projected[:, 0].astype(int), 0, width - 1)
+    row = np.clip(projected[:, 1].astype(int), 0, height - 1)
+    return projected[:, 2] < depth[row, column] + _DEPTH_SLACK_M
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkinFill:
+    """Colours for the vertices of the template, seen or not."""
+
+    colour: Float
+    """[V, 3]"""
+    trust: Float
+    """[V] 0..1 how far the photograph itself was believed there."""
+
+
+def fill_skin(
+    rest: Float,
+    triangles: Index,
+    mirror: Index,
+    seen: Float,
+    trust: Float,
+    fallback: Float,
+) -> SkinFill:
+    """Colour every skin vertex.
+
+    Args:
+        rest: [V, 3] the head, for edge lengths.
+        triangles: [T, 3] the skin.
+        mirror: [V] each vertex's partner on the other half.
+        seen: [V, 3] the photograph's colour at each vertex.
+        trust: [V] how far to believe it.
+        fallback: [3] where nothing is near.
+    """
+    other = trust[mirror] * (1 - trust)
+    known = trust + 0.6 * other
+    mixed = (trust[:, None] * seen + 0.6 * other[:, None] * seen[mirror]) / np.maximum(
+        known[:, None], 1e-6
+    )
+    count = len(rest)
+    laplacian = graph_laplacian(rest, triangles, count)
+    hold = 20 * known
+    solver = splu((laplacian + sparse.diags(hold + 1e-5)).tocsc())
+    colour = np.stack([solver.solve(hold * mixed[:, c] + 1e-5 * fallback[c]) for c in range(3)], 1)
+    return SkinFill(colour=np.clip(colour, 0, 1).astype(np.float32), trust=trust)
+
+
+def behind(image: Float, person: Float, face: Float, skin: Float, pixel_per_m: float) -> Float:
+    """[H, W, 3] what the person may look like from behind: hair and clothes carried over the face.
+
+    Each pixel of the face (and of skin around it) is reflected at the nearest border of what is
+    not skin, so that hair keeps its strands; then softened, for nobody knows.
+    """
+    reach = round(0.01 * pixel_per_m)
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    reference = cv2.cvtColor(skin.reshape(1, 1, 3).astype(np.float32), cv2.COLOR_RGB2LAB)[0, 0]
+    like_skin = np.linalg.norm((lab - reference) * (0.5, 1.3, 1.3), axis=-1) < 18
+    grown = cv2.dilate(face, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0.5
+    known = (person > _SOLID) & ~grown & ~like_skin
+    if known.mean() < 0.02 * (person > 0.5).mean():  # bald, and nothing worn
+        known = (person > _SOLID) & ~grown
+    if not known.any():
+        return image
+    distance, (rows, columns) = distance_transform_edt(~known, return_indices=True)
+    here_rows, here_columns = np.indices(known.shape)
+    height, width = known.shape
+    mirrored_rows = np.clip(2 * rows - here_rows, 0, height - 1)
+    mirrored_columns = np.clip(2 * columns - here_columns, 0, width - 1)
+    usable = known[mirrored_rows, mirrored_columns]
+    rows = np.where(usable, mirrored_rows, rows)
+    columns = np.where(usable, mirrored_columns, columns)
+    carried = image[rows, columns]
+    soft = cv2.GaussianBlur(carried, (0, 0), max(1.0, 0.004 * pixel_per_m))
+    blend = np.clip(distance / max(1.0, 0.03 * pixel_per_m), 0, 0.7)[..., None]
+    return np.ascontiguousarray(((1 - blend) * carried + blend * soft).astype(np.float32))

@@ -1,0 +1,93 @@
+"""Eyeballs painted from the photograph: iris and white in its colours, everything else by rule."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.head.eyeball import IRIS_ANGLE, PUPIL_ANGLE
+from avatar.portrait.colour import sample
+from avatar.portrait.landmarks import IRIS_LEFT, IRIS_RIGHT, FoundFace
+from avatar.types import Float
+
+_RIGHT_EYE = (33, 160, 158, 133, 153, 144)
+_LEFT_EYE = (362, 385, 387, 263, 373, 380)
+"""FaceMesh points around each opening: corner, two upper, corner, two lower."""
+
+_PUPIL = np.array([0.025, 0.022, 0.022], np.float32)
+_HIGHLIGHT = np.array([0.97, 0.97, 0.98], np.float32)
+_HIGHLIGHT_AT = (-0.13, 0.17)
+"""Where a lamp above and beside the viewer shines, radians from the axis (x, y)."""
+_HIGHLIGHT_RADIUS = 0.07
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EyeColours:
+    """sRGB 0..1."""
+
+    iris: Float
+    """[3]"""
+    white: Float
+    """[3]"""
+
+
+def eye_colours(image: Float, face: FoundFace) -> EyeColours:
+    """Medians over both eyes: the iris' lower half away from pupil and highlight; the white's
+    brighter, greyer pixels between the iris and the corners."""
+    iris, white = [], []
+    for rim, opening in ((IRIS_RIGHT, _RIGHT_EYE), (IRIS_LEFT, _LEFT_EYE)):
+        middle = face.landmarks[rim[0], :2]
+        radius = float(np.mean([np.linalg.norm(face.landmarks[i, :2] - middle) for i in rim[1:]]))
+        angle = np.linspace(0.15 * np.pi, 0.85 * np.pi, 9)  # image y grows downwards
+        for share in (0.55, 0.68, 0.8):
+            ring = middle + share * radius * np.stack([np.cos(angle), np.sin(angle)], 1)
+            iris.append(sample(image, ring.astype(np.float32)))
+        for corner in (opening[0], opening[3]):
+            to_corner = face.landmarks[corner, :2] - middle
+            along = np.linspace(0.45, 0.75, 6)[:, None]
+            white.append(sample(image, (middle + along * to_corner).astype(np.float32)))
+    irises, whites = np.concatenate(iris), np.concatenate(white)
+    brightness = whites.mean(1)
+    bright = whites[brightness >= np.quantile(brightness, 0.6)]
+    found_white = np.median(bright, 0)
+    # A painter's or a small photograph's white may be mostly lid: keep it pale.
+    grey = np.full(3, float(np.clip(found_white.mean() * 1.05, 0.62, 0.88)))
+    return EyeColours(
+        iris=np.clip(np.median(irises, 0), 0.03, 0.85).astype(np.float32),
+        white=(0.35 * np.clip(found_white, 0.5, 0.92) + 0.65 * grey).astype(np.float32),
+    )
+
+
+def paint_eyes(directions: Float, colours: EyeColours) -> Float:
+    """[N, 3] colours of points on an eyeball.
+
+    `directions` [N, 3]: unit vectors from the eyeball's centre in its own frame, axis +z.
+    """
+    angle = np.arccos(np.clip(directions[:, 2], -1, 1))
+    turn = np.arctan2(directions[:, 1], directions[:, 0])
+    inward = np.clip((angle - PUPIL_ANGLE) / (IRIS_ANGLE - PUPIL_ANGLE), 0, 1)
+    fibres = 1 + 0.10 * np.sin(23 * turn + 3 * np.sin(5 * turn)) * np.sin(np.pi * inward)
+    shade = (1.18 - 0.25 * inward) * (1 - 0.55 * _step(inward, 0.82, 1.0)) * fibres
+    iris = np.clip(colours.iris * shade[:, None], 0, 1)
+    # Whites darken towards the corners and under the upper lid, whose shadow falls on them.
+    lid = (
+        1 - 0.38 * _step(directions[:, 1], 0.14, 0.42) - 0.12 * _step(-directions[:, 1], 0.2, 0.45)
+    )
+    corner = 1 - 0.30 * _step(np.abs(directions[:, 0]), 0.45, 0.85)
+    white = colours.white * (lid * corner)[:, None]
+    iris = iris * lid[:, None]
+    result = _mix(white, iris, 1 - _step(angle, 0.96 * IRIS_ANGLE, 1.06 * IRIS_ANGLE))
+    result = _mix(result, _PUPIL, 1 - _step(angle, 0.9 * PUPIL_ANGLE, 1.08 * PUPIL_ANGLE))
+    from_lamp = np.hypot(directions[:, 0] - _HIGHLIGHT_AT[0], directions[:, 1] - _HIGHLIGHT_AT[1])
+    lit = (directions[:, 2] > 0) * (
+        1 - _step(from_lamp, 0.6 * _HIGHLIGHT_RADIUS, _HIGHLIGHT_RADIUS)
+    )
+    return np.clip(_mix(result, _HIGHLIGHT, 0.9 * lit), 0, 1).astype(np.float32)
+
+
+def _step(value: Float, low: float, high: float) -> Float:
+    t = np.clip((value - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _mix(below: Float, above: Float, weight: Float) -> Float:
+    return below + weight[:, None] * (above - below)

@@ -1,0 +1,85 @@
+"""One photograph -> one avatar: the stages in order, and what each tells the person waiting."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from avatar.head.template import load_template
+from avatar.portrait.assemble import assemble
+from avatar.portrait.fit import fit_face
+from avatar.portrait.landmarks import FaceFinder, FoundFace, MediapipeFaceFinder, subject
+from avatar.portrait.person import person_mask
+from avatar.portrait.picture import read_picture
+from avatar.types import Avatar, Float, Portrait
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share that is done, 0..1."""
+
+_WORKING_FACE_PX = 900.0
+"""A face larger than this (diagonal, pixels) holds more than the splats can show."""
+
+
+def make_avatar(
+    portrait_path: Path,
+    *,
+    name: str,
+    seed: int = 0,
+    progress: Progress | None = None,
+    finder: FaceFinder | None = None,
+) -> Avatar:
+    """The avatar of the person in `portrait_path`.
+
+    Nothing in the making is random; `seed` is recorded so that a later build which samples
+    stays reproducible.
+
+    Raises:
+        PortraitError: the picture cannot be read, or shows no usable human face.
+    """
+    tell = progress or (lambda _stage, _share: None)
+    tell("reading the picture", 0.0)
+    image = read_picture(portrait_path)
+    tell("finding the face", 0.05)
+    if finder is None:
+        with MediapipeFaceFinder() as own:
+            portrait, face = _look(own, image, portrait_path)
+    else:
+        portrait, face = _look(finder, image, portrait_path)
+    tell("fitting the head", 0.15)
+    template = load_template()
+    height, width = portrait.image.shape[:2]
+    fit = fit_face(template, face, (width, height))
+    avatar = assemble(
+        portrait, face, fit, template, name=name, tell=lambda stage, s: tell(stage, 0.4 + 0.6 * s)
+    )
+    notes = []
+    if portrait.faces_found > 1:
+        notes.append(f"{portrait.faces_found} faces in the picture: the largest was taken")
+    avatar.provenance.update(
+        {
+            "source": portrait_path.name,
+            "source_sha256": hashlib.sha256(portrait_path.read_bytes()).hexdigest(),
+            "made_by": "visavis make",
+            "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seed": str(seed),
+            "notes": "; ".join(notes),
+        }
+    )
+    tell("done", 1.0)
+    return avatar
+
+
+def _look(finder: FaceFinder, image: Float, path: Path) -> tuple[Portrait, FoundFace]:
+    face, people = subject(finder, image, str(path))
+    mask = person_mask(finder, image, face)
+    return (
+        Portrait(
+            image=np.ascontiguousarray(image),
+            landmarks=face.landmarks,
+            person=mask,
+            faces_found=people,
+        ),
+        face,
+    )

@@ -1,0 +1,236 @@
+"""Hair, ears, hat, shoulders: everything around the face, as a rounded relief of the silhouette.
+
+No morph describes hair or a collar, but the photograph shows their outline exactly. The outline is
+inflated like a cushion (a Poisson equation for the squared height gives a sphere for a disc,
+an ellipse for a bar), held against the fitted template where that lies underneath (a skull with
+hair of some thickness, a neck), and closed by a back that follows the template's own back. So
+from the photograph's view the silhouette is exact, whatever the person wears, and from the
+sides it is round.
+
+Heights are measured towards the camera from a middle surface, which is where the template's
+outline lies: behind the cheeks, through the ears, down the neck.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import scipy.sparse as sparse
+from scipy.ndimage import distance_transform_edt
+from scipy.sparse.linalg import spsolve
+
+from avatar.portrait.fit import CAMERA_DISTANCE_M, PhotoCamera
+from avatar.types import Float, Index
+
+CELL_M = 0.005
+"""Width of the relief's grid: splats between its nodes carry the finer outline."""
+_OUTLINE = 0.5
+_TUCK_M = 0.004
+"""How far the relief runs under the face behind its skin, so that no gap opens at the border."""
+_THICKEST_HAIR_M = 0.035
+_DEEPEST_BODY_M = 0.085
+_DEEPEST_HEAD_M = 0.125
+_HOLD = 12.0
+"""How strongly the template underneath holds the relief, against its roundness."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the relief is made from; images of one size, in the photograph's pixels."""
+
+    person: Float
+    """[H, W] 0..1."""
+    face: Float
+    """[H, W] 1 inside the face, which the template draws itself."""
+    front: Float
+    """[H, W] metres ahead of the camera of the template (skull, neck) there; inf where none."""
+    back: Float
+    """[H, W] the same of its far side; -inf where none."""
+    middle: Float
+    """[H, W] metres ahead of the camera of the surface on which the outline lies."""
+    chin_row: float
+    """The row of the chin: above it is head, below it body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relief:
+    """A closed shell, its front and back stitched at the outline."""
+
+    vertices: Float
+    """[R, 3] avatar space."""
+    triangles: Index
+    """[S, 3] counter-clockwise seen from outside."""
+    pixel: Float
+    """[R, 2] where in the photograph the vertex is seen."""
+    is_back: np.ndarray
+    """[R] bool: on the far side, whose colour no photograph shows."""
+
+
+def build_relief(scene: Surroundings, camera: PhotoCamera) -> Relief:
+    """The shell of everything but the face."""
+    cell = max(2.0, CELL_M * camera.pixels_per_metre)
+    grid = _Grid(scene, cell)
+    thickness = _thickness(grid, camera)
+    within_face = grid.face > 0.5
+    tucked = within_face & ~_eroded(_eroded(within_face))
+    outside_face = grid.inside & (~within_face | tucked)
+    over_skin = grid.middle - grid.front + np.where(tucked, -_TUCK_M, thickness)
+    front = _heights(grid, outside_face, over_skin)
+    back = _heights(grid, grid.inside, grid.back - grid.middle + thickness)
+    return _mesh(grid, camera, outside_face, front, back)
+
+
+class _Grid:
+    """The images at the nodes of a coarse grid over the person."""
+
+    def __init__(self, scene: Surroundings, cell: float) -> None:
+        rows, columns = np.nonzero(scene.person > _OUTLINE)
+        height, width = scene.person.shape
+        margin = 3 * cell
+        left, right = max(columns.min() - margin, 0), min(columns.max() + margin, width - 1)
+        top, bottom = max(rows.min() - margin, 0), min(rows.max() + margin, height - 1)
+        self.x, self.y = np.meshgrid(
+            np.linspace(left, right, max(3, round((right - left) / cell) + 1)),
+            np.linspace(top, bottom, max(3, round((bottom - top) / cell) + 1)),
+        )
+        self.cell = cell
+        self.person = self._sample(scene.person, cv2.INTER_LINEAR)
+        self.face = self._sample(scene.face, cv2.INTER_LINEAR)
+        self.front = self._sample(scene.front, cv2.INTER_NEAREST)
+        self.back = self._sample(scene.back, cv2.INTER_NEAREST)
+        self.middle = self._sample(scene.middle, cv2.INTER_LINEAR)
+        self.inside = self.person > _OUTLINE
+        # A thin rim beyond the outline carries its soft border.
+        self.rim = _grown(self.inside) & ~self.inside
+        self.above_chin = self.y < scene.chin_row
+        # The picture's own border is no outline: the person goes on beyond it.
+        edge = np.zeros_like(self.inside)
+        near = 1.5 * cell
+        edge |= (
+            (self.x < near) | (self.x > width - near) | (self.y > height - near) | (self.y < near)
+        )
+        self.cut = edge & self.inside
+
+    def _sample(self, image: Float, how: int) -> np.ndarray:
+        return cv2.remap(
+            image,
+            self.x.astype(np.float32),
+            self.y.astype(np.float32),
+            how,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+
+
+def _thickness(grid: _Grid, camera: PhotoCamera) -> np.ndarray:
+    """[gh, gw] metres of hair (or hat) over the skull: what stands beyond its outline, on average.
+
+    It begins with nothing at the face's border, so that the hairline does not stand off the skin.
+    """
+    metres = grid.cell / camera.pixels_per_metre
+    covered = np.isfinite(grid.front)
+    beyond = distance_transform_edt(~covered) * metres
+    outline = grid.inside & ~_eroded(grid.inside) & grid.above_chin & ~grid.cut
+    typical = float(np.median(np.minimum(beyond[outline], 0.08))) if outline.any() else 0.0
+    hair = min(typical, _THICKEST_HAIR_M)
+    from_face = distance_transform_edt(grid.face < 0.5) * metres
+    head = hair * np.clip(from_face / 0.05, 0, 1)
+    return np.where(grid.above_chin, head, 0.001).astype(np.float64)
+
+
+def _heights(grid: _Grid, domain: np.ndarray, over_template: np.ndarray) -> np.ndarray:
+    """[gh, gw] metres from the middle surface, >= 0, 0 on the outline.
+
+    Solves (Laplacian + hold) u = -4 + hold * template_height^2 for u = height^2.
+    """
+    nodes = np.full(domain.shape, -1)
+    nodes[domain] = np.arange(domain.sum())
+    count = int(domain.sum())
+    held = domain & np.isfinite(over_template)
+    target = np.where(held, np.maximum(over_template, 0.004), 0) ** 2
+    here, there, weight = [], [], []
+    diagonal = np.zeros(count)
+    outline = np.zeros(count, bool)
+    for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
+        neighbour = np.roll(nodes, -step, axis)
+        exists = np.ones(domain.shape, bool)
+        border = [slice(None), slice(None)]
+        border[axis] = slice(-1, None) if step == 1 else slice(0, 1)
+        exists[tuple(border)] = False
+        inside = np.roll(grid.inside, -step, axis)
+        pair = domain & exists & (neighbour >= 0)
+        here.append(nodes[pair])
+        there.append(neighbour[pair])
+        weight.append(np.full(int(pair.sum()), -1.0))
+        diagonal[nodes[pair]] += 1
+        outline[nodes[domain & exists & ~inside & ~grid.cut]] = True
+    hold = np.zeros(count)
+    hold[nodes[held]] = _HOLD
+    hold[outline] = 1e4
+    goal = np.zeros(count)
+    goal[nodes[held]] = target[held]
+    goal[outline] = 0
+    system = sparse.coo_matrix(
+        (
+            np.concatenate([*weight, diagonal + hold + 1e-6]),
+            (np.concatenate([*here, np.arange(count)]), np.concatenate([*there, np.arange(count)])),
+        ),
+        (count, count),
+    ).tocsc()
+    squared = spsolve(system, 4 * CELL_M**2 + hold * goal)
+    heights = np.zeros(domain.shape)
+    heights[domain] = np.sqrt(np.maximum(squared, 0))
+    deepest = np.where(grid.above_chin, _DEEPEST_HEAD_M, _DEEPEST_BODY_M)
+    deepest = cv2.GaussianBlur(deepest, (0, 0), 4)
+    return deepest * np.tanh(heights / deepest)
+
+
+def _mesh(
+    grid: _Grid,
+    camera: PhotoCamera,
+    outside_face: np.ndarray,
+    front: np.ndarray,
+    back: np.ndarray,
+) -> Relief:
+    """Two height fields, joined along the outline."""
+    pixels = np.stack([grid.x, grid.y], -1)
+    sheets = []
+    offset = 0
+    for domain, ahead, is_back in (
+        (outside_face | grid.rim, grid.middle - front, False),
+        (grid.inside | grid.rim, grid.middle + back, True),
+    ):
+        index = np.full(domain.shape, -1)
+        index[domain] = np.arange(offset, offset + domain.sum())
+        offset += int(domain.sum())
+        points = camera.unproject(pixels[domain], ahead[domain])
+        a, b = index[:-1, :-1], index[:-1, 1:]
+        c, d = index[1:, :-1], index[1:, 1:]
+        whole = (a >= 0) & (b >= 0) & (c >= 0) & (d >= 0)
+        # Seen from the camera rows go down: a-c-b turns counter-clockwise.
+        faces = np.concatenate([np.stack([a, c, b], -1)[whole], np.stack([b, c, d], -1)[whole]])
+        sheets.append((points, faces[:, ::-1] if is_back else faces, pixels[domain], is_back))
+    return Relief(
+        vertices=np.concatenate([s[0] for s in sheets]).astype(np.float32),
+        triangles=np.concatenate([s[1] for s in sheets]).astype(np.int32),
+        pixel=np.concatenate([s[2] for s in sheets]).astype(np.float32),
+        is_back=np.concatenate([np.full(len(s[0]), s[3]) for s in sheets]),
+    )
+
+
+def middle_surface(camera: PhotoCamera, plane_z: float, width: int, height: int) -> Float:
+    """[H, W] metres ahead of the camera of the plane z = `plane_z` of avatar space: the coronal
+    plane through the ears, where a head is widest and its outline lies."""
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    near = camera.unproject(np.stack([x, y], -1), np.ones_like(x))[..., 2]
+    far = camera.unproject(np.stack([x, y], -1), np.full_like(x, 2.0))[..., 2]
+    step = np.minimum(far - near, -1e-3)
+    ahead = 1 + (plane_z - near) / step
+    return np.clip(ahead, CAMERA_DISTANCE_M - 0.1, CAMERA_DISTANCE_M + 0.3).astype(np.float32)
+
+
+def _eroded(mask: np.ndarray) -> np.ndarray:
+    return cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+
+
+def _grown(mask: np.ndarray) -> np.ndarray:
+    return cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
