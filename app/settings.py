@@ -187,7 +187,8 @@ def _output(metavar: str) -> object:
 class MakeSettings:
     """Make an avatar from one portrait photograph.
 
-    Example: visavis make me.jpg -o me.avatar
+    For example:
+      visavis make me.jpg -o me.avatar
     """
 
     portrait: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PORTRAIT")]
@@ -202,8 +203,9 @@ class MakeSettings:
 class RenderSettings:
     """Make a film of an avatar that speaks a sound file, or follows a motion file.
 
-    Example: visavis render --audio speech.wav -o film.mp4
-    Example: visavis render --avatar me.avatar --motion speech.npz --view 30,5,1 -o film.mp4
+    For example:
+      visavis render --audio speech.wav -o film.mp4
+      visavis render --avatar me.avatar --motion speech.npz --view 30,5,1 -o film.mp4
     """
 
     output: Annotated[Path, _output("OUT.mp4")]
@@ -236,7 +238,8 @@ class RenderSettings:
 class StillSettings:
     """Make one picture of an avatar.
 
-    Example: visavis still -o face.png --expression jawOpen:0.6,eyeBlinkLeft:1 --view 30,0,1
+    For example:
+      visavis still -o face.png --expression jawOpen:0.6,eyeBlinkLeft:1 --view 30,0,1
     """
 
     output: Annotated[Path, _output("OUT.png")]
@@ -262,7 +265,8 @@ class MotionSettings:
     The ending chooses the form: .npz holds everything, .csv and .json the 52 ARKit expressions,
     gaze and head pose.
 
-    Example: visavis motion --audio speech.wav -o speech.npz
+    For example:
+      visavis motion --audio speech.wav -o speech.npz
     """
 
     output: Annotated[Path, _output("OUT.npz|.csv|.json")]
@@ -279,7 +283,8 @@ class MotionSettings:
 class DoctorSettings:
     """Look at this machine and say what works, what does not and what to do about it.
 
-    Example: visavis doctor
+    For example:
+      visavis doctor
     """
 
     json: bool = False
@@ -291,3 +296,28 @@ class DemoSettings:
     """What `visavis` without arguments does on a machine without a display."""
 
     output: Path = Path("visavis-demo.mp4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveSettings:
+    """Show an avatar that speaks with your voice: a window, your microphone.
+
+    Example: visavis live
+    Example: visavis live --avatar me.avatar --microphone USB
+    Example: visavis live --audio speech.wav
+    """
+
+    avatar: AvatarOption = DEFAULT_AVATAR
+    """An .avatar file, or the name of a bundled avatar."""
+    microphone: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """A part of the microphone's name; the system's default where none is named."""
+    audio: SoundOption = None
+    """Instead of a microphone: any sound or video file, played aloud where there is a window."""
+    display: Literal["auto", "window", "none"] = "auto"
+    """none draws into memory, to measure; auto opens a window where there is a display."""
+    seconds: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
+    """End after so many seconds of showing; without it, when the window is closed."""
+    stats: Annotated[Path | None, tyro.conf.arg(metavar="OUT.json")] = None
+    """Write how many frames were shown and how long they took, in milliseconds."""
+    size: SizeOption = PictureSize(720, 720)
+    """Pixels: the most that is drawn; a window enlarges it, and a slow machine draws less."""

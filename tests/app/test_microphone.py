@@ -112,7 +112,7 @@ def test_an_unknown_name_is_refused_with_the_names_there_are():
     choices = [MicrophoneChoice("default", None), MicrophoneChoice("USB Audio", 3)]
     assert find_microphone("usb", choices).device == 3
     assert find_microphone(None, choices).device is None
-    with pytest.raises(DeviceError, match="'Bob' not found.*'USB Audio'"):
+    with pytest.raises(DeviceError, match=r"'Bob' not found.*'USB Audio'"):
         find_microphone("Bob", choices)
     with pytest.raises(DeviceError, match="no microphone found"):
         find_microphone(None, [])

@@ -1,0 +1,198 @@
+"""`visavis live`: the avatar in a window, speaking with the microphone or a sound file."""
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from app.bundled import avatar_path, bundled_avatars
+from app.frame_loop import (
+    Display,
+    FrameLoop,
+    LiveOptions,
+    Loader,
+    MemoryDisplay,
+    Picture,
+    Scene,
+)
+from app.output_file import check_output, written_beside
+from app.panel import Panel
+from app.settings import LiveSettings
+from app.sound_file import read_blocks
+from app.speech_process import SpeechProcess, SpeechSettings
+from app.timing import statistics_text
+from avatar.avatar_file import load_avatar
+from avatar.deform import Deformer
+from avatar.errors import DeviceError, SoundError
+from avatar.types import ARKIT_NAMES, MotionFrame
+from render.choose import open_renderer
+from render.renderer import Renderer
+from render.window import Window, display_available
+
+log = logging.getLogger(__name__)
+
+WINDOW_SIZE = (1180, 760)
+"""Desktop units: the panel and a picture a little higher than wide, on a laptop's screen."""
+
+
+def live(settings: LiveSettings) -> None:
+    """Show the avatar until the window is closed, Ctrl-C, or the time is over.
+
+    Raises:
+        VisavisError: the avatar, the sound or the display cannot be had.
+    """
+    avatar_path(settings.avatar)  # a name that is wrong is told before anything starts
+    if settings.audio is not None:
+        check_sound(settings.audio)
+    if settings.stats is not None:
+        check_output(settings.stats, (".json",))
+    shows_window = wants_window(settings)
+    speech = SpeechProcess(
+        SpeechSettings(
+            audio=settings.audio, microphone=settings.microphone, play_aloud=shows_window
+        )
+    )
+    loader = Loader(load_scene)
+    try:
+        speech.start()  # it loads for some seconds, meanwhile the window opens
+        with _display(settings, shows_window) as display:
+            loop = FrameLoop(display, speech, loader, _options(settings, shows_window))
+            with _ended_by_signals(loop):
+                loop.run()
+        if settings.stats is not None:
+            text = statistics_text(loop.timing.statistics(loop.report, loop.backend))
+            with written_beside(settings.stats) as beside:
+                beside.write_text(text, encoding="utf-8")
+    finally:
+        loader.close()
+        speech.close()
+
+
+def wants_window(settings: LiveSettings) -> bool:
+    """Whether to open a window; "auto" without a display does without, if the run has an end.
+
+    Raises:
+        DeviceError: no display, and nothing that would end an unseen run.
+    """
+    if settings.display == "none":
+        return False
+    if settings.display == "window" or display_available():
+        return True
+    if settings.seconds is None and settings.audio is None:
+        raise DeviceError(
+            "no display for a window. Start it on a desktop, make a film with visavis render, "
+            "or measure without a window: --display none --seconds 20."
+        )
+    log.warning("no display: running without a window")
+    return False
+
+
+def check_sound(path: Path) -> None:
+    """Read the beginning of a sound file.
+
+    Raises:
+        SoundError: it is missing, not sound, or empty.
+    """
+    if next(read_blocks(path), None) is None:
+        raise SoundError(f"{path}: holds no sound (0 samples). Give a file with something to hear.")
+
+
+def load_scene(avatar: str, renderer: Renderer | None) -> Scene:
+    """Everything that drawing needs, warm: the first picture is drawn here and thrown away.
+
+    Raises:
+        VisavisError: the avatar cannot be read or no renderer runs here.
+    """
+    deformer = Deformer(load_avatar(avatar_path(avatar)))
+    if renderer is None:
+        renderer = open_renderer("auto")
+        renderer.warm_up()
+    deformer.gaussians(_neutral_motion())
+    return Scene(avatar, deformer, renderer)
+
+
+class WindowDisplay:
+    """A window with its panel, as the frame loop sees it."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self.panel: Panel | None = Panel(window.interface_scale)
+        self.refresh_s = window.refresh_s
+
+    def begin_frame(self) -> bool:
+        if self.panel is not None:
+            self._window.panel_width = self.panel.width
+        return self._window.begin_frame()
+
+    def room(self) -> tuple[int, int]:
+        area = self._window.picture_area()
+        return area.width, area.height
+
+    def show(self, picture: Picture | None) -> None:
+        self._window.draw(picture)
+        self._window.present()
+
+
+@contextmanager
+def _display(settings: LiveSettings, shows_window: bool) -> Iterator[Display]:
+    if shows_window:
+        with Window("visavis", *WINDOW_SIZE) as window:
+            log.info("window: %s", window.description)
+            yield WindowDisplay(window)
+    else:
+        yield MemoryDisplay(settings.size.width, settings.size.height)
+
+
+def _options(settings: LiveSettings, shows_window: bool) -> LiveOptions:
+    names = bundled_avatars()
+    if settings.avatar not in names:
+        names = [settings.avatar, *names]
+    return LiveOptions(
+        avatar=settings.avatar,
+        avatars=tuple(names),
+        sound_file=settings.audio,
+        microphone=settings.microphone or "default",
+        seconds=settings.seconds,
+        picture_px=max(settings.size.width, settings.size.height),
+        adapts=shows_window,  # a measurement draws what it was asked for
+    )
+
+
+@contextmanager
+def _ended_by_signals(loop: FrameLoop) -> Iterator[None]:
+    """Within the block Ctrl-C and a terminate signal end the loop after the frame in work.
+
+    The second Ctrl-C interrupts at once.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        loop.stop()
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        numbers.append(signal.SIGBREAK)
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _neutral_motion() -> MotionFrame:
+    import numpy as np
+
+    zeros = np.zeros(3, np.float32)
+    return MotionFrame(
+        index=0,
+        time_s=0.0,
+        latent=np.zeros(0, np.float32),
+        expression=np.zeros(len(ARKIT_NAMES), np.float32),
+        gaze=zeros[:2],
+        head_rotation=zeros,
+        head_translation=zeros,
+    )

@@ -1,0 +1,199 @@
+"""The face at any instant, between the motion frames that the speech process sends.
+
+Motion frames arrive 50 times a second, in bursts, with the instant their sound was heard. A display
+wants a face at the moment its picture will be seen. `FaceSampler` plays motion a little late, just
+late enough that there is always a frame ahead to go towards; where none comes it lets the face come
+to rest, and takes motion up again without a jump.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.types import ARKIT_NAMES, Float, MotionFrame
+
+KEPT = 96
+"""Motion frames held, 1.9 s."""
+HOLD_S = 0.06
+"""The newest frame is held so long when the next is late, before the face begins to rest."""
+EASE_S = 0.12
+"""Time constant of going from one course of motion to another."""
+GAP_S = 0.1
+"""Frames further apart than this do not belong together: nothing is known between them."""
+LARGEST_DELAY_S = 1.0
+DELAY_FORGOTTEN = 0.04
+"""seconds of delay given up for each second in which less would have done."""
+DELAY_RISE = 0.3
+"""How fast the delay may grow: the face moves at 0.7 of its pace meanwhile."""
+
+_EXPRESSION = slice(0, len(ARKIT_NAMES))
+_GAZE = slice(_EXPRESSION.stop, _EXPRESSION.stop + 2)
+_ROTATION = slice(_GAZE.stop, _GAZE.stop + 3)
+_TRANSLATION = slice(_ROTATION.stop, _ROTATION.stop + 3)
+_BLINK = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A face, and how old the sound is that it belongs to."""
+
+    motion: MotionFrame
+    heard_s: float | None
+    """When the sound of this face entered the program; None for a face at rest."""
+    starved: bool
+    """Whether motion should have been there and was not."""
+
+
+class FaceSampler:
+    """Motion records in, a face for any moment out. One thread."""
+
+    def __init__(self) -> None:
+        self._times = np.zeros(KEPT)
+        self._values = np.zeros((KEPT, _TRANSLATION.stop), np.float32)
+        self._count = 0
+        self._latent_size = 0
+        self._delay = PlayoutDelay()
+        self._resting = True
+        self._last_out = rest_pose(0.0)
+        self._last_at_s: float | None = None
+        self._offset = np.zeros_like(self._last_out)
+        self._offset_from_s = 0.0
+        self._index = 0
+
+    @property
+    def delay_s(self) -> float:
+        """How far behind the present the face is played."""
+        return self._delay.value_s
+
+    def add(self, records: NDArray[np.void]) -> None:
+        """Take new motion records [n] (`app.motion_channel.RECORD`), oldest first."""
+        count = len(records)
+        if not count:
+            return
+        records = records[-KEPT:]
+        size = int(records["latent_size"][-1])
+        if size != self._latent_size:
+            self._resize(size)
+        count = len(records)
+        keep = min(self._count, KEPT - count)
+        self._times[:keep] = self._times[self._count - keep : self._count]
+        self._values[:keep] = self._values[self._count - keep : self._count]
+        new = slice(keep, keep + count)
+        self._times[new] = records["heard_s"]
+        values = self._values
+        values[new, _EXPRESSION] = records["expression"]
+        values[new, _GAZE] = records["gaze"]
+        values[new, _ROTATION] = records["head_rotation"]
+        values[new, _TRANSLATION] = records["head_translation"]
+        values[new, _TRANSLATION.stop :] = records["latent"][:, :size]
+        self._count = keep + count
+
+    def sample(self, at_s: float, fixed_delay_s: float | None = None) -> Sampled:
+        """The face to show at `at_s`, `time.perf_counter()`; calls go forward in time.
+
+        `fixed_delay_s` is given where something else, a loudspeaker, sets how late motion plays;
+        otherwise the delay finds itself.
+        """
+        newest_s = self._times[self._count - 1] if self._count else -math.inf
+        step_s = 0.0 if self._last_at_s is None else at_s - self._last_at_s
+        if fixed_delay_s is not None:
+            self._delay.fix(fixed_delay_s)
+        elif self._count:
+            self._delay.observe(at_s - newest_s, step_s)
+        wanted_s = at_s - self._delay.value_s
+        played = self._played(wanted_s)
+        resting = played is None
+        target = rest_pose(at_s, self._latent_size) if played is None else played
+        if resting != self._resting and self._last_at_s is not None:
+            self._offset = self._last_out - target
+            self._offset_from_s = at_s
+        self._resting = resting
+        elapsed = (at_s - self._offset_from_s) / EASE_S
+        # Critically damped, so the face leaves its old course gently: (1 + t) e^-t.
+        fading = (1 + elapsed) * math.exp(-elapsed) if elapsed < 12 else 0.0
+        out: Float = (target + np.float32(fading) * self._offset).astype(np.float32, copy=False)
+        self._last_out, self._last_at_s = out, at_s
+        self._index += 1
+        motion = MotionFrame(
+            index=self._index,
+            time_s=wanted_s,
+            latent=out[_TRANSLATION.stop :],
+            expression=np.clip(out[_EXPRESSION], 0.0, 1.0),
+            gaze=out[_GAZE],
+            head_rotation=out[_ROTATION],
+            head_translation=out[_TRANSLATION],
+        )
+        heard_s = None if resting else min(wanted_s, newest_s)
+        return Sampled(motion, heard_s, starved=resting and self._count > 0)
+
+    def _played(self, at_s: float) -> Float | None:
+        """The motion at `at_s` on the clock of hearing; None where there is none."""
+        count = self._count
+        if not count or at_s < self._times[0] - GAP_S:
+            return None
+        times, values = self._times[:count], self._values[:count]
+        after = int(np.searchsorted(times, at_s))
+        if after == count:
+            return values[-1].copy() if at_s - times[-1] <= HOLD_S else None
+        if after == 0:
+            return values[0].copy()
+        span = times[after] - times[after - 1]
+        if span > GAP_S:
+            return values[after - 1].copy() if at_s - times[after - 1] <= HOLD_S else None
+        share = np.float32((at_s - times[after - 1]) / span)
+        return values[after - 1] + share * (values[after] - values[after - 1])
+
+    def _resize(self, latent_size: int) -> None:
+        """A generator with another latent has started: what was is not comparable."""
+        self._latent_size = latent_size
+        width = _TRANSLATION.stop + latent_size
+        self._values = np.zeros((KEPT, width), np.float32)
+        self._count = 0
+        for name in ("_last_out", "_offset"):
+            before: Float = getattr(self, name)
+            after = np.zeros(width, np.float32)
+            after[: _TRANSLATION.stop] = before[: _TRANSLATION.stop]
+            setattr(self, name, after)
+
+
+class PlayoutDelay:
+    """The least delay that lately would have had motion ready for every frame.
+
+    As the adaptive playout of voice calls: rises when frames come late, sinks slowly when they
+    come early.
+    """
+
+    def __init__(self) -> None:
+        self.value_s = 0.0
+        self._peak_s: float | None = None
+
+    def observe(self, needed_s: float, step_s: float) -> None:
+        """A frame `step_s` after the last would have needed this delay."""
+        if needed_s > LARGEST_DELAY_S:
+            return  # not late but absent: the microphone or the process was lost
+        if self._peak_s is None:
+            self._peak_s = self.value_s = max(0.0, needed_s)
+            return
+        self._peak_s = max(needed_s, self._peak_s - DELAY_FORGOTTEN * step_s, 0.0)
+        change = self._peak_s - self.value_s
+        self.value_s += min(max(change, -DELAY_FORGOTTEN * step_s), DELAY_RISE * step_s)
+
+    def fix(self, delay_s: float) -> None:
+        """Something else decides."""
+        self.value_s = self._peak_s = delay_s
+
+
+def rest_pose(at_s: float, latent_size: int = 0) -> Float:
+    """A face that waits: neutral, breathing, blinking now and then. [52 + 2 + 3 + 3 + latent]."""
+    pose = np.zeros(_TRANSLATION.stop + latent_size, np.float32)
+    breath = 2 * math.pi * at_s / 4.2  # 14 breaths a minute
+    pose[_ROTATION.start] = 0.006 * math.sin(breath)
+    pose[_ROTATION.start + 1] = 0.008 * math.sin(at_s / 3.7)
+    pose[_TRANSLATION.start + 1] = 0.0006 * math.sin(breath)
+    # A blink each 3.9 s, 0.26 s long, closing faster than opening.
+    phase = (at_s % 3.9) / 0.26
+    if phase < 1.0:
+        pose[_BLINK] = math.sin(math.pi * phase**0.7) ** 2
+    return pose

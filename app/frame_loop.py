@@ -1,0 +1,393 @@
+"""The live loop: at each turn of the display, the face of that moment.
+
+Runs on the main thread of the main process and waits for nothing but the display. It reads what is
+new from the speech process, samples the face for the moment at which the picture will be seen,
+draws it, and measures. Avatars and the renderer are loaded by one thread beside it.
+"""
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.face_sampler import FaceSampler, Sampled
+from app.handoff import Latest
+from app.panel import Panel, PanelView, Wishes
+from app.speech_process import SourceState, SpeechProcess, SpeechReport
+from app.timing import Timing
+from avatar.errors import VisavisError
+from avatar.types import Gaussians, MotionFrame
+from render.camera import orbit_view
+from render.renderer import Renderer
+
+log = logging.getLogger(__name__)
+
+Picture = NDArray[np.uint8]
+BUDGET_S = 1.0 / 24.0
+"""A frame that takes longer than this makes the picture smaller, where that helps."""
+AFTER_THE_FILE_S = 1.0
+"""A run without a window ends this long after its sound file."""
+
+
+class Display(Protocol):
+    """Where pictures go: a window, or memory."""
+
+    panel: Panel | None
+    refresh_s: float
+
+    def begin_frame(self) -> bool:
+        """Take events; False when the display was closed."""
+        ...
+
+    def room(self) -> tuple[int, int]:
+        """Width and height that a picture can fill, pixels."""
+        ...
+
+    def show(self, picture: Picture | None) -> None:
+        """Show [H, W, 4]; None: the last one again."""
+        ...
+
+
+class MemoryDisplay:
+    """Pictures of a fixed size that nobody sees: for measuring, and machines without a display."""
+
+    panel: Panel | None = None
+    refresh_s = 1.0 / 60.0
+
+    def __init__(self, width: int, height: int) -> None:
+        self._size = (width, height)
+        self.last: Picture | None = None
+
+    def begin_frame(self) -> bool:
+        return True
+
+    def room(self) -> tuple[int, int]:
+        return self._size
+
+    def show(self, picture: Picture | None) -> None:
+        if picture is not None:
+            self.last = picture
+
+
+class Deforms(Protocol):
+    """What poses one avatar (`avatar.deform.Deformer`)."""
+
+    def gaussians(self, motion: MotionFrame) -> Gaussians: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything that drawing needs; made whole by the loader."""
+
+    avatar: str
+    deformer: Deforms
+    renderer: Renderer
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the loader made of the last request."""
+
+    scene: Scene | None
+    problem: str = ""
+
+
+class Loader:
+    """Makes scenes in a thread of its own: reading files and compiling take seconds."""
+
+    def __init__(self, load: Callable[[str, Renderer | None], Scene]) -> None:
+        """`load(avatar name, renderer already open)` runs in the thread."""
+        self._load = load
+        self._renderer: Renderer | None = None
+        self._wanted: Latest[str] = Latest()
+        self._wake = threading.Event()
+        self._stop = False
+        self.result: Latest[Loaded] = Latest()
+        # A daemon: a person who leaves does not wait for a compiler.
+        self._thread = threading.Thread(target=self._work, name="loader", daemon=True)
+        self._thread.start()
+
+    def request(self, avatar: str) -> None:
+        """Load this one; a request that has not begun is replaced."""
+        self._wanted.publish(avatar, time.perf_counter())
+        self._wake.set()
+
+    def close(self) -> None:
+        """End after what is being loaded."""
+        self._stop = True
+        self._wake.set()
+
+    def _work(self) -> None:
+        done = 0
+        while not self._stop:
+            self._wake.wait()
+            self._wake.clear()
+            wanted = self._wanted.read()
+            if wanted is None or wanted.sequence == done or self._stop:
+                continue
+            done = wanted.sequence
+            try:
+                scene = self._load(wanted.value, self._renderer)
+                self._renderer = scene.renderer
+                loaded = Loaded(scene)
+            except VisavisError as error:
+                loaded = Loaded(None, str(error))
+            except Exception as error:  # a worker's outermost loop: tell, and wait for the next
+                log.error("%s", traceback.format_exc())
+                loaded = Loaded(None, f"{wanted.value}: {type(error).__name__}: {error}")
+            self.result.publish(loaded, time.perf_counter())
+
+
+class PictureSize:
+    """The size to draw at: as large as the time for a frame allows."""
+
+    SMALLEST_PX = 160
+    STEP = 0.86
+    SETTLE_FRAMES = 8
+    ROOM_TO_GROW = 0.62
+    """Grown by one step a frame costs about 1 / STEP² more: 0.62 / 0.74 = 0.84 of the budget, so
+    it does not shrink again at once."""
+    GROW_FRAMES = 45
+    LEAST_SHARE = 0.3
+    """Drawing less is of no use when drawing is less than this of the frame."""
+
+    def __init__(self, largest_px: int, *, adapts: bool) -> None:
+        self._largest_px = largest_px
+        self._adapts = adapts
+        self._scale = 1.0
+        self._recent = np.zeros((self.SETTLE_FRAMES, 2))
+        self._filled = 0
+        self._quick_frames = 0
+
+    def fit(self, room: tuple[int, int]) -> tuple[int, int]:
+        """Width and height in the shape of `room`, no larger than it; even numbers."""
+        longest = max(room)
+        target = min(longest, self._largest_px) * self._scale
+        scale = max(target, min(longest, self.SMALLEST_PX)) / longest
+        width, height = (max(2, 2 * round(side * scale / 2)) for side in room)
+        return width, height
+
+    def observe(self, frame_s: float, drawing_s: float) -> None:
+        """A frame took so long, of it drawing so long."""
+        if not self._adapts:
+            return
+        self._recent[self._filled % self.SETTLE_FRAMES] = frame_s, drawing_s
+        self._filled += 1
+        if self._filled < self.SETTLE_FRAMES:
+            return
+        frame, drawing = np.median(self._recent, axis=0)
+        self._quick_frames = self._quick_frames + 1 if frame < self.ROOM_TO_GROW * BUDGET_S else 0
+        if frame > BUDGET_S and drawing > self.LEAST_SHARE * frame and self._scale > 0.2:
+            self._change(self.STEP)
+        elif self._quick_frames >= self.GROW_FRAMES and self._scale < 1.0:
+            self._change(1.0 / self.STEP)
+
+    def _change(self, factor: float) -> None:
+        self._scale = min(1.0, self._scale * factor)
+        self._filled = self._quick_frames = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveOptions:
+    """What the loop is to show and when it ends."""
+
+    avatar: str
+    avatars: tuple[str, ...]
+    sound_file: Path | None = None
+    microphone: str = "default"
+    seconds: float | None = None
+    """Ends after so many seconds of showing; None: when the display closes."""
+    picture_px: int = 512
+    """The longest side of a picture."""
+    adapts: bool = True
+    """Whether the picture becomes smaller on a slow machine."""
+
+
+class FrameLoop:
+    """One live run."""
+
+    def __init__(
+        self, display: Display, speech: SpeechProcess, loader: Loader, options: LiveOptions
+    ) -> None:
+        self._display, self._speech, self._loader = display, speech, loader
+        self._options = options
+        self._size = PictureSize(options.picture_px, adapts=options.adapts)
+        self._sampler = FaceSampler()
+        self._scene: Scene | None = None
+        self._loaded_sequence = 0
+        self._wanted_avatar = options.avatar
+        self._avatar_problem = ""
+        self._microphone, self._gain = options.microphone, 1.0
+        self._buffer: Picture = np.zeros((1, 1, 1, 4), np.uint8)
+        self._work_s = 1.0 / 30.0  # of a frame, lately: how far ahead its picture will be seen
+        self._ended_s: float | None = None
+        self._stopping = False
+        self.timing = Timing()
+        self.report: SpeechReport = speech.report()
+
+    @property
+    def backend(self) -> str:
+        """The renderer's name, or "none" before there is one."""
+        return self._scene.renderer.name if self._scene is not None else "none"
+
+    def stop(self) -> None:
+        """End before the next frame. Safe in a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Until the display is closed, the time is over or `stop`.
+
+        Raises:
+            VisavisError: the first avatar cannot be loaded.
+        """
+        self._loader.request(self._options.avatar)
+        next_turn_s = time.perf_counter()
+        while not self._stopping and self._display.begin_frame():
+            began_s = time.perf_counter()
+            self._take_news(began_s)
+            wishes = self._draw_panel()
+            self._fulfil(wishes)
+            if wishes.quit or self._over(began_s):
+                break
+            self._show_frame(began_s)
+            next_turn_s = max(next_turn_s + self._display.refresh_s, time.perf_counter())
+            pause_s = next_turn_s - time.perf_counter()
+            # Where the driver waits for the monitor this is already past; else it sets the pace.
+            if pause_s > 0.0005:
+                time.sleep(pause_s)
+
+    def _take_news(self, now_s: float) -> None:
+        """What the speech process and the loader have made since the last frame."""
+        self._speech.watch(now_s)
+        self._sampler.add(self._speech.read_motion())
+        self.report = self._speech.report()
+        loaded = self._loader.result.read()
+        if loaded is None or loaded.sequence == self._loaded_sequence:
+            return
+        self._loaded_sequence = loaded.sequence
+        scene, problem = loaded.value.scene, loaded.value.problem
+        if scene is not None:
+            first = self._scene is None
+            self._scene, self._wanted_avatar, self._avatar_problem = scene, scene.avatar, ""
+            if first:
+                self.timing.restart()
+        elif self._scene is None:
+            raise VisavisError(problem)
+        else:
+            self._wanted_avatar, self._avatar_problem = self._scene.avatar, problem
+
+    def _over(self, now_s: float) -> bool:
+        if self._scene is None:
+            return False
+        seconds = self._options.seconds
+        if seconds is not None:
+            return self.timing.seconds >= seconds
+        if self._display.panel is not None or self._options.sound_file is None:
+            return False
+        if self.report.state is not SourceState.FILE_ENDED:
+            self._ended_s = None
+        elif self._ended_s is None:
+            self._ended_s = now_s
+        return self._ended_s is not None and now_s - self._ended_s > AFTER_THE_FILE_S
+
+    def _show_frame(self, began_s: float) -> None:
+        """Sample, pose, draw, show, measure."""
+        scene = self._scene
+        if scene is None:
+            self._display.show(None)
+            return
+        speaker_delay_s = self.report.speaker_delay_s or None
+        sampled = self._sampler.sample(began_s + self._work_s, speaker_delay_s)
+        gaussians = scene.deformer.gaussians(sampled.motion)
+        width, height = self._size.fit(self._display.room())
+        if self._buffer.shape[1:3] != (height, width):
+            self._buffer = np.zeros((1, height, width, 4), np.uint8)
+        yaw, pitch, distance = self._camera()
+        view = orbit_view(yaw, pitch, distance, width=width, height=height)
+        drawing_s = time.perf_counter()
+        scene.renderer.render_with_alpha(gaussians, [view], out=self._buffer)
+        drawing_s = time.perf_counter() - drawing_s
+        self._display.show(self._buffer[0])
+        self._measure(sampled, began_s, drawing_s, speaker_delay_s)
+
+    def _measure(
+        self, sampled: Sampled, began_s: float, drawing_s: float, speaker_delay_s: float | None
+    ) -> None:
+        shown_s = time.perf_counter()
+        work_s = shown_s - began_s
+        self._work_s += 0.1 * (min(work_s, 0.25) - self._work_s)
+        self._size.observe(work_s, drawing_s)
+        timing = self.timing
+        timing.starved += sampled.starved
+        if sampled.heard_s is None:
+            timing.add_frame(work_s, None, None)
+        else:
+            delay_s = shown_s - sampled.heard_s
+            behind_s = None if speaker_delay_s is None else delay_s - speaker_delay_s
+            timing.add_frame(work_s, delay_s, behind_s)
+        timing.digest(self.report, self.backend)
+
+    def _camera(self) -> tuple[float, float, float]:
+        panel = self._display.panel
+        if panel is None:
+            return 0.0, 0.0, 1.0
+        orbit = panel.orbit
+        return orbit.yaw_rad, orbit.pitch_rad, orbit.distance_m
+
+    def _draw_panel(self) -> Wishes:
+        panel = self._display.panel
+        return Wishes() if panel is None else panel.draw(self._panel_view())
+
+    def _fulfil(self, wishes: Wishes) -> None:
+        if wishes.avatar is not None:
+            self._wanted_avatar = wishes.avatar
+            self._loader.request(wishes.avatar)
+        if wishes.microphone is not None:
+            self._microphone = wishes.microphone
+            self._speech.choose_microphone(wishes.microphone)
+        if wishes.gain is not None:
+            self._gain = wishes.gain
+            self._speech.set_gain(wishes.gain)
+        if wishes.look_for_microphones:
+            self._speech.look_for_microphones()
+        if wishes.play_again:
+            self._speech.play_again()
+
+    def _panel_view(self) -> PanelView:
+        report, options, timing, scene = self.report, self._options, self.timing, self._scene
+        frame_ms, _, sight_ms = timing.recent()
+        loading = ""
+        if scene is None:
+            loading = "Loading the avatar; the first start compiles for some seconds."
+        elif scene.avatar != self._wanted_avatar:
+            loading = f"Loading {Path(self._wanted_avatar).stem}."
+        elif report.state is SourceState.LOADING:
+            loading = "Loading the speech network."
+        return PanelView(
+            avatar=self._wanted_avatar,
+            avatars=options.avatars,
+            loading=loading,
+            sound_file=options.sound_file.name if options.sound_file is not None else "",
+            sound_file_ended=report.state is SourceState.FILE_ENDED,
+            microphone=self._microphone,
+            microphones=report.microphones,
+            level=report.level,
+            speech=report.speech,
+            hearing=report.state is SourceState.HEARING,
+            gain=self._gain,
+            frame_ms=frame_ms,
+            fps=timing.recent_fps,
+            sound_to_sight_ms=sight_ms,
+            frame_history_ms=timing.frame_history_ms,
+            picture_size=(self._buffer.shape[2], self._buffer.shape[1]),
+            renderer=self.backend if scene is not None else "",
+            renderer_reason=scene.renderer.reason if scene is not None else "",
+            problems=tuple(filter(None, (self._avatar_problem, report.problem))),
+        )

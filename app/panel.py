@@ -1,0 +1,415 @@
+"""The panel beside the avatar, and the camera that the mouse turns around it.
+
+Draws what it is shown (`PanelView`) and gives back what was asked for (`Wishes`); it knows of no
+device, process or window.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from imgui_bundle import ImVec2, ImVec4, imgui
+
+from avatar.types import Float
+
+WIDTH = 300.0
+"""Layout units."""
+LEAST_GAIN, LARGEST_GAIN = 0.1, 8.0
+GOOD, NOTICE, FAULT = (
+    ImVec4(0.45, 0.80, 0.52, 1.0),
+    ImVec4(0.95, 0.77, 0.36, 1.0),
+    ImVec4(0.97, 0.50, 0.44, 1.0),
+)
+FAINT = ImVec4(0.66, 0.68, 0.71, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelView:
+    """What the panel shows in this frame."""
+
+    avatar: str
+    avatars: tuple[str, ...]
+    loading: str = ""
+    """What is being loaded; empty when all is ready."""
+    sound_file: str = ""
+    """Name of the sound file that plays; empty with a microphone."""
+    sound_file_ended: bool = False
+    microphone: str = "default"
+    microphones: tuple[str, ...] = ()
+    level: float = 0.0
+    """0..1."""
+    speech: bool = False
+    hearing: bool = False
+    gain: float = 1.0
+    frame_ms: float | None = None
+    fps: float | None = None
+    sound_to_sight_ms: float | None = None
+    frame_history_ms: Float = field(default_factory=lambda: np.zeros(1, np.float32))
+    picture_size: tuple[int, int] = (0, 0)
+    renderer: str = ""
+    renderer_reason: str = ""
+    problems: tuple[str, ...] = ()
+    """What is wrong, a line each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the person asked for in this frame; None and False: nothing."""
+
+    avatar: str | None = None
+    microphone: str | None = None
+    gain: float | None = None
+    look_for_microphones: bool = False
+    play_again: bool = False
+    quit: bool = False
+
+
+class Orbit:
+    """A camera on a sphere around the head. It glides to where it was sent."""
+
+    MOST_YAW = math.radians(80.0)
+    LEAST_PITCH, MOST_PITCH = math.radians(-35.0), math.radians(50.0)
+    NEAREST_M, FURTHEST_M = 0.35, 3.0
+    HOME = (0.0, 0.0, 1.0)
+    RADIANS_PER_UNIT = 0.006
+    GLIDE_S = 0.06
+
+    def __init__(self) -> None:
+        self._wanted = self._now = self.HOME
+
+    @property
+    def yaw_rad(self) -> float:
+        return self._now[0]
+
+    @property
+    def pitch_rad(self) -> float:
+        return self._now[1]
+
+    @property
+    def distance_m(self) -> float:
+        return self._now[2]
+
+    def drag(self, right: float, down: float) -> None:
+        """The pointer was dragged by so many layout units: the head follows the hand."""
+        yaw, pitch, distance = self._wanted
+        yaw = _within(yaw - right * self.RADIANS_PER_UNIT, -self.MOST_YAW, self.MOST_YAW)
+        pitch += down * self.RADIANS_PER_UNIT
+        self._wanted = (yaw, _within(pitch, self.LEAST_PITCH, self.MOST_PITCH), distance)
+
+    def zoom(self, steps: float) -> None:
+        """The wheel was turned; + comes nearer."""
+        yaw, pitch, distance = self._wanted
+        distance = _within(distance * 0.9**steps, self.NEAREST_M, self.FURTHEST_M)
+        self._wanted = (yaw, pitch, distance)
+
+    def reset(self) -> None:
+        """Back to the front."""
+        self._wanted = self.HOME
+
+    def advance(self, seconds: float) -> None:
+        """Glide on."""
+        share = 1.0 - math.exp(-seconds / self.GLIDE_S)
+        yaw, pitch, distance = (
+            now + share * (wanted - now)
+            for now, wanted in zip(self._now, self._wanted, strict=True)
+        )
+        self._now = (yaw, pitch, distance)
+
+
+class Panel:
+    """The panel and the pointer's and keys' meaning. One imgui frame must be open for `draw`."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        """`scale`: desktop units for one layout unit."""
+        self.visible = True
+        self.help_visible = False
+        self.orbit = Orbit()
+        self._scale = scale
+        self._wishes = Wishes()
+        self._style()
+
+    @property
+    def width(self) -> float:
+        """Room that the panel takes on the left, desktop units; 0 when hidden."""
+        return WIDTH * self._scale if self.visible else 0.0
+
+    def draw(self, view: PanelView) -> Wishes:
+        """Show `view`; what was asked for since the last frame."""
+        self._wishes = Wishes()
+        self._take_pointer()
+        self._take_keys()
+        if self.visible:
+            self._draw_panel(view)
+        elif view.problems or view.loading:
+            self._draw_notice(view)
+        if self.help_visible:
+            self._draw_help()
+        return self._wishes
+
+    def _wish(self, **wish: str | float | bool) -> None:
+        self._wishes = replace(self._wishes, **wish)  # pyright: ignore[reportArgumentType]
+
+    def _take_pointer(self) -> None:
+        io = imgui.get_io()
+        self.orbit.advance(io.delta_time)
+        if io.want_capture_mouse:
+            return
+        if imgui.is_mouse_double_clicked(imgui.MouseButton_.left):
+            self.orbit.reset()
+        elif imgui.is_mouse_dragging(imgui.MouseButton_.left, 0.0):
+            delta = io.mouse_delta
+            self.orbit.drag(delta.x / self._scale, delta.y / self._scale)
+        if io.mouse_wheel:
+            self.orbit.zoom(io.mouse_wheel)
+
+    def _take_keys(self) -> None:
+        if imgui.get_io().want_text_input:
+            return
+        keys: tuple[tuple[imgui.Key, Callable[[], None]], ...] = (
+            (imgui.Key.h, self._toggle_panel),
+            (imgui.Key.f1, self._toggle_panel),
+            (imgui.Key.r, self.orbit.reset),
+            (imgui.Key.escape, self._leave),
+        )
+        for key, action in keys:
+            if imgui.is_key_pressed(key, repeat=False):
+                action()
+        # `?` is a character, on a different key of each keyboard.
+        if any(chr(code) == "?" for code in _typed()):
+            self.help_visible = not self.help_visible
+
+    def _toggle_panel(self) -> None:
+        self.visible = not self.visible
+
+    def _leave(self) -> None:
+        if self.help_visible:
+            self.help_visible = False
+        else:
+            self._wish(quit=True)
+
+    def _draw_panel(self, view: PanelView) -> None:
+        io = imgui.get_io()
+        imgui.set_next_window_pos(ImVec2(0, 0))
+        imgui.set_next_window_size(ImVec2(WIDTH * self._scale, io.display_size.y))
+        flags = (
+            imgui.WindowFlags_.no_title_bar
+            | imgui.WindowFlags_.no_resize
+            | imgui.WindowFlags_.no_move
+            | imgui.WindowFlags_.no_collapse
+            | imgui.WindowFlags_.no_bring_to_front_on_focus
+        )
+        imgui.begin("panel", flags=flags)
+        imgui.push_item_width(-1)
+        self._draw_avatar(view)
+        self._draw_sound(view)
+        self._draw_timing(view)
+        self._draw_status(view)
+        imgui.pop_item_width()
+        imgui.end()
+
+    def _draw_avatar(self, view: PanelView) -> None:
+        _heading("Avatar")
+        if imgui.begin_combo("##avatar", view.avatar):
+            for name in view.avatars:
+                chosen = name == view.avatar
+                if imgui.selectable(name, chosen)[0] and not chosen:
+                    self._wish(avatar=name)
+            imgui.end_combo()
+        imgui.text_colored(FAINT, "Emotion: off in this version")
+
+    def _draw_sound(self, view: PanelView) -> None:
+        _heading("Sound")
+        if view.sound_file:
+            imgui.text_wrapped(view.sound_file)
+            if imgui.button("Play again", ImVec2(-1, 0)):
+                self._wish(play_again=True)
+        else:
+            button = 82.0 * self._scale
+            imgui.set_next_item_width(-button - imgui.get_style().item_spacing.x)
+            if imgui.begin_combo("##microphone", view.microphone):
+                for name in view.microphones:
+                    chosen = name == view.microphone
+                    if imgui.selectable(name, chosen)[0] and not chosen:
+                        self._wish(microphone=name)
+                if not view.microphones:
+                    imgui.text_colored(FAINT, "none found")
+                imgui.end_combo()
+            imgui.same_line()
+            if imgui.button("Look again", ImVec2(button, 0)):
+                self._wish(look_for_microphones=True)
+        self._draw_meter(view)
+        changed, gain = imgui.slider_float(
+            "##gain",
+            view.gain,
+            LEAST_GAIN,
+            LARGEST_GAIN,
+            "gain %.2f",
+            imgui.SliderFlags_.logarithmic,
+        )
+        if changed:
+            self._wish(gain=float(gain))
+
+    def _draw_meter(self, view: PanelView) -> None:
+        """A bar from -60 to 0 dB; green while somebody speaks."""
+        corner = imgui.get_cursor_screen_pos()
+        width = imgui.get_content_region_avail().x
+        height = 10.0 * self._scale
+        imgui.dummy(ImVec2(width, height))
+        painter = imgui.get_window_draw_list()
+        end = ImVec2(corner.x + width, corner.y + height)
+        rounding = height / 2
+        painter.add_rect_filled(corner, end, imgui.get_color_u32(imgui.Col_.frame_bg), rounding)
+        share = min(max(view.level, 0.0), 1.0)
+        if share > 0.0:
+            colour = FAULT if share > 0.97 else GOOD if view.speech else FAINT
+            filled = ImVec2(corner.x + max(height, share * width), end.y)
+            painter.add_rect_filled(corner, filled, imgui.get_color_u32(colour), rounding)
+        if view.sound_file and view.sound_file_ended:
+            text = "the sound is over"
+        elif not view.hearing:
+            text = "no sound"
+        else:
+            text = "speech" if view.speech else "listening"
+        imgui.text_colored(GOOD if view.speech else FAINT, text)
+
+    def _draw_timing(self, view: PanelView) -> None:
+        _heading("Timing")
+        _row("Frame", _milliseconds(view.frame_ms) + _per_second(view.fps))
+        _row("Sound to sight", _milliseconds(view.sound_to_sight_ms))
+        history = view.frame_history_ms
+        top = max(50.0, float(history.max()))
+        imgui.plot_lines(
+            "##frames",
+            history,
+            scale_min=0.0,
+            scale_max=top,
+            graph_size=ImVec2(-1, 44.0 * self._scale),
+        )
+        if view.renderer:
+            width, height = view.picture_size
+            _row("Drawn by", f"{view.renderer}, {width} x {height}")
+            if imgui.is_item_hovered() and view.renderer_reason:
+                imgui.set_tooltip(view.renderer_reason)
+
+    def _draw_status(self, view: PanelView) -> None:
+        if view.loading:
+            _heading("Status")
+            imgui.push_style_color(imgui.Col_.text, NOTICE)
+            imgui.text_wrapped(view.loading)
+            imgui.pop_style_color()
+        elif view.problems:
+            _heading("Status")
+        _problem_lines(view.problems)
+        line = imgui.get_text_line_height_with_spacing()
+        bottom = imgui.get_window_height() - line - imgui.get_style().window_padding.y
+        if imgui.get_cursor_pos_y() < bottom:
+            imgui.set_cursor_pos_y(bottom)
+        imgui.text_colored(FAINT, "H hide    R front    ? help")
+
+    def _draw_notice(self, view: PanelView) -> None:
+        """What must be seen with the panel hidden too."""
+        imgui.set_next_window_pos(ImVec2(12 * self._scale, 12 * self._scale))
+        imgui.set_next_window_size(ImVec2(360 * self._scale, 0))
+        flags = imgui.WindowFlags_.no_decoration | imgui.WindowFlags_.no_inputs
+        imgui.begin("notice", flags=flags)
+        if view.loading:
+            imgui.text_wrapped(view.loading)
+        _problem_lines(view.problems)
+        imgui.end()
+
+    def _draw_help(self) -> None:
+        size = imgui.get_io().display_size
+        middle = ImVec2((size.x + self.width) / 2, size.y / 2)
+        imgui.set_next_window_pos(middle, imgui.Cond_.always, ImVec2(0.5, 0.5))
+        flags = (
+            imgui.WindowFlags_.always_auto_resize
+            | imgui.WindowFlags_.no_collapse
+            | imgui.WindowFlags_.no_move
+        )
+        still_open = imgui.begin("Help", True, flags)[1]
+        for what, effect in HELP:
+            imgui.text_colored(GOOD, what)
+            imgui.same_line(150.0 * self._scale)
+            imgui.text_unformatted(effect)
+        imgui.end()
+        self.help_visible = bool(still_open)
+
+    def _style(self) -> None:
+        style = imgui.get_style()
+        unit = self._scale
+        imgui.style_colors_dark(style)
+        style.window_padding = ImVec2(16 * unit, 14 * unit)
+        style.frame_padding = ImVec2(9 * unit, 5 * unit)
+        style.item_spacing = ImVec2(8 * unit, 7 * unit)
+        style.frame_rounding = style.popup_rounding = 5 * unit
+        style.grab_rounding = 5 * unit
+        style.window_rounding = 0.0
+        style.window_border_size = 0.0
+        colours = (
+            (imgui.Col_.window_bg, (0.115, 0.122, 0.135, 0.97)),
+            (imgui.Col_.popup_bg, (0.15, 0.158, 0.175, 0.98)),
+            (imgui.Col_.frame_bg, (0.215, 0.227, 0.25, 1.0)),
+            (imgui.Col_.frame_bg_hovered, (0.27, 0.285, 0.31, 1.0)),
+            (imgui.Col_.frame_bg_active, (0.30, 0.315, 0.345, 1.0)),
+            (imgui.Col_.button, (0.25, 0.265, 0.29, 1.0)),
+            (imgui.Col_.button_hovered, (0.32, 0.335, 0.365, 1.0)),
+            (imgui.Col_.button_active, (0.38, 0.40, 0.43, 1.0)),
+            (imgui.Col_.header, (0.30, 0.345, 0.40, 1.0)),
+            (imgui.Col_.header_hovered, (0.34, 0.39, 0.45, 1.0)),
+            (imgui.Col_.slider_grab, (0.55, 0.62, 0.70, 1.0)),
+            (imgui.Col_.slider_grab_active, (0.65, 0.73, 0.82, 1.0)),
+            (imgui.Col_.plot_lines, (0.62, 0.70, 0.80, 1.0)),
+            (imgui.Col_.title_bg_active, (0.15, 0.158, 0.175, 1.0)),
+            (imgui.Col_.text, (0.92, 0.93, 0.94, 1.0)),
+        )
+        for index, colour in colours:
+            style.set_color_(index, ImVec4(*colour))
+
+
+HELP = (
+    ("drag", "turn the camera"),
+    ("wheel", "nearer, further"),
+    ("double click, R", "back to the front"),
+    ("H, F1", "hide or show the panel"),
+    ("?", "this help"),
+    ("Esc", "close help, then quit"),
+)
+
+
+def _heading(text: str) -> None:
+    imgui.spacing()
+    imgui.separator_text(text)
+
+
+def _row(label: str, value: str) -> None:
+    imgui.text_colored(FAINT, label)
+    imgui.same_line()
+    width = imgui.calc_text_size(value).x
+    right = imgui.get_cursor_pos_x() + imgui.get_content_region_avail().x - width
+    imgui.set_cursor_pos_x(max(imgui.get_cursor_pos_x(), right))
+    imgui.text_unformatted(value)
+
+
+def _problem_lines(problems: tuple[str, ...]) -> None:
+    imgui.push_style_color(imgui.Col_.text, FAULT)
+    for problem in problems:
+        imgui.text_wrapped(problem)
+    imgui.pop_style_color()
+
+
+def _typed() -> list[int]:
+    """Characters typed in this frame."""
+    return [int(code) for code in imgui.get_io().input_queue_characters]
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} ms"
+
+
+def _per_second(fps: float | None) -> str:
+    return "" if fps is None else f"  ({fps:.0f} fps)"
+
+
+def _within(value: float, least: float, most: float) -> float:
+    return min(max(value, least), most)

@@ -1,0 +1,545 @@
+"""Sound to motion in a process of its own, with the microphone or the sound file inside it.
+
+A process, not a thread: a speech network in a thread of the frame loop's process took most of its
+frames (76 of 360 drawn in time), in a process none. `SpeechProcess` is the frame loop's end: it
+starts the process, watches it, starts it again after a death (at most `MOST_RESTARTS` a minute),
+and ends it. `run_speech` is what runs there.
+"""
+
+import logging
+import multiprocessing
+import signal
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.microphone import Heard, LevelMeter, Microphone
+from app.motion_channel import MotionChannel, SharedRecord
+from app.speaker import Speaker
+from avatar.errors import DeviceError, SoundError, VisavisError
+from avatar.types import AUDIO_RATE, Float, MotionFrame
+
+log = logging.getLogger(__name__)
+
+MOST_RESTARTS = 3
+RESTART_WINDOW_S = 60.0
+FROZEN_S = 10.0
+"""A process that gives no sign for so long is ended and started again; loading takes longer, so
+this counts from its first sign."""
+POLL_S = 0.004
+"""How often sound is asked for: well below a block of 20 ms."""
+SILENT_AFTER_S = 0.15
+"""Without a microphone the generator hears silence from then on, so that the face stays alive."""
+MOST_MICROPHONES = 16
+
+
+class SourceState(IntEnum):
+    """What the speech process is doing."""
+
+    LOADING = 0
+    HEARING = 1
+    """A microphone delivers, or a file plays."""
+    WITHOUT_SOUND = 2
+    """No microphone: silence stands in for it."""
+    FILE_ENDED = 3
+
+
+STATUS = np.dtype(
+    [
+        # Written by the frame loop:
+        ("stop", np.int64),
+        ("gain", np.float64),
+        ("microphone_choice", np.int64),  # raised after `microphone` was written
+        ("look_again", np.int64),
+        ("play_again", np.int64),
+        ("microphone", "S256"),
+        # Written by the speech process:
+        ("sign_of_life_s", np.float64),
+        ("state", np.int64),
+        ("level", np.float64),
+        ("speech", np.int64),
+        ("blocks", np.int64),
+        ("dropped", np.int64),
+        ("restarts", np.int64),
+        ("busy_s", np.float64),
+        ("sound_s", np.float64),
+        ("look_ahead_s", np.float64),
+        ("speaker_delay_s", np.float64),  # from entering the program to being heard; 0: no speaker
+        ("speaker_late_s", np.float64),
+        ("file_position_s", np.float64),
+        ("microphone_count", np.int64),
+        ("microphones", "S128", MOST_MICROPHONES),
+        ("microphones_change", np.int64),  # raised after the list was written
+        ("problem", "S400"),
+    ],
+    align=True,
+)
+"""The small block that both sides share; each field has one writer."""
+
+
+class Generator(Protocol):
+    """What makes motion of sound (`avatar.speech.generator.MotionGenerator`)."""
+
+    @property
+    def look_ahead_s(self) -> float:
+        """How much sound after an instant its face waits for."""
+        ...
+
+    def reset(self) -> None: ...
+
+    def step(self, samples: Float) -> list[MotionFrame]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechSettings:
+    """What the speech process is to do; crosses to it by pickling, so plain values only."""
+
+    audio: Path | None = None
+    """Play this file in place of a microphone."""
+    microphone: str | None = None
+    """Part of a microphone's name; None is the default one."""
+    play_aloud: bool = True
+    """Send `audio` to the loudspeaker too."""
+    make_generator: "Callable[[], Generator] | None" = None
+    """Makes the generator inside the process; None: the trained one."""
+
+
+def trained_generator() -> Generator:
+    """The network that ships with the program, on one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    from avatar.speech.generator import MotionGenerator
+
+    return MotionGenerator(seed=0)
+
+
+class SpeechProcess:
+    """The frame loop's end of the speech process."""
+
+    def __init__(self, settings: SpeechSettings) -> None:
+        self._settings = settings
+        self._context = multiprocessing.get_context("spawn")
+        self._channel = MotionChannel()
+        self._status = SharedRecord(STATUS)
+        self._status["gain"] = 1.0
+        self._process: SpawnProcess | None = None
+        self._restarts: deque[float] = deque(maxlen=MOST_RESTARTS)
+        self._deaths = 0
+        self._given_up = False
+        self._counted = {"blocks": 0, "dropped": 0, "restarts": 0}  # by processes that ended
+        self._microphones: tuple[str, ...] = ()
+        self._microphones_change = 0
+        self._closed = False
+
+    @property
+    def process_id(self) -> int | None:
+        """Of the running process."""
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def deaths(self) -> int:
+        """How often the process died and was started again."""
+        return self._deaths
+
+    @property
+    def missed(self) -> int:
+        """Motion frames that the frame loop was too slow to read."""
+        return self._channel.missed
+
+    def start(self) -> None:
+        """Start the process; returns at once."""
+        self._status["stop"] = 0
+        self._status["sign_of_life_s"] = 0.0
+        self._status["state"] = SourceState.LOADING
+        self._process = self._context.Process(
+            target=run_speech,
+            args=(self._settings, self._channel.name, self._status.name),
+            name="visavis-speech",
+            daemon=True,
+        )
+        # Ctrl-C reaches every process of a terminal. This one ends when the frame loop says so, and
+        # an ignored signal is inherited, so it is deaf from its first moment on.
+        with _signal_ignored(signal.SIGINT):
+            self._process.start()
+
+    def watch(self, now_s: float) -> None:
+        """Start the process again if it died or froze. Called by the frame loop, often."""
+        process = self._process
+        if process is None or self._closed or self._given_up:
+            return
+        sign_of_life_s = self._status["sign_of_life_s"]
+        if process.is_alive():
+            if not sign_of_life_s or now_s - sign_of_life_s < FROZEN_S:
+                return
+            log.warning("the speech process gave no sign for %.0f s; ending it", FROZEN_S)
+            process.kill()
+        process.join()
+        told = self._status.text("problem") if process.exitcode == 1 else ""
+        reason = told or f"it ended with status {process.exitcode}"
+        process.close()
+        self._process = None
+        self._deaths += 1
+        for field in self._counted:
+            self._counted[field] += self._status[field]
+            self._status[field] = 0
+        restarts = self._restarts
+        if len(restarts) == MOST_RESTARTS and now_s - restarts[0] < RESTART_WINDOW_S:
+            self._given_up = True
+        restarts.append(now_s)
+        outcome = "given up" if self._given_up else "started again"
+        self._status.set_text("problem", f"speech process {outcome}: {reason}")
+        log.error("speech process %s: %s", outcome, reason)
+        if not self._given_up:
+            self.start()
+
+    def read_motion(self) -> NDArray[np.void]:
+        """Motion records that are new since the last call, oldest first."""
+        return self._channel.read_new()
+
+    def report(self) -> "SpeechReport":
+        """How things stand in the speech process."""
+        status = self._status
+        if status["microphones_change"] != self._microphones_change:
+            self._microphones_change = status["microphones_change"]
+            names = status["microphones"][: status["microphone_count"]]
+            self._microphones = tuple(bytes(name).decode("utf-8", "replace") for name in names)
+        state = SourceState(status["state"])
+        return SpeechReport(
+            state=SourceState.WITHOUT_SOUND if self._given_up else state,
+            running=self._process is not None,
+            level=status["level"],
+            speech=bool(status["speech"]),
+            blocks=status["blocks"] + self._counted["blocks"],
+            dropped=status["dropped"] + self._counted["dropped"],
+            restarts=status["restarts"] + self._counted["restarts"],
+            real_time_factor=status["busy_s"] / status["sound_s"] if status["sound_s"] else 0.0,
+            speaker_delay_s=status["speaker_delay_s"],
+            speaker_late_s=status["speaker_late_s"],
+            file_position_s=status["file_position_s"],
+            microphones=self._microphones,
+            problem=status.text("problem"),
+        )
+
+    def choose_microphone(self, name: str) -> None:
+        """Listen to another microphone."""
+        self._status.set_text("microphone", name)
+        self._status["microphone_choice"] += 1
+
+    def look_for_microphones(self) -> None:
+        """List the microphones again."""
+        self._status["look_again"] += 1
+
+    def play_again(self) -> None:
+        """Play the sound file from its beginning."""
+        self._status["play_again"] += 1
+
+    def set_gain(self, gain: float) -> None:
+        """Multiply the sound by `gain` before it is heard."""
+        self._status["gain"] = gain
+
+    def close(self, patience_s: float = 1.2) -> None:
+        """End the process and give the shared memory back; the process has `patience_s` to go."""
+        if self._closed:
+            return
+        self._closed = True
+        self._status["stop"] = 1
+        process = self._process
+        if process is not None:
+            process.join(patience_s)
+            if process.is_alive():
+                process.kill()
+                process.join()
+            process.close()
+        self._channel.close(unlink=True)
+        self._status.close(unlink=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechReport:
+    """How things stand in the speech process, as the panel and the statistics show it."""
+
+    state: SourceState
+    running: bool
+    level: float
+    """0..1 over -60..0 dB."""
+    speech: bool
+    """Whether somebody speaks."""
+    blocks: int
+    dropped: int
+    restarts: int
+    real_time_factor: float
+    """Seconds of work for a second of sound."""
+    speaker_delay_s: float
+    """From a sample's entry into the program until it leaves the loudspeaker; 0 without one."""
+    speaker_late_s: float
+    file_position_s: float
+    microphones: tuple[str, ...]
+    problem: str
+    """One line for the panel; empty when all is well."""
+
+
+# Below: inside the speech process.
+
+
+class _SoundFile:
+    """A sound file at the pace of time, as a microphone would hear it, and to the loudspeaker."""
+
+    def __init__(self, path: Path, *, aloud: bool, look_ahead_s: float, from_s: float) -> None:
+        self._path = path
+        self.ended = False
+        self.problem = ""
+        self.blocks = 0
+        self.speaker: Speaker | None = None
+        if aloud:
+            try:
+                self.speaker = Speaker()
+            except DeviceError as error:
+                self.problem = str(error)
+        # Heard this long after it entered the program: time for the generator to look ahead and
+        # work, and for the device to take its samples early.
+        self.speaker_delay_s = 0.0
+        if self.speaker is not None:
+            self.speaker_delay_s = max(look_ahead_s + 0.14, self.speaker.latency_s + 0.1)
+        self._rest = np.zeros(0, np.float32)
+        self._begin(from_s)
+
+    def _begin(self, from_s: float) -> None:
+        self._blocks = _decoded(self._path)
+        self._skipping = int(from_s * AUDIO_RATE)
+        self._given = 0
+        self._from_s = from_s
+        self._start_s: float | None = None  # when sample 0 (after the skip) enters the program
+
+    @property
+    def position_s(self) -> float:
+        """How far into the file it is."""
+        return self._from_s + self._given / AUDIO_RATE
+
+    def read(self) -> Heard | None:
+        """What sounded since the last call, or None."""
+        if self.ended:
+            return None
+        if self._start_s is None:
+            self._fill(1)  # opens the file, and skips to the place
+            self._start_s = time.perf_counter()
+            if self.speaker is not None:
+                self.speaker.play_from(self._start_s + self.speaker_delay_s)
+        due = int((time.perf_counter() - self._start_s) * AUDIO_RATE) - self._given
+        if due < 160:  # 10 ms: smaller steps only cost
+            return None
+        due = min(due, 4 * AUDIO_RATE // 10)  # after a pause catch up in steps
+        self._fill(due)
+        samples, self._rest = self._rest[:due], self._rest[due:]
+        self.ended = len(samples) < due
+        self._given += len(samples)
+        self.blocks += 1
+        if self.speaker is not None:
+            self.speaker.write(samples)
+        end_s = self._start_s + self._given / AUDIO_RATE
+        return Heard(samples, end_s) if len(samples) else None
+
+    def _fill(self, count: int) -> None:
+        """At least `count` samples in `_rest`, unless the file ends before."""
+        parts, have = [self._rest], len(self._rest)
+        while have < count:
+            try:
+                block = next(self._blocks, None)
+            except SoundError as error:  # damaged further on: what came before was played
+                self.problem, block = str(error), None
+            if block is None:
+                break
+            skip = min(self._skipping, len(block))
+            self._skipping -= skip
+            parts.append(block[skip:])
+            have += len(block) - skip
+        self._rest = np.concatenate(parts) if len(parts) > 1 else self._rest
+
+    def close(self) -> None:
+        if self.speaker is not None:
+            self.speaker.close()
+
+
+def _decoded(path: Path) -> Iterator[Float]:
+    from app.sound_file import read_blocks
+
+    return iter(read_blocks(path))
+
+
+def run_speech(settings: SpeechSettings, channel_name: str, status_name: str) -> None:
+    """The speech process: sound in, motion out, until told to stop or the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    channel, status = MotionChannel(channel_name), SharedRecord(STATUS, status_name)
+    try:
+        _Speech(settings, channel, status).run()
+    except VisavisError as error:
+        status.set_text("problem", str(error))
+        sys.exit(1)
+    except Exception as error:  # the outermost loop of a worker: tell, and end
+        traceback.print_exc()
+        status.set_text("problem", f"{type(error).__name__}: {error}")
+        sys.exit(1)
+    finally:
+        channel.close(unlink=False)
+        status.close(unlink=False)
+
+
+class _Speech:
+    """The loop of the speech process and what it keeps between turns."""
+
+    def __init__(
+        self, settings: SpeechSettings, channel: MotionChannel, status: SharedRecord
+    ) -> None:
+        self._settings, self._channel, self._status = settings, channel, status
+        self._generator = (settings.make_generator or trained_generator)()
+        self._meter = LevelMeter()
+        self._parent = multiprocessing.parent_process()
+        self._fed = 0  # samples given to the generator since its reset
+        self._fed_end_s = time.perf_counter()  # when the last of them sounded
+        self._last_heard_s = 0.0
+        self._listed: list[str] = []  # microphones, as last told
+        self._seen = {name: status[name] for name in ("microphone_choice", "play_again")}
+        self._seen["look_again"] = status["look_again"]
+        status["look_ahead_s"] = self._generator.look_ahead_s
+        self._generator.reset()
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """The first step of a network is slow (memory, kernels); have it before sound arrives."""
+        self._generator.step(np.zeros(AUDIO_RATE, np.float32))
+        self._generator.reset()
+
+    def run(self) -> None:
+        """Until the parent says stop or is gone."""
+        source = self._open_source()
+        status = self._status
+        next_check_s = 0.0
+        try:
+            while not status["stop"]:
+                now = time.perf_counter()
+                status["sign_of_life_s"] = now
+                if now > next_check_s:
+                    next_check_s = now + 0.5
+                    if self._parent is not None and not self._parent.is_alive():
+                        return
+                    self._report(source)
+                source = self._obey(source)
+                heard = source.read()
+                if heard is not None:
+                    self._take(heard)
+                    continue
+                if now - self._fed_end_s > SILENT_AFTER_S:
+                    self._take_silence(now, source)
+                time.sleep(POLL_S)
+        finally:
+            source.close()
+
+    def _open_source(self, *, from_the_start: bool = False) -> "_SoundFile | Microphone":
+        settings = self._settings
+        self._fed_end_s = time.perf_counter()
+        if settings.audio is None:
+            chosen = self._status.text("microphone") or settings.microphone
+            return Microphone(None if chosen == "default" else chosen)
+        # After a restart of this process the file goes on where it was.
+        place_s = 0.0 if from_the_start else self._status["file_position_s"]
+        sound = _SoundFile(
+            settings.audio,
+            aloud=settings.play_aloud,
+            look_ahead_s=self._generator.look_ahead_s,
+            from_s=place_s,
+        )
+        self._status["speaker_delay_s"] = sound.speaker_delay_s
+        return sound
+
+    def _obey(self, source: "_SoundFile | Microphone") -> "_SoundFile | Microphone":
+        """Do what the frame loop asked for since the last turn."""
+        status, seen = self._status, self._seen
+        for name in seen:
+            count = status[name]
+            if count == seen[name]:
+                continue
+            seen[name] = count
+            if isinstance(source, Microphone):
+                if name == "microphone_choice":
+                    wanted = status.text("microphone")
+                    source.choose(None if wanted == "default" else wanted)
+                elif name == "look_again":
+                    source.look_again()
+            elif name == "play_again":
+                source.close()
+                return self._open_source(from_the_start=True)
+        return source
+
+    def _take(self, heard: Heard) -> None:
+        """Sound into the generator, its motion into the channel."""
+        samples = np.clip(heard.samples * np.float32(self._status["gain"]), -1.0, 1.0)
+        self._meter.step(samples)
+        began = time.perf_counter()
+        frames = self._generator.step(samples)
+        status = self._status
+        status["busy_s"] += time.perf_counter() - began
+        status["sound_s"] += len(samples) / AUDIO_RATE
+        status["level"], status["speech"] = self._meter.level, int(self._meter.speech)
+        self._fed += len(samples)
+        self._fed_end_s = heard.end_s
+        start_s = heard.end_s - self._fed / AUDIO_RATE  # when sample 0 would have sounded
+        for frame in frames:
+            # Always later than the last: after a gap the clock of the sound may step back a little.
+            heard_s = max(frame.time_s + start_s, self._last_heard_s + 1e-3)
+            self._last_heard_s = heard_s
+            self._channel.write(frame, heard_s)
+
+    def _take_silence(self, now: float, source: "_SoundFile | Microphone") -> None:
+        """No microphone, or the file is over: silence up to the present."""
+        seconds = min(now - self._fed_end_s - SILENT_AFTER_S / 2, 0.5)
+        self._take(Heard(np.zeros(int(seconds * AUDIO_RATE), np.float32), now - SILENT_AFTER_S / 2))
+        if isinstance(source, Microphone) and source.is_open:
+            return  # a late block, not a loss
+        ended = not isinstance(source, Microphone)
+        self._status["state"] = SourceState.FILE_ENDED if ended else SourceState.WITHOUT_SOUND
+
+    def _report(self, source: "_SoundFile | Microphone") -> None:
+        """What the panel shows of the source, twice a second."""
+        status = self._status
+        status["blocks"] = source.blocks
+        status.set_text("problem", source.problem)
+        if isinstance(source, _SoundFile):
+            status["file_position_s"] = source.position_s
+            if source.speaker is not None:
+                status["speaker_late_s"] = source.speaker.late_s
+            if not source.ended:
+                status["state"] = SourceState.HEARING
+            return
+        status["dropped"], status["restarts"] = source.dropped_blocks, source.restarts
+        if source.is_open:
+            status["state"] = SourceState.HEARING
+        names = [choice.name for choice in source.choices][:MOST_MICROPHONES]
+        if names != self._listed:
+            self._listed = names
+            padded = [name.encode("utf-8")[:128] for name in names]
+            status["microphones"] = padded + [b""] * (MOST_MICROPHONES - len(padded))
+            status["microphone_count"] = len(names)
+            status["microphones_change"] += 1
+
+
+class _signal_ignored:  # noqa: N801 (a context manager, used as a word)
+    """Within the block `number` is ignored, by processes started in it for good."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self._number = number
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(self._number, signal.SIG_IGN)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(self._number, self._before)

@@ -1,0 +1,266 @@
+"""A window with the avatar's picture over a backdrop, and room for a panel drawn by imgui.
+
+GLFW makes the window, moderngl draws the picture, imgui's own C++ backends draw the panel. All of
+it belongs to one thread.
+"""
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from imgui_bundle import imgui  # before glfw: it makes both share one GLFW library
+
+import glfw  # isort: skip
+import moderngl
+from numpy.typing import NDArray
+
+from avatar.errors import DeviceError
+from render.program import build_program
+
+FONT_PX = 16.0
+FONT = "assets/fonts/Roboto/Roboto-Regular.ttf"
+"""Roboto (Apache-2.0) as it ships inside imgui-bundle."""
+SMALLEST_WINDOW = (480, 360)
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A rectangle of the framebuffer, pixels from the top left."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def display_available() -> bool:
+    """Whether this machine can open a window: GLFW finds a display server. Not to be asked while a
+    window is open.
+    """
+    with _quiet_glfw():
+        ready = bool(glfw.init())
+        if ready:
+            glfw.terminate()
+    return ready
+
+
+class Window:
+    """One window. Use it as a context: it gives everything back at the end.
+
+    A frame is: `begin_frame` (events, a new imgui frame), imgui calls, `draw`, `present`.
+    """
+
+    def __init__(self, title: str, width: int, height: int) -> None:
+        """`width` and `height` in the units of the desktop, which may hold several pixels each.
+
+        Raises:
+            DeviceError: no display, or no OpenGL 3.3 on it.
+        """
+        with _quiet_glfw():
+            if not glfw.init():
+                raise DeviceError(_problem("no display for a window"))
+            self._handle = _open(title, width, height)
+            if not self._handle:
+                problem = _problem("no window with OpenGL 3.3")
+                glfw.terminate()
+                raise DeviceError(problem)
+        glfw.make_context_current(self._handle)
+        glfw.swap_interval(1)
+        glfw.set_window_size_limits(self._handle, *SMALLEST_WINDOW, glfw.DONT_CARE, glfw.DONT_CARE)
+        self.panel_width = 0.0
+        """Room kept free of the picture on the left, desktop units."""
+        self._context = moderngl.create_context(require=330)
+        self._program = build_program(self._context, "picture.vert", "picture.frag")
+        self._triangle = self._context.vertex_array(self._program, [])
+        self._texture = self._context.texture((1, 1), 4, data=bytes(4))
+        self._has_picture = False
+        self._start_imgui()
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def refresh_s(self) -> float:
+        """One frame of the monitor, seconds; 1/60 where it is not known."""
+        monitor = glfw.get_primary_monitor()
+        mode = glfw.get_video_mode(monitor) if monitor else None
+        rate = mode.refresh_rate if mode is not None else 0
+        return 1.0 / rate if rate > 0 else 1.0 / 60.0
+
+    @property
+    def description(self) -> str:
+        """The graphics driver, for a report."""
+        info = self._context.info
+        return f"{info['GL_RENDERER']}, OpenGL {info['GL_VERSION']}"
+
+    def begin_frame(self) -> bool:
+        """Take the events and open an imgui frame; False when the window is to be closed."""
+        glfw.poll_events()
+        imgui.backends.opengl3_new_frame()
+        imgui.backends.glfw_new_frame()
+        imgui.new_frame()
+        return not glfw.window_should_close(self._handle)
+
+    def request_close(self) -> None:
+        """The next `begin_frame` says False."""
+        glfw.set_window_should_close(self._handle, True)
+
+    def picture_area(self) -> Area:
+        """What the picture fills: the window without the panel."""
+        width, height = glfw.get_framebuffer_size(self._handle)
+        units, _ = glfw.get_window_size(self._handle)
+        left = round(self.panel_width * width / max(units, 1))
+        left = min(left, max(0, width - 64))
+        return Area(left, 0, max(1, width - left), max(1, height))
+
+    def draw(self, picture: Picture | None) -> None:
+        """Draw `picture` and the panel. It is [H, W, 4], sRGB premultiplied by its alpha, row 0 on
+        top, of any size; it is enlarged until it fits into `picture_area`. None: the last one
+        again.
+        """
+        if picture is not None:
+            self._upload(picture)
+        imgui.render()
+        width, height = glfw.get_framebuffer_size(self._handle)
+        self._context.screen.use()
+        self._context.viewport = (0, 0, width, height)
+        self._context.disable(moderngl.BLEND | moderngl.CULL_FACE | moderngl.DEPTH_TEST)
+        area = fitted(self.picture_area(), self._texture.size)
+        program = self._program
+        _set(program, "window_size", (float(width), float(height)))
+        _set(program, "area", (float(area.left), float(area.top), area.width, area.height))
+        _set(program, "strength", 1.0 if self._has_picture else 0.0)
+        self._texture.use(0)
+        self._triangle.render(moderngl.TRIANGLES, vertices=3)
+        imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
+
+    def read_pixels(self) -> Picture:
+        """[H, W, 3] what `draw` drew, row 0 on top; between `draw` and `present` only."""
+        width, height = glfw.get_framebuffer_size(self._handle)
+        data = self._context.screen.read((0, 0, width, height), components=3, alignment=1)
+        return np.frombuffer(data, np.uint8).reshape(height, width, 3)[::-1].copy()
+
+    def present(self) -> None:
+        """Show what was drawn; waits for the monitor where the driver does."""
+        glfw.swap_buffers(self._handle)
+
+    def close(self) -> None:
+        """Give the window back."""
+        if self._closed:
+            return
+        self._closed = True
+        imgui.backends.opengl3_shutdown()
+        imgui.backends.glfw_shutdown()
+        imgui.destroy_context()
+        self._texture.release()
+        self._triangle.release()
+        self._program.release()
+        self._context.release()
+        glfw.destroy_window(self._handle)
+        glfw.terminate()
+
+    def _upload(self, picture: Picture) -> None:
+        height, width, channels = picture.shape
+        assert channels == 4, f"premultiplied RGBA expected, got {channels} channels"
+        if self._texture.size != (width, height):
+            self._texture.release()
+            self._texture = self._context.texture((width, height), 4)
+            self._texture.filter = (moderngl.LINEAR, moderngl.LINEAR)
+            self._texture.repeat_x = self._texture.repeat_y = False
+        self._texture.write(np.ascontiguousarray(picture))
+        self._has_picture = True
+
+    def _start_imgui(self) -> None:
+        imgui.create_context()
+        io = imgui.get_io()
+        io.set_ini_filename("")  # no file of window places in the user's folder
+        font = files("imgui_bundle").joinpath(FONT)
+        with as_file(font) as path:
+            if path.is_file():
+                io.fonts.add_font_from_file_ttf(str(path), FONT_PX)
+        # macOS counts in points and scales by itself; X11 and Windows count in pixels.
+        scale = 1.0 if sys.platform == "darwin" else glfw.get_window_content_scale(self._handle)[0]
+        style = imgui.get_style()
+        style.scale_all_sizes(scale)
+        style.font_scale_dpi = scale
+        self.interface_scale = scale
+        """Desktop units for one unit of the panel's layout."""
+        address = _address(self._handle)
+        imgui.backends.glfw_init_for_opengl(address, True)
+        imgui.backends.opengl3_init("#version 330")
+
+
+def fitted(area: Area, size: tuple[int, int]) -> Area:
+    """The largest rectangle of the shape of `size` in the middle of `area`."""
+    width, height = size
+    scale = min(area.width / width, area.height / height)
+    fit_width, fit_height = round(width * scale), round(height * scale)
+    return Area(
+        area.left + (area.width - fit_width) // 2,
+        area.top + (area.height - fit_height) // 2,
+        fit_width,
+        fit_height,
+    )
+
+
+def _open(title: str, width: int, height: int) -> Any:
+    hints = {
+        glfw.CONTEXT_VERSION_MAJOR: 3,
+        glfw.CONTEXT_VERSION_MINOR: 3,
+        glfw.OPENGL_PROFILE: glfw.OPENGL_CORE_PROFILE,
+        glfw.OPENGL_FORWARD_COMPAT: glfw.TRUE,  # macOS gives no core profile without
+        glfw.SCALE_TO_MONITOR: glfw.TRUE,
+        glfw.DEPTH_BITS: 0,
+        glfw.STENCIL_BITS: 0,
+    }
+    for hint, value in hints.items():
+        glfw.window_hint(hint, value)
+    return glfw.create_window(width, height, title, None, None)
+
+
+@contextmanager
+def _quiet_glfw() -> Iterator[None]:
+    """Within the block GLFW keeps its problems for `_problem` and prints no warnings."""
+    before = glfw.ERROR_REPORTING
+    glfw.ERROR_REPORTING = "ignore"
+    try:
+        yield
+    finally:
+        glfw.ERROR_REPORTING = before
+
+
+def _problem(what: str) -> str:
+    """One line with GLFW's own reason and what to do."""
+    _, description = glfw.get_error()
+    reason = str(description or "unknown reason")
+    return (
+        f"{what} ({reason}). Start it on a desktop, or use `visavis render` for a film, "
+        "or --display none."
+    )
+
+
+def _address(handle: Any) -> int:
+    """The C pointer behind GLFW's handle."""
+    return ctypes.cast(handle, ctypes.c_void_p).value or 0
+
+
+def _set(program: moderngl.Program, name: str, value: float | tuple[float, ...]) -> None:
+    uniform = program[name]
+    assert isinstance(uniform, moderngl.Uniform)
+    uniform.value = value

@@ -1,0 +1,21 @@
+#version 330 core
+// Draws the avatar's picture over the backdrop. In: `picture`, sRGB premultiplied by its alpha, row
+// 0 on top; `area`, the rectangle that it fills (left, top, width, height in window pixels).
+#include "common/backdrop.glsl"
+uniform sampler2D picture;
+uniform vec4 area;
+uniform vec2 window_size;
+uniform float strength; // 0 no picture yet .. 1
+in vec2 place;
+out vec4 colour;
+
+void main() {
+    vec2 centre = area.xy + area.zw * vec2(0.5, 0.45);
+    vec3 behind = backdrop(place, centre, window_size);
+    vec2 inside = (place - area.xy) / area.zw;
+    vec4 drawn = vec4(0.0);
+    if (all(greaterThanEqual(inside, vec2(0.0))) && all(lessThan(inside, vec2(1.0)))) {
+        drawn = strength * texture(picture, inside);
+    }
+    colour = vec4(behind * (1.0 - drawn.a) + drawn.rgb, 1.0);
+}
