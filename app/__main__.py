@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any, Union, cast
 
 import tyro
 
@@ -31,6 +31,7 @@ COMMANDS: dict[str, type] = {
     "render": settings.RenderSettings,
     "still": settings.StillSettings,
     "motion": settings.MotionSettings,
+    "live": settings.LiveSettings,
     "doctor": settings.DoctorSettings,
 }
 """Command NAME is the function NAME of `app.commands.NAME`; it takes these settings."""
@@ -69,19 +70,28 @@ def _parse(arguments: list[str]) -> tuple[Callable[[Any], None], Any]:
     """The function to call and its settings; exits with status 2 for wrong usage."""
     if not arguments:
         return _command("demo"), settings.DemoSettings()
-    options = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS,
-        prog="visavis",
-        description=DESCRIPTION,
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
-    (name,) = [name for name, kind in COMMANDS.items() if type(options) is kind]
-    return _command(name), options
+    name, *rest = arguments
+    config = (tyro.conf.FlagCreatePairsOff,)
+    if name in COMMANDS:
+        kind = COMMANDS[name]
+        return _command(name), tyro.cli(kind, prog=f"visavis {name}", args=rest, config=config)
+    # Not a command: this prints the list of them, or says what is wrong, and exits.
+    overview = [
+        Annotated[kind, tyro.conf.subcommand(name=name, description=_first_paragraph(kind))]
+        for name, kind in COMMANDS.items()
+    ]
+    every = cast("type", Union[tuple(overview)])  # noqa: UP007 (built from the table)
+    tyro.cli(every, prog="visavis", description=DESCRIPTION, args=arguments, config=config)
+    raise AssertionError("an unknown command was taken for a known one")
 
 
 def _command(name: str) -> Callable[[Any], None]:
     return getattr(importlib.import_module(f"app.commands.{name}"), name)
+
+
+def _first_paragraph(kind: type) -> str:
+    """What the list of commands says of one; `visavis COMMAND --help` says all."""
+    return (kind.__doc__ or "").split("\n\n")[0]
 
 
 def _end_politely(signal_number: int, frame: FrameType | None) -> None:

@@ -22,7 +22,7 @@ def make(settings: MakeSettings) -> None:
         settings.portrait, name=settings.output.stem, seed=settings.seed, progress=Stages()
     )
     save_avatar(avatar, settings.output)
-    for note in filter(None, avatar.provenance.get("notes", "").splitlines()):
+    for note in filter(None, avatar.provenance.get("notes", "").split("; ")):
         print(f"note: {note}", file=sys.stderr)
     megabytes = settings.output.stat().st_size / 1e6
     print(

@@ -1,0 +1,236 @@
+"""`visavis doctor`: what this machine can do, what it cannot, and what to do about it."""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from app.bundled import ASSETS, avatar_path
+from app.settings import DEFAULT_AVATAR, DoctorSettings
+from avatar.errors import VisavisError
+
+CHECKSUMS = ASSETS / "SHA256SUMS"
+"""One line a file, `HASH  PATH`, as `sha256sum` writes; made by scripts/asset_checksums.py."""
+PROBE_LIMIT_S = 30.0
+"""For what may hang: a sound server or a graphics driver in trouble."""
+LEAST_SPACE_GB = 1.0
+
+_MICROPHONES = (
+    "import json; from app.microphone import list_microphones; "
+    "print(json.dumps([found.name for found in list_microphones()]))"
+)
+_OPENGL = """
+import sys, moderngl
+try:
+    context = moderngl.create_standalone_context()
+except Exception:
+    if not sys.platform.startswith("linux"):
+        raise
+    context = moderngl.create_standalone_context(backend="egl")  # works without a display
+print(context.info["GL_RENDERER"], "/ OpenGL", context.version_code / 100)
+"""
+_DISPLAY = "from render.window import display_available; print(int(display_available()))"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    """warn: the program works, with less; fail: something that everybody needs is broken."""
+    found: str
+    advice: str = ""
+    """What to do, empty where nothing is to be done."""
+
+
+def doctor(settings: DoctorSettings) -> None:
+    """Print the findings, as a table or as JSON."""
+    findings = list(examine())
+    if settings.json:
+        report = {
+            "ok": all(finding.state != "fail" for finding in findings),
+            "findings": [asdict(finding) for finding in findings],
+        }
+        print(json.dumps(report, indent=2))
+        return
+    table = Table("", "what", "found", box=None, pad_edge=False)
+    marks = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}
+    for finding in findings:
+        text = finding.found + (f"\n-> {finding.advice}" if finding.advice else "")
+        table.add_row(marks[finding.state], finding.name, text)
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything, in the order in which a person would ask."""
+    checks: tuple[Callable[[], Finding], ...] = (
+        *(_program, _python, _machine, _libraries, _torch, _assets, _avatar, _speech),
+        *(_display, _opengl, _microphones, _folder),
+    )
+    for check in checks:
+        yield check()
+
+
+def _program() -> Finding:
+    return Finding("visavis", "ok", f"{_version('visavis')} in {Path(__file__).parents[2]}")
+
+
+def _python() -> Finding:
+    found = f"{platform.python_version()}, {sys.executable}"
+    if sys.version_info[:2] in ((3, 11), (3, 12)):
+        return Finding("Python", "ok", found)
+    return Finding("Python", "warn", found, "Use 3.11 or 3.12: python3 run.py looks for one.")
+
+
+def _machine() -> Finding:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(errors="replace").splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        name = models[0] if models else name
+    return Finding("machine", "ok", f"{platform.platform(terse=True)}, {name}, {cores} cores")
+
+
+def _libraries() -> Finding:
+    names = ("numpy", "numba", "av", "mediapipe", "moderngl", "glfw", "imgui-bundle", "sounddevice")
+    missing = [name for name in names if _version(name) == "missing"]
+    found = ", ".join(f"{name} {_version(name)}" for name in names)
+    if missing:
+        return Finding("libraries", "fail", found, "Run: python3 run.py doctor (installs them).")
+    return Finding("libraries", "ok", found)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _torch() -> Finding:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return Finding("torch", "fail", str(error), "Run: python3 run.py doctor (repairs it).")
+    text = f"{torch.__version__}, {torch.get_num_threads()} threads"
+    if torch.cuda.is_available():
+        text += f", {torch.cuda.get_device_name(0)}"
+    else:
+        text += ", no NVIDIA card (not needed)"
+    return Finding("torch", "ok", text)
+
+
+def _assets() -> Finding:
+    wrong = damaged_assets()
+    if wrong:
+        return Finding(
+            "assets", "fail", "damaged or missing: " + ", ".join(wrong), "Get the checkout again."
+        )
+    return Finding("assets", "ok", f"{len(listed_assets())} files as shipped (SHA-256)")
+
+
+def listed_assets() -> dict[str, str]:
+    """Path below `assets/` -> SHA-256, as the checksum file has it."""
+    lines = CHECKSUMS.read_text(encoding="utf-8").splitlines() if CHECKSUMS.exists() else []
+    return {path: digest for digest, path in (line.split(maxsplit=1) for line in lines)}
+
+
+def damaged_assets() -> list[str]:
+    """The files that are not there, or are not what was shipped."""
+    wrong = [] if CHECKSUMS.exists() else [CHECKSUMS.name]
+    for path, digest in listed_assets().items():
+        file = ASSETS / path
+        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            wrong.append(path)
+    return wrong
+
+
+def _avatar() -> Finding:
+    from avatar.avatar_file import load_avatar
+
+    try:
+        avatar = load_avatar(avatar_path(DEFAULT_AVATAR))
+    except VisavisError as error:
+        return Finding("avatar", "fail", str(error), "Get the checkout again.")
+    return Finding("avatar", "ok", f"{DEFAULT_AVATAR}: {len(avatar)} Gaussians")
+
+
+def _speech() -> Finding:
+    try:
+        from avatar.speech.generator import MotionGenerator
+
+        generator = MotionGenerator(seed=0)
+    except VisavisError as error:
+        return Finding("speech", "fail", str(error), "Get the checkout again.")
+    return Finding("speech", "ok", f"network loaded, looks {generator.look_ahead_s:.2f} s ahead")
+
+
+def _display() -> Finding:
+    shown = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY") or sys.platform
+    if _probe(_DISPLAY) == "1":
+        return Finding("display", "ok", shown)
+    advice = "No window here; visavis render and visavis make work without one."
+    return Finding("display", "warn", "none", advice)
+
+
+def _opengl() -> Finding:
+    renderer = _probe(_OPENGL)
+    if renderer is None:
+        advice = (
+            "The window needs OpenGL 3.3: install the graphics driver (Debian: libgl1-mesa-dri)."
+        )
+        return Finding("OpenGL", "warn", "no context", advice)
+    return Finding("OpenGL", "ok", renderer)
+
+
+def _microphones() -> Finding:
+    printed = _probe(_MICROPHONES)
+    names = json.loads(printed) if printed else []
+    if names:
+        return Finding("microphones", "ok", ", ".join(names))
+    advice = "Connect one, or use --audio FILE. On Debian: libportaudio2, libasound2-plugins."
+    return Finding("microphones", "warn", "none", advice)
+
+
+def _folder() -> Finding:
+    folder = Path.cwd()
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    found = f"{folder}, {free_gb:.0f} GB free"
+    if not os.access(folder, os.W_OK):
+        return Finding("this folder", "warn", found, "May not be written to: give -o a path.")
+    if free_gb < LEAST_SPACE_GB:
+        return Finding("this folder", "warn", found, "Little space: films may not fit.")
+    return Finding("this folder", "ok", found)
+
+
+def _probe(code: str) -> str | None:
+    """The last line that `code` prints in a process of its own, or None where it fails.
+
+    Graphics drivers and sound servers may hang or crash: that must not take the doctor along.
+    """
+    try:
+        result = subprocess.run(
+            [sys.executable, "-P", "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=PROBE_LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    lines = result.stdout.strip().splitlines()
+    return lines[-1] if result.returncode == 0 and lines else None
