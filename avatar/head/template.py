@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+from scipy import sparse
 
 from avatar.errors import AssetError
+from avatar.head.eyeball import unit_eyeball
 from avatar.types import ARKIT_NAMES, Float, Index
 
 FORMAT = 1
@@ -37,6 +39,8 @@ class Part(IntEnum):
     LASHES = 5
     EYE_LEFT = 6
     EYE_RIGHT = 7
+    GUMS = 8
+    """Triangles only; their vertices are called teeth."""
 
 
 PART_NAMES: tuple[str, ...] = tuple(part.name.lower() for part in Part)
@@ -65,6 +69,10 @@ class HeadTemplate:
     """[I] the spread among people: the standard deviation of a prior around 0."""
     expression_basis: Float
     """[52, V, 3] metres at weight 1, in the order of `ARKIT_NAMES`; 0 for eyeballs (they turn)."""
+    shade: Float
+    """[V] how much light reaches it, 0..1: 1 outside, dark inside the mouth and between teeth."""
+    lip: Float
+    """[V] 0..1: how red, 1 on the lips and on their lining inside the mouth."""
     neck_weights: Float
     """[V] 0 = stays with the shoulders, 1 = turns with the head."""
     neck_joint: Float
@@ -129,17 +137,21 @@ def _assemble(
     )
     if landmark_triangle.max() >= faces:
         raise ValueError(f"a landmark names a triangle outside 0..{faces - 1}")
+    parts = _checked(tensors["vertex_part"], (count,))
+    identity_basis, expression_basis = _bases(tensors, len(names), parts)
     return HeadTemplate(
         vertices=vertices,
         triangles=triangles,
         triangle_part=_checked(tensors["triangle_part"], (faces,)),
-        vertex_part=_checked(tensors["vertex_part"], (count,)),
+        vertex_part=parts,
         identity_names=names,
-        identity_basis=_dense(tensors, "identity", len(names), count),
+        identity_basis=identity_basis,
         identity_lower=np.ascontiguousarray(limits[:, 0]),
         identity_upper=np.ascontiguousarray(limits[:, 1]),
         identity_sigma=np.ascontiguousarray(limits[:, 2]),
-        expression_basis=_dense(tensors, "expression", len(ARKIT_NAMES), count),
+        expression_basis=expression_basis,
+        shade=_checked(tensors["shade"], (count,)),
+        lip=_checked(tensors["lip"], (count,)),
         neck_weights=_checked(tensors["neck_weights"], (count,)),
         neck_joint=_checked(tensors["neck_joint"], (3,)),
         eye_angle=_checked(tensors["eye_angle"], (count,), nan_allowed=True),
@@ -171,13 +183,41 @@ def _checked(
     return tensor
 
 
-def _dense(tensors: dict[str, NDArray[Any]], prefix: str, rows: int, count: int) -> Float:
-    """[rows, V, 3] from lists of moved vertices."""
+def _source_basis(tensors: dict[str, NDArray[Any]], prefix: str, rows: int) -> Float:
+    """[N, rows * 3] offsets of the N source vertices, from lists of those that move."""
     start = _checked(tensors[f"{prefix}_start"], (rows + 1,))
     vertex = _checked(tensors[f"{prefix}_vertex"], (int(start[-1]),))
     offset = _checked(tensors[f"{prefix}_offset"], (int(start[-1]), 3))
-    basis = np.zeros((rows, count, 3), np.float32)
-    row = np.repeat(np.arange(rows), np.diff(start))
-    basis[row, vertex] = offset
-    basis.flags.writeable = False
-    return basis
+    count = int(tensors["operator_source"].max()) + 1
+    basis = np.zeros((count, rows, 3), np.float32)
+    basis[vertex, np.repeat(np.arange(rows), np.diff(start))] = offset
+    return basis.reshape(count, rows * 3)
+
+
+def _bases(
+    tensors: dict[str, NDArray[Any]], identities: int, parts: NDArray[np.uint8]
+) -> tuple[Float, Float]:
+    """Identity [I, V, 3] and expression [52, V, 3] basis.
+
+    The file holds offsets of the source's coarse vertices and the linear operator that makes the
+    template's own out of them; eyeballs are spheres, of which it holds centre and radius.
+    """
+    count = len(parts)
+    start = _checked(tensors["operator_start"], (None,))
+    operator = sparse.csr_matrix(
+        (tensors["operator_weight"], tensors["operator_source"].astype(np.int32), start)
+    )
+    eyes = _checked(tensors["identity_eyes"], (identities, 2, 4))
+    bases = []
+    for prefix, rows in (("identity", identities), ("expression", len(ARKIT_NAMES))):
+        basis = np.zeros((rows, count, 3), np.float32)
+        solid = operator @ _source_basis(tensors, prefix, rows)
+        basis[:, : len(solid)] = solid.reshape(-1, rows, 3).transpose(1, 0, 2)
+        bases.append(basis)
+    ball, _, _ = unit_eyeball()
+    for side, part in enumerate((Part.EYE_LEFT, Part.EYE_RIGHT)):
+        centre, radius = eyes[:, side, None, :3], eyes[:, side, None, 3:]
+        bases[0][:, parts == part] = centre + radius * ball
+    for basis in bases:
+        basis.flags.writeable = False
+    return bases[0], bases[1]

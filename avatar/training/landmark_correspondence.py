@@ -72,9 +72,7 @@ class Rendered:
 def turned(degrees_yaw: float, degrees_pitch: float) -> Double:
     """[3, 3] eye_from_avatar: what a camera sees that walks to the avatar's left and upwards."""
     yaw, pitch = np.radians(-degrees_yaw), np.radians(degrees_pitch)
-    about_y = np.array(
-        [[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]]
-    )
+    about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     about_x = np.array(
         [[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]]
     )
@@ -91,13 +89,6 @@ def project(
     return np.stack([size / 2 + eye[:, 0] * scale, size / 2 - eye[:, 1] * scale, depth], 1)
 
 
-def lip_mask(template: HeadTemplate) -> Float:
-    """[V] 1 on the red of the lips: what rolls in strongly when the lips roll."""
-    rolls = [template.expression_basis[ARKIT_NAMES.index(f"mouthRoll{s}")] for s in ("Lower", "Upper")]
-    amount = np.max([np.linalg.norm(roll, axis=1) for roll in rolls], axis=0)
-    return np.clip((amount - 0.0025) / 0.002, 0, 1).astype(np.float32)
-
-
 def paint(template: HeadTemplate, map: TriangleMap) -> Float:
     """[H, W, 3] a plausible face's colours, so that the detector takes the template for one."""
     triangles = template.triangles
@@ -105,8 +96,10 @@ def paint(template: HeadTemplate, map: TriangleMap) -> Float:
     part = np.where(map.covered, template.triangle_part[np.maximum(map.triangle, 0)], 255)
     colour = np.full((*part.shape, 3), (0.75, 0.78, 0.82), np.float32)
     colour[part == Part.SKIN] = (0.80, 0.62, 0.53)
-    lips = interpolate(map, triangles, lip_mask(template)[:, None])[..., 0]
-    colour = np.where((part == Part.SKIN)[..., None], colour + lips[..., None] * (-0.09, -0.20, -0.14), colour)
+    lips = interpolate(map, triangles, template.lip[:, None])[..., 0]
+    colour = np.where(
+        (part == Part.SKIN)[..., None], colour + lips[..., None] * (-0.09, -0.20, -0.14), colour
+    )
     x, y = np.abs(place[..., 0]), place[..., 1]
     arch = 0.0235 + 0.004 * np.sin(np.clip((x - 0.014) / 0.040, 0, 1) * np.pi * 0.8)
     brow = (np.abs(y - arch) < 0.0035 * (1.25 - (x - 0.014) / 0.040)) & (x > 0.014) & (x < 0.052)
@@ -116,9 +109,13 @@ def paint(template: HeadTemplate, map: TriangleMap) -> Float:
         (Part.TEETH_UPPER, (0.88, 0.86, 0.80)),
         (Part.TEETH_LOWER, (0.82, 0.80, 0.74)),
         (Part.TONGUE, (0.66, 0.33, 0.33)),
+        (Part.GUMS, (0.70, 0.40, 0.38)),
         (Part.LASHES, (0.18, 0.12, 0.10)),
     ):
         colour[part == kind] = value
+    colour *= np.where(
+        map.covered, interpolate(map, triangles, template.shade[:, None])[..., 0], 1
+    )[..., None]
     angle = interpolate(map, triangles, np.nan_to_num(template.eye_angle)[:, None])[..., 0]
     eye = (part == Part.EYE_LEFT) | (part == Part.EYE_RIGHT)
     colour[eye] = (0.93, 0.92, 0.91)
@@ -189,9 +186,7 @@ def observe(template: HeadTemplate) -> tuple[list[Double], list[NDArray[np.uint8
                     result = detector.process(rendered.image)
                     if not result.multi_face_landmarks:
                         continue
-                    points = np.array(
-                        [(p.x, p.y) for p in result.multi_face_landmarks[0].landmark]
-                    )
+                    points = np.array([(p.x, p.y) for p in result.multi_face_landmarks[0].landmark])
                     pictures.append(_marked(rendered.image, points * SIZE))
                     for landmark, place in _read(template, rendered.map, points, rotation):
                         if number > 0 or landmark not in inner:
