@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
+from numba.core import config
 from numpy.typing import ArrayLike, NDArray
 
 from avatar.types import Float, Gaussians
@@ -40,7 +41,7 @@ class CpuRenderer:
         reason: str = "asked for by name: runs on every processor",
     ) -> None:
         """`threads`: how many cores to use, at most; None for all that numba was given."""
-        most = int(numba.config.NUMBA_NUM_THREADS)  # pyright: ignore[reportAttributeAccessIssue]
+        most = int(config.NUMBA_NUM_THREADS)  # pyright: ignore[reportAttributeAccessIssue]
         self.threads = most if threads is None else max(1, min(threads, most))
         self.reason = reason
         self.last_times = StageTimes()

@@ -83,7 +83,7 @@ def project(means, rotations, scales, opacities, colours, pose, lens, size, spla
 
     `pose` [3, 4] camera_from_world and `lens` [4] fx, fy, cx, cy, float32; `size` (width, height).
     Fills `splats` [N, SPLAT_WIDTH], `tiles` [N, 4] int16 (left, top, right, bottom of the tiles
-    that it may touch, the last two exclusive) and `keys` [N] uint32: the bits of the depth, or CULLED.
+    that it may touch, the last two exclusive) and `keys` [N] uint32: the depth's bits, or CULLED.
     Screen covariance: Kerbl et al. 2023, eq. 5.
     """
     width, height = f32(size[0]), f32(size[1])
@@ -147,10 +147,10 @@ def project(means, rotations, scales, opacities, colours, pose, lens, size, spla
             continue
         # The pixels whose centres lie in the box; clamped as floats, as a huge splat's edge does
         # not fit an integer.
-        left = int(math.ceil(min(max(gx - rx - f32(0.5), f32(0)), width)))
-        top = int(math.ceil(min(max(gy - ry - f32(0.5), f32(0)), height)))
-        right = int(math.floor(min(max(gx + rx + f32(0.5), f32(0)), width)))
-        bottom = int(math.floor(min(max(gy + ry + f32(0.5), f32(0)), height)))
+        left = math.ceil(min(max(gx - rx - f32(0.5), f32(0)), width))
+        top = math.ceil(min(max(gy - ry - f32(0.5), f32(0)), height))
+        right = math.floor(min(max(gx + rx + f32(0.5), f32(0)), width))
+        bottom = math.floor(min(max(gy + ry + f32(0.5), f32(0)), height))
         if left >= right or top >= bottom:
             continue
         keys[i] = f32(depth).view(np.uint32)
@@ -271,7 +271,7 @@ def _load_batch(splats, entries, start, stop, left, top, batch, rows):
 
     Apart from the drawing, because there the row loop's end is guessed by the processor: with
     the rows known long before, a wrong guess costs a few cycles, not the wait for memory and
-    two square roots (measured: 1.4 times faster drawing).
+    two square roots (measured: a third faster).
     """
     for k in range(start, stop):
         g, j = entries[k], k - start
@@ -369,7 +369,7 @@ def draw_floats(splats, starts, entries, shards, colour, alpha):
                         for x in range(TILE_WIDTH):
                             dx = gx - f32(x)
                             opaque = min(_MOST_ALPHA, _exp2(q0 + (q1 - a * dx) * dx))
-                            # Below zero marks a finished pixel; its size is the light that was left.
+                            # Below zero: a finished pixel; its size is the light that was left.
                             before = state[y, 3, x]
                             after = before * (f32(1) - opaque)
                             hit = opaque >= _LEAST_ALPHA and before > f32(0)

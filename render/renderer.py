@@ -75,7 +75,7 @@ class Renderer(Protocol):
         ...
 
     def render_float(self, gaussians: Gaussians, views: Sequence[View]) -> tuple[Float, Float]:
-        """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1], unrounded, exact to the rules."""
+        """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1] by the exact rules."""
         ...
 
     def warm_up(self) -> float:
