@@ -1,7 +1,7 @@
 """Life between the words: blinks, eyes, the sway of a head, breath, brows on stressed syllables.
 
 One step a motion frame, in order; all chance comes from one seeded generator, so the same seed
-and the same sound give the same life. Nothing here grows with time: phases wrap, chains have bounds.
+and the same sound give the same life. Nothing here grows with time: phases wrap, drift is bounded.
 """
 
 from dataclasses import dataclass

@@ -30,9 +30,9 @@ class Articulation:
 
 REAL_LIPS_SHARE = 0.5
 """How much of aperture, width and jaw follows the readout fitted to tracked lips."""
-_APERTURE_MEAN, _APERTURE_SPREAD = 0.27, 0.25
-_WIDTH_SPREAD = 0.4
-_JAW_MEAN, _JAW_SPREAD = 0.25, 0.2
+LIP_SCALES = {"aperture": (0.27, 0.25), "width": (0.0, 0.4), "jaw": (0.25, 0.2)}
+"""Mean and spread by which the readout's standard deviations become articulators: with these a
+mouth at rest (-1) is closed and a speaker's widest vowels (+2.5) come to about 0.9."""
 
 
 def articulate(outputs: Float, lips: Float | None) -> Articulation:
@@ -44,10 +44,13 @@ def articulate(outputs: Float, lips: Float | None) -> Articulation:
     closure, lip_teeth, sibilant = _sigmoid(outputs[PHONE_CLASSES + 5 :]).tolist()
     if lips is not None:
         share = REAL_LIPS_SHARE
-        real_aperture, real_width, real_jaw = lips.tolist()
-        aperture += share * (_APERTURE_MEAN + _APERTURE_SPREAD * real_aperture - aperture)
-        width += share * (_WIDTH_SPREAD * real_width - width)
-        jaw += share * (_JAW_MEAN + _JAW_SPREAD * real_jaw - jaw)
+        real = [
+            mean + spread * value
+            for (mean, spread), value in zip(LIP_SCALES.values(), lips.tolist(), strict=True)
+        ]
+        aperture += share * (real[0] - aperture)
+        width += share * (real[1] - width)
+        jaw += share * (real[2] - jaw)
     # In silence the regressions hover a little above 0; the classifier knows better.
     gate = _smoothstep(activity / 0.6)
     return Articulation(
@@ -73,4 +76,4 @@ def _smoothstep(value: float) -> float:
 
 
 def _sigmoid(values: Float) -> Float:
-    return 1 / (1 + np.exp(-np.clip(values, -30, 30)))
+    return (1 / (1 + np.exp(-np.clip(values, -30, 30)))).astype(np.float32)

@@ -95,9 +95,9 @@ def _one_frame(frame: Float, state: FeatureState) -> tuple[Float, float]:
     else:
         state.level += _ATTACK * (energy - state.level)
     gain = _TARGET_LEVEL / max(state.level, _LEVEL_FLOOR)
-    levelled = frame * (state.gain + (gain - state.gain) * _RAMP)
+    levelled = frame * (np.float32(state.gain) + np.float32(gain - state.gain) * _RAMP)
     state.gain = gain
-    window = np.concatenate([state.tail, levelled])
+    window: Float = np.concatenate([state.tail, levelled], dtype=np.float32)
     state.tail = window[-_TAIL:].copy()
     windows = np.stack([window[:_WINDOW], window[_HOP : _HOP + _WINDOW]]) * _HANN
     spectrum = np.abs(np.fft.rfft(windows, _FFT)) ** 2

@@ -8,6 +8,7 @@ RHVoice's) are not used.
 
 import ctypes
 import ctypes.util
+import itertools
 import logging
 import random
 import re
@@ -189,7 +190,7 @@ def _fortunes(files: list[Path]) -> list[str]:
 def _read_wave(path: Path) -> tuple[Float, int]:
     with wave.open(str(path)) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-        return samples.astype(np.float32) / 32768, file.getframerate()
+        return (samples / np.float32(32768)).astype(np.float32), file.getframerate()
 
 
 def _flite(texts: Texts, draw: random.Random, folder: Path) -> tuple[str, Spoken]:
@@ -200,9 +201,9 @@ def _flite(texts: Texts, draw: random.Random, folder: Path) -> tuple[str, Spoken
     if voice == "kal16":
         pitch_option = f"int_f0_target_mean={100 * pitch:.1f}"
     stretch = f"duration_stretch={draw.uniform(0.8, 1.35):.3f}"
+    options = ["-voice", voice, "--setf", stretch, "--setf", pitch_option, "-psdur"]
     output = subprocess.run(
-        ["flite", "-voice", voice, "--setf", stretch, "--setf", pitch_option, "-psdur"]
-        + ["-t", texts.sentence("en"), "-o", str(folder / "a.wav")],
+        ["flite", *options, "-t", texts.sentence("en"), "-o", str(folder / "a.wav")],
         capture_output=True,
         check=True,
     ).stdout.decode("latin1")
@@ -281,7 +282,7 @@ def _espeak(texts: Texts, draw: random.Random) -> tuple[str, Spoken]:
         return f"espeak/{voice}", (samples, speaker.rate, [])
     ends = [*[t for t, _ in known[1:]], duration]
     segments = [[t, end, phone] for (t, phone), end in zip(known, ends, strict=True)]
-    for before, after in zip(segments, segments[1:], strict=False):
+    for before, after in itertools.pairwise(segments):
         # a vowel and the l or r after it are reported at one instant: the second gets the last 35 %
         if after[0] >= after[1] - 1e-4 and before[1] - before[0] > 0.05:
             after[0] = before[1] = before[1] - 0.35 * (before[1] - before[0])
@@ -355,7 +356,7 @@ class _EspeakLibrary:
         data = text.encode() + b"\0"
         self._library.espeak_Synth(data, len(data), 0, 1, 0, 1, None, None)
         sound = np.concatenate(self._blocks) if self._blocks else np.zeros(0, np.int16)
-        return sound.astype(np.float32) / 32768, list(self._events)
+        return (sound / 32768).astype(np.float32), list(self._events)
 
 
 def _finish(voice: str, spoken: Spoken, draw: random.Random) -> Utterance | None:

@@ -118,6 +118,12 @@ _IPA_GROUPS = {
     "ai": "AY", "aɪə": "AY", "ɑɪ": "AY", "aʊ": "AW", "au": "AW", "aʊə": "AW", "ɔɪ": "OY",
     "ɔø": "OY", "ɔʏ": "OY", "oʊ": "OW", "əʊ": "OW", "ou": "OW", "ts": "T", "dz": "D",
 }  # fmt: skip
+_SAMPA = {
+    "V": "AH", "@": "AX", "I": "IH", "E": "EH", "i:": "IY", "ai": "AY", "u:": "UW", "o:": "AO",
+    "ei": "EY", "@:": "ER", "@u": "OW", "A": "AE", "O": "AO", "Or": "AO", "On": "AO", "Om": "AO",
+    "Ow": "OW", "S": "SH", "Z": "ZH", "D": "DH", "T": "TH", "N": "NG", "NH": "NG", "j": "Y",
+    "h": "HH", "zs": "S", "db": "D", "dH": "D", "pt": "P", "kt": "K",
+}  # fmt: skip
 _ITALIAN_LETTERS = {
     "a": "AA", "e": "EH", "E": "EH", "i": "IY", "o": "OW", "O": "AO", "u": "UW", "y": "UE",
     "@": "AX", "p": "P", "b": "B", "m": "M", "f": "F", "v": "V", "t": "T", "d": "D", "n": "N",
@@ -144,6 +150,12 @@ def phone_from_ipa(symbol: str) -> int | None:
         if letter in _IPA_LETTERS:
             return PHONE_INDEX[_IPA_LETTERS[letter]]
     return None
+
+
+def phone_from_sampa(symbol: str) -> int | None:
+    """Index in `PHONE_NAMES` of a SAMPA label of the hand-labelled sentences; None if unknown."""
+    name = _SAMPA.get(symbol, symbol.upper())
+    return PHONE_INDEX.get("sil" if symbol == "" else name)
 
 
 def phone_from_italian(symbol: str) -> int | None:

@@ -63,16 +63,16 @@ def as_heard(sound: Float, generator: np.random.Generator) -> Float:
     if generator.random() < 0.15:
         edge = generator.uniform(3000, 5000)
         low = scipy.signal.butter(4, edge, "low", fs=AUDIO_RATE, output="sos")
-        sound = scipy.signal.sosfilt(low, sound)
+        sound = np.asarray(scipy.signal.sosfilt(low, sound), np.float32)
     if generator.random() < 0.2:
         edge = generator.uniform(100, 350)
         high = scipy.signal.butter(2, edge, "high", fs=AUDIO_RATE, output="sos")
-        sound = scipy.signal.sosfilt(high, sound)
+        sound = np.asarray(scipy.signal.sosfilt(high, sound), np.float32)
     sound = np.asarray(sound, np.float32)
     level = np.sqrt(np.mean(sound**2)) + 1e-4
     if generator.random() < 0.85:
         noise = generator.standard_normal(len(sound)).astype(np.float32)
-        noise = scipy.signal.lfilter([1], [1, generator.uniform(-0.98, 0.3)], noise)
+        noise = np.asarray(scipy.signal.lfilter([1], [1, generator.uniform(-0.98, 0.3)], noise))
         noise *= level / np.sqrt(np.mean(noise**2)) * 10 ** (-generator.uniform(8, 45) / 20)
         sound = sound + noise
     return (sound / level * 10 ** (generator.uniform(-36, -14) / 20)).astype(np.float32)
@@ -192,7 +192,7 @@ def crops(
 @torch.no_grad()
 def measure(model: SpeechModel, examples: Examples, mean: float, spread: float) -> dict[str, float]:
     """Accuracy on frames of speech, r of aperture, recall and precision of closure."""
-    length = 1500
+    length = min(1500, len(examples))
     count = len(examples) // length
     features = torch.from_numpy(examples.features[: count * length].astype(np.float32))
     model.eval()

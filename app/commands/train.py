@@ -1,0 +1,153 @@
+"""`visavis train`: the weights that ship with the program, from scratch, and how good they are."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+_WEIGHTS = Path("speech.safetensors")
+_Output = Annotated[Path, tyro.conf.arg(name="output", aliases=["-o"], metavar="OUT.safetensors")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechTraining:
+    """Train the speech network on synthetic speech made here and, with --grid, on real lips.
+
+    The corpus is spoken by Debian's free synthesisers. Install them first:
+      apt-get install flite festival festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts
+        festvox-italp16k festvox-itapc16k espeak-ng libespeak-ng1 bible-kjv bible-kjv-text
+        fortunes fortunes-de fortunes-es fortunes-it
+
+    One core is used; without --steps the time given decides how far it gets.
+    """
+
+    output: _Output = _WEIGHTS
+    """The weights to write, also every 250 steps."""
+    hours: float = 3.5
+    """Of speech in the corpus; each hour of it takes 2 GB of memory."""
+    minutes: float = 33.0
+    """Of training, after the corpus is made; ignored with --steps."""
+    steps: int | None = None
+    """Of training. The same steps, seed and packages give the same weights."""
+    seed: int = 0
+    """Of the corpus, the first weights and the order of examples."""
+    grid: Path | None = None
+    """A folder with the tracked GRID corpus: fit to real lips afterwards, as `train lips` does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LipTraining:
+    """Fit a trained speech network to the tracked lips of GRID, mixed with synthetic speech.
+
+    Needs the packages that `visavis train speech --help` names.
+    """
+
+    weights: Path
+    """What `visavis train speech` wrote."""
+    grid: Path
+    """A folder with clips.csv, tracks_*.npz and audio/*.flac of the GRID corpus (CC BY 4.0)."""
+    output: _Output = _WEIGHTS
+    """The weights to write."""
+    hours: float = 1.0
+    """Of synthetic speech to mix in."""
+    readout_steps: int = 300
+    """Of training the readout alone, on the frozen network."""
+    tuning_steps: int = 100
+    """Of training both. More makes ordinary speech worse: GRID has a small grammar."""
+    seed: int = 0
+    """The same seed and packages give the same weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """Compare the lips of the shipped network with real, tracked ones on the same sound."""
+
+    talking: Path
+    """A folder of videos with offsets.json (file name to audio offset in seconds)."""
+    tracks: Path
+    """A folder with one NAME.npz for each video: fps, landmarks [T, 478, 3] of FaceMesh."""
+    grid: Path | None = None
+    """A folder with the tracked GRID corpus: its speakers that no training saw are scored too."""
+    labelled: Path | None = None
+    """A folder of WAV files with Praat TextGrids: do the lips close on p, b and m?"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Make the weights that ship with the program, or score them."""
+
+    task: tyro.conf.OmitSubcommandPrefixes[
+        Annotated[SpeechTraining, tyro.conf.subcommand("speech")]
+        | Annotated[LipTraining, tyro.conf.subcommand("lips")]
+        | Annotated[Scoring, tyro.conf.subcommand("score")]
+    ]
+    """What to do."""
+
+
+def train(settings: TrainSettings) -> None:
+    """Do one training task and print its figures as JSON.
+
+    Raises:
+        AssetError: a synthesiser, weights or a data set are not there.
+        SoundError: a recording cannot be read.
+    """
+    logging.getLogger("avatar.training").setLevel(logging.INFO)
+    match settings.task:
+        case SpeechTraining() as task:
+            _show(_train_speech(task))
+        case LipTraining() as task:
+            _show(_fit_lips(task))
+        case Scoring() as task:
+            _show(_score(task))
+
+
+def _train_speech(task: SpeechTraining) -> Mapping[str, object]:
+    import torch
+
+    from avatar.training.train_speech import train_speech
+
+    torch.set_num_threads(1)
+    figures = train_speech(task.hours, task.minutes, task.steps, task.seed, task.output)
+    if task.grid is None:
+        return figures
+    return _fit_lips(
+        LipTraining(weights=task.output, grid=task.grid, output=task.output, seed=task.seed)
+    )
+
+
+def _fit_lips(task: LipTraining) -> Mapping[str, object]:
+    import torch
+
+    from avatar.training.grid import fit_lips
+
+    torch.set_num_threads(1)
+    return fit_lips(
+        task.weights,
+        task.grid,
+        task.hours,
+        task.readout_steps,
+        task.tuning_steps,
+        task.seed,
+        task.output,
+    )
+
+
+def _score(task: Scoring) -> Mapping[str, object]:
+    from avatar.training import score
+
+    figures: dict[str, object] = {
+        "clips": score.score_lips(score.talking_clips(task.talking, task.tracks))
+    }
+    if task.grid is not None:
+        figures["unseen_grid"] = score.score_lips(score.unseen_grid_clips(task.grid))
+    if task.labelled is not None:
+        figures["closures"] = score.score_labelled(task.labelled)
+    return figures
+
+
+def _show(figures: Mapping[str, object]) -> None:
+    print(json.dumps(figures, indent=1))

@@ -1,0 +1,311 @@
+"""Real speech with tracked lips: GRID, and what its speakers' lips teach the network.
+
+GRID audiovisual sentence corpus: Cooke, Barker, Cunningham, Shao 2006, doi 10.5281/zenodo.3625687,
+CC BY 4.0. The folder holds `clips.csv` (clip, speaker, ...), `tracks_*.npz` (FaceMesh landmarks of
+each clip at 25 fps, eighths of a pixel, stored as byte planes of differences) and `audio/*.flac`.
+
+Half an hour of one speaker with a small grammar teaches how far and how early real lips move, and
+soon after that its own sentences. So each step mixes it with synthetic speech; the steps are few.
+"""
+
+import csv
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import gcd
+from pathlib import Path
+
+import numpy as np
+import scipy.signal
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from avatar.errors import AssetError
+from avatar.speech.articulation import LIP_SCALES
+from avatar.speech.features import BANDS, FRAME, FeatureState, extract
+from avatar.training.corpus import make_corpus
+from avatar.training.phones import ARTICULATORS
+from avatar.training.recordings import read_sound
+from avatar.training.speech_model import (
+    LIPS,
+    LOOK_AHEAD,
+    LipReadout,
+    SpeechModel,
+    load_weights,
+    run_both,
+    save_weights,
+)
+from avatar.training.train_speech import (
+    WARM_UP,
+    Examples,
+    as_heard,
+    crops,
+    examples_of,
+    measure,
+    speech_loss,
+    vary_features,
+)
+from avatar.types import AUDIO_RATE, MOTION_RATE, Float
+
+log = logging.getLogger(__name__)
+
+TRACK_RATE = 25.0
+PICTURE_LATE_S = 0.02
+"""A track sampled at video time t lines up with the sound at t + this."""
+TRAINING_SPEAKER = "s1"
+"""All other speakers stay out of training: they are the check."""
+_HELD_BACK = 39
+_LEAD = 50
+"""Frames of silence before each clip, in which the level control and the network settle."""
+
+
+@dataclass(frozen=True, slots=True)
+class GridClip:
+    """One sentence."""
+
+    name: str
+    speaker: str
+    sound: Path
+    landmarks: Float
+    """[T, 478, 3] pixels, nan where no face was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class LipExample:
+    """One clip as the network hears it, and what the speaker's lips did."""
+
+    features: Float
+    """[LEAD + F + LOOK_AHEAD, 160]"""
+    lips: Float
+    """[F, 3] `LIPS` in standard deviations, nan where unknown."""
+
+
+def grid_clips(folder: Path, speaker: str | None = None) -> Iterator[GridClip]:
+    """The clips of one speaker (None: of all).
+
+    Raises:
+        AssetError: the folder does not hold what it should.
+    """
+    try:
+        with (folder / "clips.csv").open(encoding="utf8") as file:
+            speakers = {row["clip"]: row["speaker"] for row in csv.DictReader(file)}
+        for path in sorted(folder.glob("tracks_*.npz")):
+            with np.load(path) as tracks:
+                for name in tracks.files:
+                    if speaker in (None, speakers[name]):
+                        sound = folder / "audio" / f"{name}.flac"
+                        yield GridClip(name, speakers[name], sound, _landmarks(tracks[name]))
+    except (OSError, KeyError, ValueError) as error:
+        raise AssetError(
+            f"{folder}: expected GRID with its tracks (clips.csv, tracks_*.npz, audio): {error}"
+        ) from error
+
+
+def _landmarks(planes: NDArray[np.uint8]) -> Float:
+    """Undo the byte planes and the differences along time."""
+    differences = np.ascontiguousarray(planes.transpose(1, 2, 3, 0)).view(np.int16)[..., 0]
+    points = np.cumsum(differences.transpose(2, 0, 1).astype(np.int32), axis=0)
+    pixels: Float = points.astype(np.int16).astype(np.float32)
+    pixels[pixels <= -16000] = np.nan
+    return pixels / np.float32(8)
+
+
+def lips_of(landmarks: Float) -> NDArray[np.float64]:
+    """[T, 3] inner-lip opening, mouth width, nose to chin; over the outer-eye-corner distance."""
+
+    def distance(a: int, b: int) -> NDArray[np.float64]:
+        return np.linalg.norm(landmarks[:, a] - landmarks[:, b], axis=1)
+
+    opening = (distance(13, 14) + distance(82, 87) + distance(312, 317)) / 3
+    return np.stack([opening, distance(61, 291), distance(2, 152)], 1) / distance(33, 263)[:, None]
+
+
+def lip_examples(clips: Sequence[GridClip], generator: np.random.Generator) -> list[LipExample]:
+    """Each clip three times: as it is, and twice as another voice in another room."""
+    tracks = [lips_of(clip.landmarks) for clip in clips]
+    everything = np.concatenate(tracks)
+    mean, spread = np.nanmean(everything, 0), np.nanstd(everything, 0)
+    examples = []
+    for clip, track in zip(clips, tracks, strict=True):
+        standard = (track - mean) / spread
+        # the head's pose shifts width and jaw from clip to clip; a closed mouth is always closed
+        standard[:, 1:] -= np.nanmean(standard[:, 1:], 0)
+        sound = read_sound(clip.sound)
+        for version in range(3):
+            speed = float(generator.uniform(0.85, 1.22)) if version else 1.0
+            examples.append(_lip_example(sound, standard, speed, generator if version else None))
+    return examples
+
+
+def _lip_example(
+    sound: Float, track: NDArray[np.float64], speed: float, generator: np.random.Generator | None
+) -> LipExample:
+    """`speed` plays the sound faster: pitch, formants and tempo rise together."""
+    rate = round(AUDIO_RATE / speed / 100) * 100
+    divisor = gcd(rate, AUDIO_RATE)
+    if rate != AUDIO_RATE:
+        sound = scipy.signal.resample_poly(sound, rate // divisor, AUDIO_RATE // divisor)
+    speed = AUDIO_RATE / rate
+    frames = len(sound) // FRAME
+    lead, tail = np.zeros(_LEAD * FRAME, np.float32), np.zeros(LOOK_AHEAD * FRAME, np.float32)
+    heard: Float = np.concatenate([lead, sound, tail], dtype=np.float32)
+    if generator is not None:
+        heard = as_heard(heard, generator)
+    features = extract(heard, FeatureState()).values[: _LEAD + frames + LOOK_AHEAD]
+    times = (np.arange(frames) + 0.5) / MOTION_RATE * speed - PICTURE_LATE_S
+    video = np.arange(len(track)) / TRACK_RATE
+    lips = np.stack(
+        [np.interp(times, video, column, left=np.nan, right=np.nan) for column in track.T], 1
+    )
+    return LipExample(features, lips.astype(np.float32))
+
+
+def rule_lips(articulators: Tensor) -> Tensor:
+    """[B, T, 3] what the phone rule says, in the readout's unit."""
+    columns = []
+    for name in LIPS:
+        mean, spread = LIP_SCALES[name]
+        columns.append((articulators[..., ARTICULATORS.index(name)] - mean) / spread)
+    return torch.stack(columns, -1)
+
+
+def lip_loss(said: Tensor, truth: Tensor) -> Tensor:
+    """Half the squared error, and 1 - r of each clip (how far lips go is each speaker's own)."""
+    known = torch.isfinite(truth)
+    truth = torch.nan_to_num(truth)
+    count = known.sum(1, keepdim=True).clamp(min=1)
+    squared = ((said - truth).pow(2) * known).sum() / known.sum().clamp(min=1)
+    a = (said - (said * known).sum(1, keepdim=True) / count) * known
+    b = (truth - (truth * known).sum(1, keepdim=True) / count) * known
+    r = (a * b).sum(1) / (a.pow(2).sum(1).sqrt() * b.pow(2).sum(1).sqrt() + 1e-6)
+    return 0.5 * squared + (1 - r).mean()
+
+
+def fit_lips(
+    weights: Path,
+    grid: Path,
+    hours: float,
+    readout_steps: int,
+    tuning_steps: int,
+    seed: int,
+    output: Path,
+) -> dict[str, object]:
+    """Fit a readout to GRID on the frozen network, then tune both; write `output`.
+
+    `hours` of synthetic speech are mixed in, half of every batch. Returns the metadata written.
+
+    Raises:
+        AssetError: a file of weights, the corpus' programs or GRID are not there.
+    """
+    torch.manual_seed(seed)
+    draw = torch.Generator().manual_seed(seed)
+    chance = np.random.default_rng(seed)
+    model, _, metadata = load_weights(weights)
+    mean, spread = float(metadata["mean"]), float(metadata["spread"])  # pyright: ignore
+    clips = list(grid_clips(grid, TRAINING_SPEAKER))
+    chance.shuffle(clips)  # pyright: ignore[reportArgumentType]
+    training = lip_examples(clips[_HELD_BACK:], chance)
+    check = lip_examples(clips[:_HELD_BACK], chance)[::3]  # as recorded
+    synthetic = examples_of(list(make_corpus(hours, seed + 1)), chance, passes=1, clean=False)
+    cut = len(synthetic) * 19 // 20
+    held_back = Examples(
+        synthetic.features[cut:], synthetic.viseme[cut:], synthetic.articulators[cut:]
+    )
+    synthetic = Examples(
+        synthetic.features[:cut], synthetic.viseme[:cut], synthetic.articulators[:cut]
+    )
+    readout = LipReadout(model.width)
+
+    def run(parameters: list[nn.Parameter], rate: float, steps: int, stage: str) -> None:
+        optimiser = torch.optim.AdamW(parameters, rate, weight_decay=0.02)
+        for step in range(steps):
+            for group in optimiser.param_groups:
+                group["lr"] = (
+                    rate * min(1.0, (step + 1) / 20) * 0.5 * (1 + np.cos(np.pi * step / steps))
+                )
+            loss = _mixed_loss(model, readout, training, synthetic, (mean, spread), draw)
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimiser.step()
+            if (step + 1) % 50 == 0 or step + 1 == steps:
+                scores = measure(model, held_back, mean, spread)
+                found = lip_scores(model, readout, check, mean, spread)
+                log.info("%s step %d: loss %.3f, %s, %s", stage, step + 1, loss, found, scores)
+
+    model.requires_grad_(False)
+    run(list(readout.parameters()), 2e-3, readout_steps, "readout")
+    model.requires_grad_(True)
+    run([*model.parameters(), *readout.parameters()], 2.5e-4, tuning_steps, "tuning")
+    metadata = {
+        **metadata,
+        "lips": {"readout_steps": readout_steps, "tuning_steps": tuning_steps, "seed": seed},
+        "grid_held_back": lip_scores(model, readout, check, mean, spread),
+        "synthetic": measure(model, held_back, mean, spread),
+    }
+    save_weights(output, model, readout, metadata)
+    return metadata
+
+
+def _mixed_loss(
+    model: SpeechModel,
+    readout: LipReadout,
+    training: Sequence[LipExample],
+    synthetic: Examples,
+    scale: tuple[float, float],
+    draw: torch.Generator,
+) -> Tensor:
+    """Real lips for the readout; synthetic speech for both, so that neither forgets."""
+    mean, spread = scale
+    chosen = [training[i] for i in torch.randint(len(training), (16,), generator=draw).tolist()]
+    frames = min(len(one.lips) for one in chosen)
+    values = torch.from_numpy(
+        np.stack([one.features[: _LEAD + frames + LOOK_AHEAD] for one in chosen])
+    )
+    lips = torch.from_numpy(np.stack([one.lips[:frames] for one in chosen]))
+    values = (_shift_bands(vary_features(values, draw), draw) - mean) / spread
+    features, viseme, articulators = crops(synthetic, draw, batch=16)
+    heard = (vary_features(features, draw) - mean) / spread
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, said = run_both(model, readout, values)
+        outputs, ruled = run_both(model, readout, heard)
+    real = lip_loss(said.float()[:, _LEAD + LOOK_AHEAD :], lips)
+    kept = ruled.float()[:, LOOK_AHEAD + WARM_UP :]
+    wanted = rule_lips(articulators)[:, WARM_UP : WARM_UP + kept.shape[1]]
+    return (
+        real
+        + 0.5 * (kept - wanted).pow(2).mean()
+        + 0.5 * speech_loss(outputs.float(), viseme, articulators)
+    )
+
+
+def _shift_bands(features: Tensor, draw: torch.Generator) -> Tensor:
+    """All bands up or down by up to 4: a crude change of the vocal tract's length."""
+    shift = int(torch.randint(-4, 5, (1,), generator=draw))
+    parts = features.split(BANDS, -1)
+    return torch.cat([torch.roll(part, shift, -1) for part in parts], -1)
+
+
+@torch.no_grad()
+def lip_scores(
+    model: SpeechModel,
+    readout: LipReadout,
+    examples: Sequence[LipExample],
+    mean: float,
+    spread: float,
+) -> dict[str, float]:
+    """Mean r of each of `LIPS` over clips."""
+    model.eval()
+    readout.eval()
+    rows = []
+    for one in examples:
+        values = torch.from_numpy((one.features[None] - mean) / spread)
+        said = run_both(model, readout, values)[1][0, _LEAD + LOOK_AHEAD :].numpy()
+        known = np.isfinite(one.lips).all(1)
+        rows.append(
+            [np.corrcoef(said[known, i], one.lips[known, i])[0, 1] for i in range(len(LIPS))]
+        )
+    model.train()
+    readout.train()
+    return dict(zip(LIPS, np.nanmean(rows, 0).round(3).tolist(), strict=True))
