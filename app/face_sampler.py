@@ -25,6 +25,8 @@ GAP_S = 0.1
 LARGEST_DELAY_S = 1.0
 DELAY_FORGOTTEN = 0.04
 """seconds of delay given up for each second in which less would have done."""
+SHORT_S = 0.02
+"""How much less than the greatest delay needed lately: the latest frames hold still so long."""
 DELAY_RISE = 0.3
 """How fast the delay may grow: the face moves at 0.7 of its pace meanwhile."""
 
@@ -176,7 +178,7 @@ class PlayoutDelay:
         if self._peak_s is None:
             self._peak_s = self.value_s = max(0.0, needed_s)
             return
-        self._peak_s = max(needed_s, self._peak_s - DELAY_FORGOTTEN * step_s, 0.0)
+        self._peak_s = max(needed_s - SHORT_S, self._peak_s - DELAY_FORGOTTEN * step_s, 0.0)
         change = self._peak_s - self.value_s
         self.value_s += min(max(change, -DELAY_FORGOTTEN * step_s), DELAY_RISE * step_s)
 

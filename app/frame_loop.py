@@ -148,43 +148,54 @@ class Loader:
 class PictureSize:
     """The size to draw at: as large as the time for a frame allows."""
 
-    SMALLEST_PX = 160
+    SMALLEST_PX = 288
     STEP = 0.86
     SETTLE_FRAMES = 8
     ROOM_TO_GROW = 0.62
     """Grown by one step a frame costs about 1 / STEP² more: 0.62 / 0.74 = 0.84 of the budget, so
     it does not shrink again at once."""
     GROW_FRAMES = 45
-    LEAST_SHARE = 0.3
-    """Drawing less is of no use when drawing is less than this of the frame."""
+    WORTH = 0.93
+    """A step smaller must bring the time of drawing to this part or less (its pixels: 0.74). Where
+    it does not, the time goes elsewhere, or the machine is busy, and the step is taken back."""
+    PATIENCE_FRAMES = 250
+    """After a step that was not worth it."""
 
     def __init__(self, largest_px: int, *, adapts: bool) -> None:
         self._largest_px = largest_px
         self._adapts = adapts
-        self._scale = 1.0
+        self._scale = self._least = 1.0
         self._recent = np.zeros((self.SETTLE_FRAMES, 2))
         self._filled = 0
         self._quick_frames = 0
+        self._patience = 0
+        self._before_step: float | None = None  # time of drawing before the last step down
 
     def fit(self, room: tuple[int, int]) -> tuple[int, int]:
-        """Width and height in the shape of `room`, no larger than it; even numbers."""
+        """Width and height in the shape of `room`, no larger than it."""
         longest = max(room)
-        target = min(longest, self._largest_px) * self._scale
-        scale = max(target, min(longest, self.SMALLEST_PX)) / longest
-        width, height = (max(2, 2 * round(side * scale / 2)) for side in room)
-        return width, height
+        largest = min(longest, self._largest_px)
+        self._least = min(1.0, self.SMALLEST_PX / largest)
+        scale = largest * max(self._scale, self._least) / longest
+        return max(2, round(room[0] * scale)), max(2, round(room[1] * scale))
 
     def observe(self, frame_s: float, drawing_s: float) -> None:
         """A frame took so long, of it drawing so long."""
         if not self._adapts:
             return
+        self._patience = max(0, self._patience - 1)
         self._recent[self._filled % self.SETTLE_FRAMES] = frame_s, drawing_s
         self._filled += 1
         if self._filled < self.SETTLE_FRAMES:
             return
         frame, drawing = np.median(self._recent, axis=0)
+        before, self._before_step = self._before_step, None
         self._quick_frames = self._quick_frames + 1 if frame < self.ROOM_TO_GROW * BUDGET_S else 0
-        if frame > BUDGET_S and drawing > self.LEAST_SHARE * frame and self._scale > 0.2:
+        if before is not None and frame > BUDGET_S and drawing > self.WORTH * before:
+            self._change(1.0 / self.STEP)
+            self._patience = self.PATIENCE_FRAMES
+        elif frame > BUDGET_S and self._scale > self._least and not self._patience:
+            self._before_step = float(drawing)
             self._change(self.STEP)
         elif self._quick_frames >= self.GROW_FRAMES and self._scale < 1.0:
             self._change(1.0 / self.STEP)

@@ -52,8 +52,7 @@ class Speaker:
             self._stream.start()
         except (sound.PortAudioError, ValueError) as error:
             raise DeviceError(
-                f"no loudspeaker: the output device does not open ({error}). "
-                "The face still follows the sound."
+                "no loudspeaker found, so the sound is not heard; the face follows it."
             ) from error
 
     @property

@@ -110,6 +110,8 @@ class Timing:
     def recent_fps(self) -> float | None:
         """Frames a second since the last digest; None before it means anything."""
         span = time.perf_counter() - self._digest_s
+        if not self.frames:
+            return None
         return (self.frames - self._digest_frames) / span if span > 0.5 else self._last_fps
 
     def digest(self, report: SpeechReport, backend: str) -> None:

@@ -84,12 +84,11 @@ def _with_file_names(report: str, source: ShaderText) -> str:
     """
 
     def named(match: re.Match[str]) -> str:
-        number = int(match[1])
+        number, line = int(match[1]), match[2] or match[3]
         if number >= len(source.names):
             return match[0]
-        return f"shaders/{source.names[number]} line {match[2]}: "
+        return f"shaders/{source.names[number]} line {line}: "
 
-    text = re.sub(r"\b(\d+)[:(](\d+)[:)](?:\(\d+\))?\s*:?\s*", named, report)
-    text = re.sub(r"\(\d+\): (?=error|warning)", "", text)
+    text = re.sub(r"\b(\d+)(?::(\d+)(?:\(\d+\))?|\((\d+)\))\s*:\s*", named, report)
     wanted = [line.strip() for line in text.splitlines() if "error" in line.lower()]
     return " ".join(wanted) or " ".join(text.split())

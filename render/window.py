@@ -153,7 +153,11 @@ class Window:
     def read_pixels(self) -> Picture:
         """[H, W, 3] what `draw` drew, row 0 on top; between `draw` and `present` only."""
         width, height = glfw.get_framebuffer_size(self._handle)
+        assert self._context.error == "GL_NO_ERROR"
         data = self._context.screen.read((0, 0, width, height), components=3, alignment=1)
+        # moderngl 5.13 asks a window for a colour attachment, which it has not; the pixels come from
+        # the back buffer all the same, and asking for the error takes it away.
+        assert self._context.error in ("GL_NO_ERROR", "GL_INVALID_OPERATION")
         return np.frombuffer(data, np.uint8).reshape(height, width, 3)[::-1].copy()
 
     def present(self) -> None:
@@ -207,8 +211,11 @@ class Window:
 
 
 def fitted(area: Area, size: tuple[int, int]) -> Area:
-    """The largest rectangle of the shape of `size` in the middle of `area`."""
+    """The largest rectangle of the shape of `size` in the middle of `area`; all of `area` where the
+    shapes differ by rounding only."""
     width, height = size
+    if abs(area.width * height - area.height * width) <= 0.01 * area.width * height:
+        return area
     scale = min(area.width / width, area.height / height)
     fit_width, fit_height = round(width * scale), round(height * scale)
     return Area(

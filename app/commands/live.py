@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
+
 from app.bundled import avatar_path, bundled_avatars
 from app.frame_loop import (
     Display,
@@ -28,6 +30,7 @@ from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
 from avatar.errors import DeviceError, SoundError
 from avatar.types import ARKIT_NAMES, MotionFrame
+from render.camera import orbit_view
 from render.choose import open_renderer
 from render.renderer import Renderer
 from render.window import Window, display_available
@@ -110,7 +113,9 @@ def load_scene(avatar: str, renderer: Renderer | None) -> Scene:
     if renderer is None:
         renderer = open_renderer("auto")
         renderer.warm_up()
-    deformer.gaussians(_neutral_motion())
+    # What is compiled at its first use is compiled here, and not in the first frame.
+    view = orbit_view(0.0, 0.0, 1.0, width=64, height=64)
+    renderer.render_with_alpha(deformer.gaussians(_neutral_motion()), [view])
     return Scene(avatar, deformer, renderer)
 
 
@@ -184,8 +189,6 @@ def _ended_by_signals(loop: FrameLoop) -> Iterator[None]:
 
 
 def _neutral_motion() -> MotionFrame:
-    import numpy as np
-
     zeros = np.zeros(3, np.float32)
     return MotionFrame(
         index=0,

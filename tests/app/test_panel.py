@@ -1,0 +1,226 @@
+"""The panel under real imgui events, without a window: imgui lays out and answers, nothing draws."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from imgui_bundle import ImVec2, imgui
+
+from app.panel import Orbit, Panel, PanelView, Wishes
+
+VIEW = PanelView(
+    avatar="default",
+    avatars=("default", "second"),
+    microphone="default",
+    microphones=("default", "USB 100 %s"),
+)
+
+
+class Hand:
+    """Moves the pointer and presses keys, a frame for each event."""
+
+    def __init__(self) -> None:
+        self.panel = Panel()
+        self.view = VIEW
+        self.wishes: list[Wishes] = []
+        self.frames(3)
+
+    def frames(self, count: int = 1) -> None:
+        for _ in range(count):
+            imgui.new_frame()
+            self.wishes.append(self.panel.draw(self.view))
+            imgui.render()
+            for texture in imgui.get_platform_io().textures:
+                if texture.status != imgui.ImTextureStatus.ok:
+                    texture.set_status(imgui.ImTextureStatus.ok)
+
+    def move(self, x: float, y: float) -> None:
+        imgui.get_io().add_mouse_pos_event(x, y)
+        self.frames()
+
+    def press(self, down: bool) -> None:
+        imgui.get_io().add_mouse_button_event(0, down)
+        self.frames()
+
+    def click(self, x: float, y: float) -> None:
+        self.move(x, y)
+        self.press(True)
+        self.press(False)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        self.move(*start)
+        self.press(True)
+        for step in range(1, 9):
+            part = step / 8
+            self.move(*(a + part * (b - a) for a, b in zip(start, end, strict=True)))
+        self.press(False)
+
+    def key(self, key: imgui.Key) -> None:
+        imgui.get_io().add_key_event(key, True)
+        self.frames()
+        imgui.get_io().add_key_event(key, False)
+        self.frames()
+
+    def last(self, field: str) -> object:
+        """The newest wish for `field`, None where it was never wished."""
+        values = [getattr(wish, field) for wish in self.wishes]
+        return next((value for value in reversed(values) if value), None)
+
+
+@pytest.fixture
+def hand() -> Iterator[Hand]:
+    context = imgui.create_context()
+    io = imgui.get_io()
+    io.set_ini_filename("")
+    io.display_size = ImVec2(1180, 760)
+    io.delta_time = 1 / 30
+    io.config_input_trickle_event_queue = False
+    io.backend_flags |= imgui.BackendFlags_.renderer_has_textures.value
+    yield Hand()
+    imgui.destroy_context(context)
+
+
+FACE = (740.0, 380.0)
+
+
+def test_dragging_to_the_right_shows_the_avatars_right_side(hand):
+    """The head follows the hand: the camera goes to the avatar's right, that is to -x."""
+    hand.drag(FACE, (FACE[0] + 100, FACE[1]))
+    hand.frames(20)
+    assert hand.panel.orbit.yaw_rad == pytest.approx(-0.6, abs=0.02)
+    assert hand.panel.orbit.pitch_rad == pytest.approx(0, abs=1e-3)
+
+
+def test_dragging_down_looks_from_above_and_stops_at_a_limit(hand):
+    hand.drag(FACE, (FACE[0], FACE[1] + 50))
+    hand.frames(20)
+    assert hand.panel.orbit.pitch_rad == pytest.approx(0.3, abs=0.02)
+    for _ in range(4):
+        hand.drag(FACE, (FACE[0], FACE[1] + 300))
+    hand.frames(20)
+    assert hand.panel.orbit.pitch_rad == pytest.approx(Orbit.MOST_PITCH, abs=1e-3)
+
+
+def test_the_wheel_comes_nearer_and_double_click_goes_home(hand):
+    hand.move(*FACE)
+    imgui.get_io().add_mouse_wheel_event(0, 3)
+    hand.frames(20)
+    assert hand.panel.orbit.distance_m == pytest.approx(0.9**3, abs=0.01)
+    hand.click(*FACE)
+    hand.click(*FACE)
+    hand.frames(20)
+    assert hand.panel.orbit.distance_m == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_drag_over_the_panel_does_not_turn_the_camera(hand):
+    hand.drag((150, 600), (250, 700))
+    hand.frames(5)
+    assert hand.panel.orbit.yaw_rad == 0.0
+
+
+def test_keys_hide_reset_help_and_quit(hand):
+    hand.key(imgui.Key.h)
+    assert not hand.panel.visible
+    assert hand.panel.width == 0
+    hand.key(imgui.Key.f1)
+    assert hand.panel.visible
+    hand.drag(FACE, (FACE[0] + 100, FACE[1]))
+    hand.key(imgui.Key.r)
+    hand.frames(20)
+    assert hand.panel.orbit.yaw_rad == pytest.approx(0, abs=1e-3)
+    imgui.get_io().add_input_character(ord("?"))
+    hand.frames(2)
+    assert hand.panel.help_visible
+    hand.key(imgui.Key.escape)  # first closes the help
+    assert not hand.panel.help_visible
+    assert not hand.last("quit")
+    hand.key(imgui.Key.escape)
+    assert hand.last("quit")
+
+
+def find_click(hand: Hand, field: str, x: float, until: float = 420.0) -> object:
+    """Click down the panel at column `x` until something wishes `field`."""
+    y = 20.0
+    while y < until:
+        hand.click(x, y)
+        if hand.last(field):
+            return hand.last(field)
+        y += 9
+    raise AssertionError(f"nothing at x = {x} wishes {field}")
+
+
+def find_in_list(hand: Hand, field: str, x: float, until: float = 420.0) -> object:
+    """Open the list somewhere below, and click on what lies under it."""
+    for y in range(20, int(until), 9):
+        for below in range(24, 72, 8):
+            hand.click(x, y)
+            hand.click(x, y + below)
+            if hand.last(field):
+                return hand.last(field)
+            hand.click(*FACE)  # closes a list that is still open
+    raise AssertionError(f"no list at x = {x} wishes {field}")
+
+
+def test_a_microphone_can_be_chosen_from_the_list(hand):
+    hand.view = replace(VIEW, avatars=("default",))  # so that only the one list can answer
+    assert find_in_list(hand, "microphone", 100.0) == "USB 100 %s"
+
+
+def test_another_avatar_can_be_chosen_from_the_list(hand):
+    hand.view = replace(VIEW, microphones=())
+    assert find_in_list(hand, "avatar", 100.0) == "second"
+
+
+def test_the_gain_follows_the_slider(hand):
+    assert find_click(hand, "gain", 260.0) > 3.0
+    hand.wishes.clear()
+    assert find_click(hand, "gain", 40.0) < 0.5
+
+
+def test_a_sound_file_can_be_played_again(hand):
+    hand.view = replace(VIEW, sound_file="speech.wav", sound_file_ended=True)
+    assert find_click(hand, "play_again", 150.0)
+    hand.view = VIEW
+    hand.wishes.clear()
+    assert find_click(hand, "look_for_microphones", 260.0)
+
+
+def test_every_state_can_be_shown(hand):
+    hand.view = replace(
+        VIEW,
+        loading="Loading 50 %d of it.",
+        problems=("the microphone was lost (100 %s); looking for it.", "another"),
+        level=1.0,
+        speech=True,
+        frame_ms=31.0,
+        fps=28.0,
+        sound_to_sight_ms=250.0,
+        renderer="cpu",
+        renderer_reason="no graphics card",
+    )
+    hand.frames(2)
+    hand.key(imgui.Key.h)  # the notice that stays when the panel is hidden
+    hand.frames(2)
+
+
+@given(
+    drags=st.lists(st.tuples(st.floats(-900, 900), st.floats(-900, 900)), max_size=20),
+    wheel=st.lists(st.floats(-20, 20), max_size=20),
+)
+def test_the_camera_never_leaves_its_limits(drags, wheel):
+    orbit = Orbit()
+    for right, down in drags:
+        orbit.drag(right, down)
+        orbit.advance(0.03)
+    for steps in wheel:
+        orbit.zoom(steps)
+        orbit.advance(0.03)
+    assert abs(orbit.yaw_rad) <= Orbit.MOST_YAW
+    assert Orbit.LEAST_PITCH <= orbit.pitch_rad <= Orbit.MOST_PITCH
+    assert Orbit.NEAREST_M - 1e-9 <= orbit.distance_m <= Orbit.FURTHEST_M
+    orbit.reset()
+    orbit.advance(10.0)
+    assert math.isclose(orbit.distance_m, 1.0, abs_tol=1e-6)
