@@ -8,7 +8,6 @@ is), `version`, `name`, `template` (which head template its vertices continue), 
 import json
 import os
 import struct
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -64,18 +63,15 @@ def save_avatar(avatar: Avatar, path: Path) -> None:
     }
     if not path.parent.is_dir():
         raise OutputError(f"{path}: there is no folder {path.parent}; make it, or name another.")
-    beside: Path | None = None
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        beside = Path(name)
         save_file(tensors, beside, metadata)
         beside.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error}).") from error
+    except (OSError, SafetensorError) as error:
+        detail = error.strerror if isinstance(error, OSError) else str(error)
+        raise OutputError(f"{path}: cannot be written ({detail or error}).") from error
     finally:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
 
 
 def load_avatar(path: Path) -> Avatar:

@@ -1,10 +1,11 @@
 """Fitted head + relief + photograph -> coloured Gaussians bound to triangles: the avatar."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 from avatar.deform import bind
 from avatar.head.rasterise import rasterise
@@ -13,6 +14,7 @@ from avatar.portrait.colour import (
     PhotoColours,
     behind,
     fill_skin,
+    sample,
     squareness,
     unoccluded,
 )
@@ -23,7 +25,7 @@ from avatar.portrait.relief import Relief, Surroundings, build_relief, middle_su
 from avatar.portrait.splats import Lattice, count_for, lay
 from avatar.types import ARKIT_NAMES, Avatar, Float, Index, Portrait
 
-TARGET_SPLATS = 58_000
+TARGET_SPLATS = 52_000
 """Within the 30k to 60k that two processor cores draw at more than 20 frames a second."""
 
 FACE_OVAL = (
@@ -31,21 +33,33 @@ FACE_OVAL = (
     148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )  # fmt: skip
 _CHIN = 152
+_LIPS = (0, 37, 267, 17, 84, 314)
+"""On the red of both lips, away from the line between them."""
+_LASH_LINES = (33, 246, 161, 160, 159, 158, 157, 173, 263, 466, 388, 387, 386, 385, 384, 398)
+"""Along the margins of the upper lids."""
 
 _FACE_SPACING = 0.00095
+_LID_SPACING = 0.0006
+"""Lids unfold to several times their area when they close."""
 _EYE_SPACING = 0.0007
+_LINING_SPACING = 0.0036
+_LINING_BELOW_M = 0.0006
 _MOUTH_SPACING = 0.0016
 _SCALP_SPACING = 0.0032
 _RELIEF_SPACING = 0.0021
 _BACK_SPACING = 0.0036
 """Metres between splats at TARGET_SPLATS; all are stretched alike to meet the target."""
 
-_CAVITY = np.array([0.20, 0.065, 0.06], np.float32)
-_TOOTH = np.array([0.86, 0.83, 0.77], np.float32)
-_TONGUE = np.array([0.62, 0.30, 0.29], np.float32)
+_CAVITY = np.array([0.30, 0.10, 0.09], np.float32)
+_TOOTH = np.array([0.93, 0.89, 0.82], np.float32)
+_TONGUE = np.array([0.70, 0.36, 0.34], np.float32)
 
 _FADE_FROM_M, _FADE_TO_M = 0.21, 0.29
 """Below the eyes: where the shoulders begin to dissolve, and have dissolved."""
+_EDGE_FADE_M = 0.035
+"""Likewise towards the picture's own left, right and lower edge, where the person goes on."""
+_TUCK_M = 0.008
+"""How far hair runs over the face's border before it is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +108,9 @@ def assemble(
     spacing = _spacing(work, relief, vertices, triangles)
     tell("colouring them", 0.6)
     lattice = lay(vertices, triangles, spacing)
-    painted = [_paint_head(work, lattice), _paint_relief(work, relief, lattice)]
+    head = _paint_head(work, lattice)
+    lining = _lining(work, head, vertices, triangles)
+    painted = [head, lining, _paint_relief(work, relief, lattice)]
     tell("binding them to the head", 0.9)
     return _avatar(work, relief, painted, vertices, triangles.astype(np.int32), name)
 
@@ -165,6 +181,7 @@ def _spacing(work: _Work, relief: Relief, vertices: Float, triangles: Index) -> 
     part = template.triangle_part
     own = np.full(len(part), _SCALP_SPACING)
     own[_on_face(work)] = _FACE_SPACING
+    own[_lids(work)[0][template.triangles].max(1) > 0.3] = _LID_SPACING
     own[(part == Part.EYE_LEFT) | (part == Part.EYE_RIGHT)] = _EYE_SPACING
     angle = np.nan_to_num(template.eye_angle, nan=9.0)[template.triangles].max(1)
     own[(part >= Part.EYE_LEFT) & (angle > np.radians(75))] = 0
@@ -230,12 +247,12 @@ def _paint_head(work: _Work, lattice: Lattice) -> _Painted:
     fill = _skin_colours(work)
     at = (own.barycentric[..., None] * work.posed[corners]).sum(1)
     normal = _normals(work.posed, template.triangles)[own.triangle]
-    lid = (own.barycentric * _lids(template)[corners]).sum(1)
-    trust = _trust(work, at, normal) * (1 - 0.9 * lid)
+    lid = (own.barycentric * _lids(work)[0][corners]).sum(1)
+    trust = _trust(work, at, normal) * (1 - lid)
     mirrored = (own.barycentric[..., None] * work.posed[template.mirror[corners]]).sum(1)
     mirrored_normal = _normals(work.posed, template.triangles)[own.triangle]
     mirrored_normal = _mirrored_normals(work, corners, mirrored_normal)
-    other = _trust(work, mirrored, mirrored_normal) * (1 - trust) * 0.8
+    other = _trust(work, mirrored, mirrored_normal) * (1 - trust) * (1 - lid) * 0.8
     base = (own.barycentric[..., None] * fill[corners]).sum(1)
     spacing = float(np.median(own.scales[skin, 0])) if skin.any() else _FACE_SPACING
     shown = work.photo.at(camera.project(at)[:, :2], spacing)
@@ -253,6 +270,22 @@ def _paint_head(work: _Work, lattice: Lattice) -> _Painted:
     _paint_eyeballs(work, own, part, colour)
     keep = opacity > 0
     return _Painted(own.select(keep), colour[keep], opacity[keep])
+
+
+def _lining(work: _Work, painted: _Painted, vertices: Float, triangles: Index) -> _Painted:
+    """A coarse sheet in the skin's colours just beneath the face: where stretched skin opens
+    between its splats, skin shows and not the dark inside of the head."""
+    face = np.zeros(len(triangles), bool)
+    face[: len(work.template.triangles)] = _on_face(work)
+    fine = painted.lattice
+    total = np.zeros((len(triangles), 3))
+    np.add.at(total, fine.triangle, painted.colour)
+    count = np.bincount(fine.triangle, minlength=len(triangles))
+    spacing = np.where(face & (count > 0), _LINING_SPACING, 0)
+    sheet = lay(vertices, triangles, spacing)
+    colour = (total / np.maximum(count, 1)[:, None])[sheet.triangle]
+    lower = replace(sheet, means=sheet.means - _LINING_BELOW_M * sheet.normals)
+    return _Painted(lower, colour.astype(np.float32), np.full(len(sheet), 0.98, np.float32))
 
 
 def _trust(work: _Work, points: Float, normals: Float) -> Float:
@@ -295,39 +328,57 @@ def _skin_colours(work: _Work) -> Float:
     corner_normals /= np.maximum(np.linalg.norm(corner_normals, axis=1, keepdims=True), 1e-12)
     pixels = camera.project(work.posed)[:, :2]
     seen = work.photo.at(pixels, 0.003)
-    trust = _trust(work, work.posed, corner_normals) * (1 - 0.9 * _lids(template))
-    cheeks = [50, 280, 101, 330, 205, 425]
-    fallback = np.median(work.photo.at(work.face.landmarks[cheeks, :2], 0.01), 0)
+    lid, margin = _lids(work)
+    trust = _trust(work, work.posed, corner_normals) * (1 - lid)
+    fallback = _skin_tone(work)
+    # Lids take the skin's tone, a little in the shade of the brow; their margin is dark with lashes.
+    shade = (0.88 * fallback) * (1 - 0.72 * margin[:, None])
+    seen = lid[:, None] * shade + (1 - lid[:, None]) * seen
+    trust = np.maximum(trust, 0.9 * lid)
     # Above the oval hair or hat shows, not skin; what lies beneath takes its colour all the same.
     return fill_skin(
         work.fit.neutral, template.triangles[skin], template.mirror, seen, trust, fallback
     ).colour
 
 
-def _lids(template: HeadTemplate) -> Float:
-    """[V] 0..1: upper lid skin that an open eye folds away, so that the photograph shows it as a
-    dark line or not at all."""
-    moved = sum(
-        np.linalg.norm(template.expression_basis[ARKIT_NAMES.index(name)], axis=1)
-        for name in ("eyeBlinkLeft", "eyeBlinkRight")
-    )
-    return np.clip((moved - 0.0015) / 0.003, 0, 1).astype(np.float32)
+def _lids(work: _Work) -> tuple[Float, Float]:
+    """[V] 0..1 twice: lid skin that an open eye folds away, so that the photograph shows it as a
+    dark line or not at all; and the upper lids' margin, where the lashes grow."""
+    template = work.template
+    lid = np.zeros(len(template.vertices), np.float32)
+    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+        moved = np.linalg.norm(template.expression_basis[ARKIT_NAMES.index(name)], axis=1)
+        lid += np.clip((moved - 0.0015) / 0.003, 0, 1)
+    known = [i for i in _LASH_LINES if template.landmark_triangle[i] >= 0]
+    corners = template.triangles[template.landmark_triangle[known]]
+    lashes = (template.landmark_barycentric[known][..., None] * work.fit.neutral[corners]).sum(1)
+    distance, _ = cKDTree(lashes).query(work.fit.neutral)
+    margin = 0.8 * np.clip((0.0022 - distance) / 0.0012, 0, 1) * (lid > 0)
+    return np.minimum(lid, 1), margin.astype(np.float32)
+
+
+def _skin_tone(work: _Work) -> Float:
+    """[3] the cheeks' colour in the photograph."""
+    cheeks = [50, 280, 101, 330, 205, 425]
+    return np.median(work.photo.at(work.face.landmarks[cheeks, :2], 0.01), 0)
 
 
 def _paint_mouth(work: _Work, own: Lattice, part: np.ndarray, colour: Float) -> None:
-    """Teeth, tongue and cavity: their own colours, darker the deeper behind the lips they lie."""
-    lips = work.fit.neutral[work.template.triangles[work.template.landmark_triangle[13]]].mean(0)
-    deep = np.clip((lips[2] - own.means[:, 2]) / 0.045, 0, 1)
-    aside = np.clip(np.abs(own.means[:, 0]) / 0.03, 0, 1)
-    for kind, tint, dark in (
-        (Part.MOUTH, _CAVITY, 0.85),
-        (Part.TEETH_UPPER, _TOOTH, 0.75),
-        (Part.TEETH_LOWER, 0.93 * _TOOTH, 0.75),
-        (Part.TONGUE, _TONGUE, 0.85),
+    """Teeth, tongue and cavity in their own colours under the template's own light; only the
+    lips' lining takes the photograph's lip colour."""
+    template = work.template
+    corners = template.triangles[own.triangle]
+    light = (own.barycentric * template.shade[corners]).sum(1)[:, None]
+    red = (own.barycentric * template.lip[corners]).sum(1)[:, None]
+    lips = np.median(work.photo.at(work.face.landmarks[list(_LIPS), :2], 0.002), 0)
+    for kind, tint in (
+        (Part.MOUTH, _CAVITY + red * (0.8 * lips - _CAVITY)),
+        (Part.TEETH_UPPER, np.broadcast_to(_TOOTH, (len(own), 3))),
+        (Part.TEETH_LOWER, np.broadcast_to(0.95 * _TOOTH, (len(own), 3))),
+        (Part.TONGUE, np.broadcast_to(_TONGUE, (len(own), 3))),
     ):
         chosen = part == kind
-        light = (1 - dark * deep[chosen]) * (1 - 0.35 * aside[chosen])
-        colour[chosen] = tint * light[:, None]
+        colour[chosen] = (tint * light)[chosen]
 
 
 def _paint_eyeballs(work: _Work, own: Lattice, part: np.ndarray, colour: Float) -> None:
@@ -348,20 +399,36 @@ def _paint_relief(work: _Work, relief: Relief, lattice: Lattice) -> _Painted:
     corners = relief.triangles[own.triangle - first]
     pixels = (own.barycentric[..., None] * relief.pixel[corners]).sum(1)
     back = relief.is_back[corners].any(1)
-    cheeks = [50, 280, 101, 330, 205, 425]
-    skin = np.median(photo.at(work.face.landmarks[cheeks, :2], 0.01), 0)
+    skin = _skin_tone(work)
     hidden = behind(photo.image, photo.person, _face_mask(work), skin, camera.pixels_per_metre)
     rear = PhotoColours(hidden, np.ones_like(photo.person), camera.pixels_per_metre)
-    colour = np.where(
-        back[:, None],
-        0.88 * rear.at(pixels, _BACK_SPACING),
-        photo.at(pixels, _RELIEF_SPACING),
-    ).astype(np.float32)
-    alpha = np.clip((photo.person_at(pixels) - 0.12) / 0.5, 0, 1)
-    fade = np.clip((own.means[:, 1] + _FADE_TO_M) / (_FADE_TO_M - _FADE_FROM_M), 0, 1)
-    opacity = (0.96 * alpha * fade).astype(np.float32)
+    # Where the shell runs away from the camera a pixel would be drawn out into a streak.
+    normal = _normals(relief.vertices, relief.triangles)[own.triangle - first]
+    square = squareness(normal, own.means, camera)[:, None]
+    shown = square * photo.at(pixels, _RELIEF_SPACING) + (1 - square) * photo.at(pixels, 0.02)
+    colour = np.where(back[:, None], 0.88 * rear.at(pixels, _BACK_SPACING), shown)
+    opacity = 0.96 * _soft_border(work, pixels, back) * _fade(own.means)
+    colour, opacity = colour.astype(np.float32), opacity.astype(np.float32)
     keep = opacity > 0.02
     return _Painted(own.select(keep), colour[keep], opacity[keep])
+
+
+def _soft_border(work: _Work, pixels: Float, back: np.ndarray) -> Float:
+    """[N] 0..1: soft at the person's outline, towards the face, and where the picture ends."""
+    per_metre = work.fit.camera.pixels_per_metre
+    outline = np.clip((work.photo.person_at(pixels) - 0.12) / 0.5, 0, 1)
+    inside_face = cv2.distanceTransform(_face_mask(work).astype(np.uint8), cv2.DIST_L2, 5)
+    depth_in_face = sample(inside_face[..., None], pixels)[:, 0] / per_metre
+    face = np.where(back, 1, np.clip(1 - depth_in_face / _TUCK_M, 0, 1))
+    height, width = work.depth.shape
+    x, y = pixels[:, 0], pixels[:, 1]
+    to_edge = np.minimum(np.minimum(x, width - x), height - y) / per_metre
+    return outline * face * np.clip(to_edge / _EDGE_FADE_M, 0, 1)
+
+
+def _fade(points: Float) -> Float:
+    """[N] 1 down to the shoulders, then dissolving."""
+    return np.clip((points[:, 1] + _FADE_TO_M) / (_FADE_TO_M - _FADE_FROM_M), 0, 1)
 
 
 def _avatar(

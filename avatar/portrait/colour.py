@@ -18,6 +18,8 @@ from avatar.types import Float, Index
 _SQUARE = (0.18, 0.55)
 """Cosine of the angle to the camera from which, and by which, a colour is believed."""
 _DEPTH_SLACK_M = 0.006
+_REMAP_COLUMNS = 4096
+"""OpenCV's remap takes at most 32767 columns."""
 _SOLID = 0.96
 """Person mask above which a pixel holds no background."""
 
@@ -56,14 +58,18 @@ class PhotoColours:
 
 def sample(image: Float, pixels: Float) -> Float:
     """[N, C] bilinear samples at [N, 2] pixels; the first pixel's centre is (0.5, 0.5)."""
+    rows = -(-len(pixels) // _REMAP_COLUMNS)
+    grid = np.zeros((rows * _REMAP_COLUMNS, 2), np.float32)
+    grid[: len(pixels)] = pixels - 0.5
+    x, y = grid.reshape(rows, _REMAP_COLUMNS, 2).transpose(2, 0, 1)
     result = cv2.remap(
         image,
-        pixels[None, :, 0].astype(np.float32) - 0.5,
-        pixels[None, :, 1].astype(np.float32) - 0.5,
+        np.ascontiguousarray(x),
+        np.ascontiguousarray(y),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
-    )[0]
-    return result.reshape(len(pixels), -1)
+    )
+    return result.reshape(rows * _REMAP_COLUMNS, -1)[: len(pixels)]
 
 
 def _nearest(image: Float, known: np.ndarray) -> Float:
@@ -155,6 +161,6 @@ def behind(image: Float, person: Float, face: Float, skin: Float, pixel_per_m: f
     rows = np.where(usable, mirrored_rows, rows)
     columns = np.where(usable, mirrored_columns, columns)
     carried = image[rows, columns]
-    soft = cv2.GaussianBlur(carried, (0, 0), max(1.0, 0.004 * pixel_per_m))
-    blend = np.clip(distance / max(1.0, 0.03 * pixel_per_m), 0, 0.7)[..., None]
+    soft = cv2.GaussianBlur(carried, (0, 0), max(1.0, 0.012 * pixel_per_m))
+    blend = np.clip(distance / max(1.0, 0.025 * pixel_per_m), 0, 0.85)[..., None]
     return np.ascontiguousarray(((1 - blend) * carried + blend * soft).astype(np.float32))

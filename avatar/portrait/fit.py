@@ -179,8 +179,11 @@ def fit_face(template: HeadTemplate, face: FoundFace, image_size: tuple[int, int
     shape = template.vertices + np.tensordot(
         state.identity.astype(np.float32), template.identity_basis, 1
     )
-    neutral = (shape + residual).astype(np.float32)
-    expression = state.expression.astype(np.float32)
+    found = state.expression.astype(np.float32)
+    resting = found * _resting_share(face)
+    expression = found - resting
+    neutral = shape + residual + np.tensordot(resting, template.expression_basis, 1)
+    neutral = neutral.astype(np.float32)
     posed = neutral + np.tensordot(expression, template.expression_basis, 1)
     return FaceFit(
         camera=camera,
@@ -191,6 +194,32 @@ def fit_face(template: HeadTemplate, face: FoundFace, image_size: tuple[int, int
         neutral=neutral,
         landmark_error=_error(problem, camera, posed, face),
     )
+
+
+_MOUTH_MIDDLES = ((13, 14), (82, 87), (312, 317))
+_CLOSED = 0.02
+"""Inner lips nearer than this share of the eye distance: a mouth at rest."""
+
+
+def _resting_share(face: FoundFace) -> Float:
+    """[52] how much of each expression is taken as this person's face at rest.
+
+    Brows and lids are worn at rest much as in the picture, and so are closed lips; an open mouth
+    or a smile is something the face does, and the neutral face does not.
+    """
+    apart = np.mean(
+        [np.linalg.norm(face.landmarks[a, :2] - face.landmarks[b, :2]) for a, b in _MOUTH_MIDDLES]
+    )
+    closed = apart / face.eye_distance_px < _CLOSED
+    share = np.zeros(52, np.float32)
+    for index, name in enumerate(ARKIT_NAMES):
+        if name.startswith(("eyeSquint", "eyeWide", "eyeBlink", "brow")):
+            share[index] = 1.0
+        elif name.startswith(("noseSneer", "mouthSmile", "mouthDimple", "cheek")):
+            share[index] = 0.5 if closed else 0.0
+        elif name.startswith("mouth"):
+            share[index] = 1.0 if closed else 0.0
+    return share
 
 
 def _start(problem: _Problem) -> _State:

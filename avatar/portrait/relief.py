@@ -72,7 +72,7 @@ def build_relief(scene: Surroundings, camera: PhotoCamera) -> Relief:
     grid = _Grid(scene, cell)
     thickness = _thickness(grid, camera)
     within_face = grid.face > 0.5
-    tucked = within_face & ~_eroded(_eroded(within_face))
+    tucked = within_face & ~_eroded(_eroded(_eroded(within_face)))
     outside_face = grid.inside & (~within_face | tucked)
     over_skin = grid.middle - grid.front + np.where(tucked, -_TUCK_M, thickness)
     front = _heights(grid, outside_face, over_skin)
@@ -98,7 +98,7 @@ class _Grid:
         self.face = self._sample(scene.face, cv2.INTER_LINEAR)
         self.front = self._sample(scene.front, cv2.INTER_NEAREST)
         self.back = self._sample(scene.back, cv2.INTER_NEAREST)
-        self.middle = self._sample(scene.middle, cv2.INTER_LINEAR)
+        self._middle = scene.middle
         self.inside = self.person > _OUTLINE
         # A thin rim beyond the outline carries its soft border.
         self.rim = _grown(self.inside) & ~self.inside
@@ -110,6 +110,28 @@ class _Grid:
             (self.x < near) | (self.x > width - near) | (self.y > height - near) | (self.y < near)
         )
         self.cut = edge & self.inside
+        self._fit_outline(scene.person > _OUTLINE)
+
+    def _fit_outline(self, person: np.ndarray) -> None:
+        """Move the nodes at the border onto the outline itself, so that it shows no stairs."""
+        solid = person.astype(np.uint8)
+        signed = cv2.distanceTransform(solid, cv2.DIST_L2, 5) - cv2.distanceTransform(
+            1 - solid, cv2.DIST_L2, 5
+        )
+        signed = cv2.GaussianBlur(signed, (0, 0), 0.4 * self.cell)
+        slope_x = self._sample(cv2.Sobel(signed, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8), cv2.INTER_LINEAR)
+        slope_y = self._sample(cv2.Sobel(signed, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8), cv2.INTER_LINEAR)
+        steepness = np.maximum(np.hypot(slope_x, slope_y), 0.3)
+        here = self._sample(signed, cv2.INTER_LINEAR)
+        first = self.inside & ~_eroded(self.inside) & ~self.cut
+        to_outline = np.where(first, -here, np.where(self.rim, -0.8 * self.cell - here, 0.0))
+        to_outline = np.clip(to_outline, -1.2 * self.cell, 1.2 * self.cell)
+        self.x = self.x + to_outline * slope_x / steepness
+        self.y = self.y + to_outline * slope_y / steepness
+        self.middle = cv2.remap(
+            self._middle, self.x.astype(np.float32), self.y.astype(np.float32), cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
 
     def _sample(self, image: Float, how: int) -> np.ndarray:
         return cv2.remap(
@@ -229,7 +251,9 @@ def middle_surface(camera: PhotoCamera, plane_z: float, width: int, height: int)
 
 
 def _eroded(mask: np.ndarray) -> np.ndarray:
-    return cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    """Without the nodes that have one of their four neighbours outside."""
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    return cv2.erode(mask.astype(np.uint8), cross, borderValue=1) > 0
 
 
 def _grown(mask: np.ndarray) -> np.ndarray:

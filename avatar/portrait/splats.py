@@ -11,9 +11,9 @@ from scipy.spatial.transform import Rotation
 
 from avatar.types import Float, Index
 
-_SWELL = 2.0
+_SWELL = 1.75
 """Standard deviations against the small triangle's own: neighbours overlap to a smooth sheet
-(1.6 shows the lattice at grazing angles, 2.2 blurs lashes)."""
+(2.2 blurs lashes and brows)."""
 _THINNEST = 0.12
 """Thickness against width: flat on the skin."""
 _MOST_PER_EDGE = 40
