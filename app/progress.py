@@ -37,6 +37,12 @@ class Steps:
         self._started_s = self._told_s = time.monotonic()
         self._task = bar.add_task(title, total=total) if bar else None
 
+    @property
+    def summary(self) -> str:
+        """How much was done at which rate."""
+        seconds = max(time.monotonic() - self._started_s, 1e-9)
+        return f"{self._done} frames in {seconds:.1f} s, {self._done / seconds:.1f} a second"
+
     def advance(self, steps: int = 1) -> None:
         self._done += steps
         if self._bar is not None and self._task is not None:
@@ -71,11 +77,21 @@ def counted(title: str, total: int) -> Iterator[Steps]:
         yield Steps(title, total, bar)
 
 
+@contextmanager
+def busy(text: str) -> Iterator[None]:
+    """Show `text` while the block runs, where someone may be watching."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(text):
+        yield
+
+
 class Stages:
     """A callback for work that reports a stage and a fraction, as making an avatar does."""
 
     def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
         self._stage = ""
 
     def __call__(self, stage: str, fraction: float) -> None:

@@ -19,6 +19,9 @@ import pytest
 
 from avatar.types import Avatar
 
+# Before anything loads OpenMP: threads that spin while they wait slow a busy machine down.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 STARTUP_S = 15.0
 """Longest wait for a server to come up; on an idle machine it takes 0.2 s."""
 
@@ -49,7 +52,12 @@ def display() -> Iterator[str]:
     server = _binary("Xvfb", "xvfb")
     read_end, write_end = os.pipe()
     process = subprocess.Popen(
-        [server, "-displayfd", str(write_end), "-screen", "0", "1280x800x24", "-nolisten", "tcp"],
+        # -noreset: by itself the server starts anew when its last window closes, and a window that
+        # opens meanwhile finds no display.
+        [
+            *(server, "-displayfd", str(write_end), "-screen", "0", "1280x800x24"),
+            *("-nolisten", "tcp", "-noreset"),
+        ],
         pass_fds=(write_end,),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

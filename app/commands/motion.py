@@ -1,6 +1,7 @@
 """`visavis motion`: the motion of a face that says a sound, as a file."""
 
 import importlib.util
+import sys
 
 import numpy as np
 
@@ -33,6 +34,7 @@ def motion(settings: MotionSettings) -> None:
             writer.finish()
         finally:
             writer.close()
+    print(f"{facts.duration_s:.1f} s of sound: {progress.summary}", file=sys.stderr)
     print(settings.output)
 
 

@@ -1,6 +1,7 @@
 """`visavis render`: a sound or a motion file and an avatar become a film."""
 
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from app.bundled import avatar_path
 from app.film import film
 from app.motion_track import sampled, spoken
 from app.output_file import check_output
-from app.progress import counted
+from app.progress import busy, counted
 from app.settings import RenderSettings
 from app.sound_file import SoundFacts, examine_sound
 from avatar.avatar_file import load_avatar
@@ -67,6 +68,9 @@ def _film(
     )
     renderer = open_renderer(settings.backend)
     deformer = Deformer(avatar)
+    background = settings.background.rgb
+    with busy("preparing (the first time after an install up to a minute)"):
+        renderer.render(deformer.gaussians(), [view], background)
     title = f"{avatar.name}, {len(avatar)} Gaussians, {renderer.name}"
     with (
         film(
@@ -76,5 +80,6 @@ def _film(
     ):
         for frame in motion:
             gaussians = deformer.gaussians(frame)
-            writer.write(renderer.render(gaussians, [view], settings.background.rgb)[0])
+            writer.write(renderer.render(gaussians, [view], background)[0])
             progress.advance()
+    print(f"{title}: {progress.summary}", file=sys.stderr)
