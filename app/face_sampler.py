@@ -8,6 +8,7 @@ to rest, and takes motion up again without a jump.
 
 import math
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,11 @@ KEPT = 96
 HOLD_S = 0.06
 """The newest frame is held so long when the next is late, before the face begins to rest."""
 EASE_S = 0.12
-"""Time constant of going from one course of motion to another."""
+"""Time constant of coming to rest and of going on from there."""
+CATCH_UP_S = 0.04
+"""Time constant of going on after the newest frame was held."""
+OUTAGE_S = 0.5
+"""Frames that come later than this were not late but interrupted: no delay would have helped."""
 GAP_S = 0.1
 """Frames further apart than this do not belong together: nothing is known between them."""
 LARGEST_DELAY_S = 1.0
@@ -35,6 +40,14 @@ _GAZE = slice(_EXPRESSION.stop, _EXPRESSION.stop + 2)
 _ROTATION = slice(_GAZE.stop, _GAZE.stop + 3)
 _TRANSLATION = slice(_ROTATION.stop, _ROTATION.stop + 3)
 _BLINK = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
+
+
+class Course(Enum):
+    """Where a face's motion comes from."""
+
+    RESTING = "idle life, for want of motion"
+    HELD = "the newest motion, held"
+    MOVING = "motion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +70,10 @@ class FaceSampler:
         self._count = 0
         self._latent_size = 0
         self._delay = PlayoutDelay()
-        self._resting = True
+        self._fresh = False  # whether motion has come since the last sample
+        self._needed_s = 0.0  # the most delay that was wanting since motion last came
+        self._course = Course.RESTING
+        self._ease_s = EASE_S
         self._last_out = rest_pose(0.0)
         self._last_at_s: float | None = None
         self._offset = np.zeros_like(self._last_out)
@@ -78,6 +94,7 @@ class FaceSampler:
         size = int(records["latent_size"][-1])
         if size != self._latent_size:
             self._resize(size)
+        self._fresh = True
         count = len(records)
         keep = min(self._count, KEPT - count)
         self._times[:keep] = self._times[self._count - keep : self._count]
@@ -100,19 +117,23 @@ class FaceSampler:
         """
         newest_s = self._times[self._count - 1] if self._count else -math.inf
         step_s = 0.0 if self._last_at_s is None else at_s - self._last_at_s
-        if fixed_delay_s is not None:
-            self._delay.fix(fixed_delay_s)
-        elif self._count:
-            self._delay.observe(at_s - newest_s, step_s)
+        fresh = self._fresh
+        self._find_delay(at_s - newest_s, step_s, fixed_delay_s)
         wanted_s = at_s - self._delay.value_s
-        played = self._played(wanted_s)
-        resting = played is None
-        target = rest_pose(at_s, self._latent_size) if played is None else played
-        if resting != self._resting and self._last_at_s is not None:
+        course, target = self._played(wanted_s)
+        if course is Course.RESTING:
+            target = rest_pose(at_s, self._latent_size)
+        # Motion held, and then newer motion held, is a jump too.
+        turns = course is not self._course or (course is Course.HELD and fresh)
+        if turns and self._last_at_s is not None:
+            from_hold = Course.HELD in (self._course, course)
+            self._ease_s = CATCH_UP_S if from_hold else EASE_S
+            if course is Course.RESTING:
+                self._ease_s = EASE_S
             self._offset = self._last_out - target
             self._offset_from_s = at_s
-        self._resting = resting
-        elapsed = (at_s - self._offset_from_s) / EASE_S
+        self._course = course
+        elapsed = (at_s - self._offset_from_s) / self._ease_s
         # Critically damped, so the face leaves its old course gently: (1 + t) e^-t.
         fading = (1 + elapsed) * math.exp(-elapsed) if elapsed < 12 else 0.0
         out: Float = (target + np.float32(fading) * self._offset).astype(np.float32, copy=False)
@@ -127,25 +148,39 @@ class FaceSampler:
             head_rotation=out[_ROTATION],
             head_translation=out[_TRANSLATION],
         )
+        resting = course is Course.RESTING
         heard_s = None if resting else min(wanted_s, newest_s)
         return Sampled(motion, heard_s, starved=resting and self._count > 0)
 
-    def _played(self, at_s: float) -> Float | None:
-        """The motion at `at_s` on the clock of hearing; None where there is none."""
+    def _find_delay(self, needed_s: float, step_s: float, fixed_delay_s: float | None) -> None:
+        """`needed_s`: how old the newest motion is at the moment of this frame."""
+        if fixed_delay_s is not None:
+            self._delay.fix(fixed_delay_s)
+            return
+        self._needed_s = max(self._needed_s, needed_s)
+        if self._fresh:
+            if self._needed_s < OUTAGE_S or needed_s == self._needed_s:
+                self._delay.observe(self._needed_s)
+            self._fresh, self._needed_s = False, 0.0
+        self._delay.advance(step_s)
+
+    def _played(self, at_s: float) -> tuple["Course", Float]:
+        """The motion at `at_s` on the clock of hearing; nothing of worth where it rests."""
         count = self._count
+        nothing = self._last_out
         if not count or at_s < self._times[0] - GAP_S:
-            return None
+            return Course.RESTING, nothing
         times, values = self._times[:count], self._values[:count]
         after = int(np.searchsorted(times, at_s))
-        if after == count:
-            return values[-1].copy() if at_s - times[-1] <= HOLD_S else None
         if after == 0:
-            return values[0].copy()
-        span = times[after] - times[after - 1]
-        if span > GAP_S:
-            return values[after - 1].copy() if at_s - times[after - 1] <= HOLD_S else None
-        share = np.float32((at_s - times[after - 1]) / span)
-        return values[after - 1] + share * (values[after] - values[after - 1])
+            return Course.MOVING, values[0].copy()
+        since_s = at_s - times[after - 1]
+        if after == count or times[after] - times[after - 1] > GAP_S:
+            if since_s > HOLD_S:
+                return Course.RESTING, nothing
+            return Course.HELD if since_s > 0 else Course.MOVING, values[after - 1].copy()
+        share = np.float32(since_s / (times[after] - times[after - 1]))
+        return Course.MOVING, values[after - 1] + share * (values[after] - values[after - 1])
 
     def _resize(self, latent_size: int) -> None:
         """A generator with another latent has started: what was is not comparable."""
@@ -161,7 +196,7 @@ class FaceSampler:
 
 
 class PlayoutDelay:
-    """The least delay that lately would have had motion ready for every frame.
+    """The least delay that lately would have had motion ready for almost every frame.
 
     As the adaptive playout of voice calls: rises when frames come late, sinks slowly when they
     come early.
@@ -169,22 +204,26 @@ class PlayoutDelay:
 
     def __init__(self) -> None:
         self.value_s = 0.0
-        self._peak_s: float | None = None
+        self._goal_s: float | None = None
 
-    def observe(self, needed_s: float, step_s: float) -> None:
-        """A frame `step_s` after the last would have needed this delay."""
-        if needed_s > LARGEST_DELAY_S:
-            return  # not late but absent: the microphone or the process was lost
-        if self._peak_s is None:
-            self._peak_s = self.value_s = max(0.0, needed_s)
+    def observe(self, needed_s: float) -> None:
+        """A frame would have needed this delay."""
+        needed_s = min(needed_s, LARGEST_DELAY_S)
+        if self._goal_s is None:
+            self._goal_s = self.value_s = max(0.0, needed_s)
+        self._goal_s = max(needed_s - SHORT_S, self._goal_s, 0.0)
+
+    def advance(self, seconds: float) -> None:
+        """Time passes: go towards the goal, and forget it slowly."""
+        if self._goal_s is None:
             return
-        self._peak_s = max(needed_s - SHORT_S, self._peak_s - DELAY_FORGOTTEN * step_s, 0.0)
-        change = self._peak_s - self.value_s
-        self.value_s += min(max(change, -DELAY_FORGOTTEN * step_s), DELAY_RISE * step_s)
+        self._goal_s = max(0.0, self._goal_s - DELAY_FORGOTTEN * seconds)
+        change = self._goal_s - self.value_s
+        self.value_s += min(max(change, -DELAY_FORGOTTEN * seconds), DELAY_RISE * seconds)
 
     def fix(self, delay_s: float) -> None:
         """Something else decides."""
-        self.value_s = self._peak_s = delay_s
+        self.value_s = self._goal_s = delay_s
 
 
 def rest_pose(at_s: float, latent_size: int = 0) -> Float:

@@ -155,8 +155,8 @@ class Window:
         width, height = glfw.get_framebuffer_size(self._handle)
         assert self._context.error == "GL_NO_ERROR"
         data = self._context.screen.read((0, 0, width, height), components=3, alignment=1)
-        # moderngl 5.13 asks a window for a colour attachment, which it has not; the pixels come from
-        # the back buffer all the same, and asking for the error takes it away.
+        # moderngl 5.13 asks a window for a colour attachment, which it has not; the pixels come
+        # from the back buffer all the same, and asking for the error takes it away.
         assert self._context.error in ("GL_NO_ERROR", "GL_INVALID_OPERATION")
         return np.frombuffer(data, np.uint8).reshape(height, width, 3)[::-1].copy()
 
@@ -255,7 +255,8 @@ def _quiet_glfw() -> Iterator[None]:
 def _problem(what: str) -> str:
     """One line with GLFW's own reason and what to do."""
     _, description = glfw.get_error()
-    reason = str(description or "unknown reason")
+    # Typed as text, given as bytes.
+    reason = str(description, "utf-8") if isinstance(description, bytes) else str(description)
     return (
         f"{what} ({reason}). Start it on a desktop, or use `visavis render` for a film, "
         "or --display none."

@@ -1,8 +1,9 @@
-"""The panel under real imgui events, without a window: imgui lays out and answers, nothing draws."""
+"""The panel under real imgui events, without a window: imgui answers, nothing is drawn."""
 
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -64,7 +65,7 @@ class Hand:
         imgui.get_io().add_key_event(key, False)
         self.frames()
 
-    def last(self, field: str) -> object:
+    def last(self, field: str) -> Any:
         """The newest wish for `field`, None where it was never wished."""
         values = [getattr(wish, field) for wish in self.wishes]
         return next((value for value in reversed(values) if value), None)
@@ -141,7 +142,7 @@ def test_keys_hide_reset_help_and_quit(hand):
     assert hand.last("quit")
 
 
-def find_click(hand: Hand, field: str, x: float, until: float = 420.0) -> object:
+def find_click(hand: Hand, field: str, x: float, until: float = 420.0) -> Any:
     """Click down the panel at column `x` until something wishes `field`."""
     y = 20.0
     while y < until:
@@ -152,7 +153,7 @@ def find_click(hand: Hand, field: str, x: float, until: float = 420.0) -> object
     raise AssertionError(f"nothing at x = {x} wishes {field}")
 
 
-def find_in_list(hand: Hand, field: str, x: float, until: float = 420.0) -> object:
+def find_in_list(hand: Hand, field: str, x: float, until: float = 420.0) -> Any:
     """Open the list somewhere below, and click on what lies under it."""
     for y in range(20, int(until), 9):
         for below in range(24, 72, 8):
