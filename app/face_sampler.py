@@ -23,6 +23,8 @@ EASE_S = 0.12
 """Time constant of coming to rest and of going on from there."""
 CATCH_UP_S = 0.04
 """Time constant of going on after the newest frame was held."""
+SLACK_S = 0.012
+"""A hold so short that going on from it is no jump: half a motion frame."""
 OUTAGE_S = 0.5
 """Frames that come later than this were not late but interrupted: no delay would have helped."""
 GAP_S = 0.1
@@ -30,8 +32,6 @@ GAP_S = 0.1
 LARGEST_DELAY_S = 1.0
 DELAY_FORGOTTEN = 0.04
 """seconds of delay given up for each second in which less would have done."""
-SHORT_S = 0.02
-"""How much less than the greatest delay needed lately: the latest frames hold still so long."""
 DELAY_RISE = 0.3
 """How fast the delay may grow: the face moves at 0.7 of its pace meanwhile."""
 
@@ -73,7 +73,7 @@ class FaceSampler:
         self._fresh = False  # whether motion has come since the last sample
         self._needed_s = 0.0  # the most delay that was wanting since motion last came
         self._course = Course.RESTING
-        self._ease_s = EASE_S
+        self._ease_s = CATCH_UP_S
         self._last_out = rest_pose(0.0)
         self._last_at_s: float | None = None
         self._offset = np.zeros_like(self._last_out)
@@ -126,10 +126,9 @@ class FaceSampler:
         # Motion held, and then newer motion held, is a jump too.
         turns = course is not self._course or (course is Course.HELD and fresh)
         if turns and self._last_at_s is not None:
-            from_hold = Course.HELD in (self._course, course)
-            self._ease_s = CATCH_UP_S if from_hold else EASE_S
-            if course is Course.RESTING:
-                self._ease_s = EASE_S
+            rests = Course.RESTING in (self._course, course)
+            still_easing = self._ease_s == EASE_S and at_s - self._offset_from_s < 4 * EASE_S
+            self._ease_s = EASE_S if rests or still_easing else CATCH_UP_S
             self._offset = self._last_out - target
             self._offset_from_s = at_s
         self._course = course
@@ -160,7 +159,7 @@ class FaceSampler:
         self._needed_s = max(self._needed_s, needed_s)
         if self._fresh:
             if self._needed_s < OUTAGE_S or needed_s == self._needed_s:
-                self._delay.observe(self._needed_s)
+                self._delay.observe(self._needed_s, step_s)
             self._fresh, self._needed_s = False, 0.0
         self._delay.advance(step_s)
 
@@ -178,7 +177,7 @@ class FaceSampler:
         if after == count or times[after] - times[after - 1] > GAP_S:
             if since_s > HOLD_S:
                 return Course.RESTING, nothing
-            return Course.HELD if since_s > 0 else Course.MOVING, values[after - 1].copy()
+            return Course.HELD if since_s > SLACK_S else Course.MOVING, values[after - 1].copy()
         share = np.float32(since_s / (times[after] - times[after - 1]))
         return Course.MOVING, values[after - 1] + share * (values[after] - values[after - 1])
 
@@ -206,18 +205,17 @@ class PlayoutDelay:
         self.value_s = 0.0
         self._goal_s: float | None = None
 
-    def observe(self, needed_s: float) -> None:
-        """A frame would have needed this delay."""
+    def observe(self, needed_s: float, seconds: float) -> None:
+        """A frame, `seconds` after the one before, would have needed this delay."""
         needed_s = min(needed_s, LARGEST_DELAY_S)
         if self._goal_s is None:
             self._goal_s = self.value_s = max(0.0, needed_s)
-        self._goal_s = max(needed_s - SHORT_S, self._goal_s, 0.0)
+        self._goal_s = max(needed_s, self._goal_s - DELAY_FORGOTTEN * seconds, 0.0)
 
     def advance(self, seconds: float) -> None:
-        """Time passes: go towards the goal, and forget it slowly."""
+        """Time passes: go towards the goal."""
         if self._goal_s is None:
             return
-        self._goal_s = max(0.0, self._goal_s - DELAY_FORGOTTEN * seconds)
         change = self._goal_s - self.value_s
         self.value_s += min(max(change, -DELAY_FORGOTTEN * seconds), DELAY_RISE * seconds)
 

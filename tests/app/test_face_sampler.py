@@ -133,7 +133,7 @@ def test_another_generators_latent_may_have_another_size():
 def test_the_delay_is_never_negative_nor_longer_than_a_second(needs):
     delay = PlayoutDelay()
     for need in needs:
-        delay.observe(need)
+        delay.observe(need, 1 / 60)
         delay.advance(1 / 60)
         assert 0 <= delay.value_s <= LARGEST_DELAY_S
 
