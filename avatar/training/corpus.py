@@ -127,6 +127,8 @@ class Texts:
 def make_corpus(hours: float, seed: int) -> Iterator[Utterance]:
     """Utterances of about `hours` in all, the same for the same seed and packages.
 
+    To the bit only in a new process: espeak-ng's breath noise runs on from sentence to sentence.
+
     Raises:
         AssetError: a synthesiser or a text is not installed.
     """

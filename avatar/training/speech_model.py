@@ -130,6 +130,6 @@ def load_weights(path: Path) -> tuple[SpeechModel, LipReadout | None, dict[str, 
     model.load_state_dict(part("speech."))
     if "readout.leave.weight" not in tensors:
         return model, None, metadata
-    readout = LipReadout(model.width)
+    readout = LipReadout(model.width, len(tensors["readout.leave.weight"][0]))
     readout.load_state_dict(part("readout."))
     return model, readout, metadata

@@ -1,0 +1,128 @@
+"""From the latent to a face: lips that close, limits, and which way the eyes go."""
+
+from math import radians
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avatar.motion.codec import (
+    APERTURE_FULL,
+    APERTURE_PER_JAW,
+    LATENT_INDEX,
+    LATENT_NAMES,
+    LATENT_SIZE,
+    decode,
+)
+from avatar.types import ARKIT_NAMES, Float
+
+
+def latent(**values: float) -> Float:
+    vector = np.zeros(LATENT_SIZE, np.float32)
+    for name, value in values.items():
+        vector[LATENT_INDEX[name]] = value
+    return vector
+
+
+def weights(**values: float) -> dict[str, float]:
+    expression = decode(latent(**values)).expression
+    return dict(zip(ARKIT_NAMES, expression.tolist(), strict=True))
+
+
+def lip_gap(face: dict[str, float]) -> float:
+    """Opening of the lips by jaw and mouthClose, over the outer-eye-corner distance."""
+    return APERTURE_PER_JAW * (face["jawOpen"] - face["mouthClose"])
+
+
+def test_a_latent_of_zeros_is_a_face_at_rest() -> None:
+    face = decode(np.zeros(LATENT_SIZE, np.float32))
+    assert not face.expression.any()
+    assert not face.gaze.any()
+    assert not face.head_rotation.any()
+    assert not face.head_translation.any()
+
+
+@pytest.mark.parametrize("jaw", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("aperture", [0.0, 0.4, 1.0])
+def test_lips_close_on_p_b_m_whatever_the_jaw_does(jaw: float, aperture: float) -> None:
+    face = weights(closure=0.75, jaw=jaw, aperture=aperture)
+    assert lip_gap(face) == pytest.approx(0, abs=1e-6)
+    assert face["mouthLowerDownLeft"] == face["mouthUpperUpLeft"] == 0
+    assert face["mouthPressLeft"] > 0.1
+
+
+@given(jaw=st.floats(0, 1), one=st.floats(0, 1), other=st.floats(0, 1))
+def test_a_wider_aperture_never_opens_the_lips_less(jaw: float, one: float, other: float) -> None:
+    small, large = sorted((one, other))
+
+    def opening(aperture: float) -> float:
+        face = weights(jaw=jaw, aperture=aperture)
+        return lip_gap(face) + 0.05 * (face["mouthLowerDownLeft"] + face["mouthUpperUpLeft"])
+
+    assert opening(large) >= opening(small) - 1e-6
+
+
+def test_lips_do_what_the_jaw_does_not() -> None:
+    assert lip_gap(weights(jaw=0.5, aperture=0.3)) == pytest.approx(0.3 * APERTURE_FULL, abs=1e-6)
+    open_lips = weights(jaw=0.1, aperture=0.5)
+    assert open_lips["mouthClose"] == 0
+    assert open_lips["mouthLowerDownLeft"] > 0.2
+
+
+def test_an_open_vowel_of_an_ordinary_talker_is_moderate() -> None:
+    assert 0.2 < weights(jaw=0.85, aperture=0.8)["jawOpen"] < 0.45
+
+
+def test_f_rolls_the_lower_lip_under_the_teeth_and_keeps_the_mouth_nearly_shut() -> None:
+    face = weights(lip_teeth=1, jaw=0.5, aperture=0.6)
+    assert face["mouthRollLower"] > 0.35
+    assert face["mouthUpperUpLeft"] > 0.1
+    assert lip_gap(face) < 0.25 * APERTURE_FULL
+
+
+def test_rounded_and_spread_lips_use_different_muscles() -> None:
+    rounded, spread = weights(width=-1), weights(width=1)
+    assert rounded["mouthPucker"] > 0.5
+    assert rounded["mouthStretchLeft"] == rounded["mouthSmileLeft"] == 0
+    assert spread["mouthPucker"] == 0
+    assert spread["mouthStretchLeft"] > 0.2
+    assert weights(funnel=1)["mouthFunnel"] > 0.3
+
+
+@given(st.lists(st.floats(-50, 50), min_size=LATENT_SIZE, max_size=LATENT_SIZE))
+def test_weights_stay_between_0_and_1_for_any_latent(values: list[float]) -> None:
+    expression = decode(np.array(values, np.float32)).expression
+    assert expression.shape == (52,)
+    assert np.isfinite(expression).all()
+    assert expression.min() >= 0
+    assert expression.max() <= 1
+
+
+def test_both_eyes_look_the_same_way() -> None:
+    left = weights(gaze_yaw=radians(10))
+    assert left["eyeLookOutLeft"] == left["eyeLookInRight"] > 0.2
+    assert left["eyeLookInLeft"] == left["eyeLookOutRight"] == 0
+    up, down = weights(gaze_pitch=radians(10)), weights(gaze_pitch=radians(-10))
+    assert up["eyeLookUpLeft"] > 0.2 > up["eyeLookDownLeft"]
+    assert down["eyeBlinkLeft"] > up["eyeBlinkLeft"] == 0
+    np.testing.assert_allclose(
+        decode(latent(gaze_yaw=0.1, gaze_pitch=-0.2)).gaze, [0.1, -0.2], atol=1e-7
+    )
+
+
+def test_a_blink_shuts_the_eyes_where_ever_they_look() -> None:
+    for pitch in (-15, 0, 10):
+        face = weights(blink=1, gaze_pitch=radians(pitch))
+        assert face["eyeBlinkLeft"] == face["eyeBlinkRight"] >= 0.999
+        assert face["eyeWideLeft"] == 0
+
+
+def test_head_pose_passes_through() -> None:
+    pose = decode(latent(head_x=0.01, head_y=0.02, head_z=0.03, move_x=1e-3, move_z=-2e-3))
+    np.testing.assert_allclose(pose.head_rotation, [0.01, 0.02, 0.03], atol=1e-7)
+    np.testing.assert_allclose(pose.head_translation, [1e-3, 0, -2e-3], atol=1e-9)
+
+
+def test_every_name_of_the_latent_is_there_once() -> None:
+    assert len(set(LATENT_NAMES)) == LATENT_SIZE == len(LATENT_INDEX)
