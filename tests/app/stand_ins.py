@@ -1,0 +1,50 @@
+"""Small real parts for tests of processes: a generator that needs no weights."""
+
+
+import numpy as np
+
+from avatar.types import ARKIT_NAMES, AUDIO_RATE, MOTION_RATE, Float, MotionFrame
+
+JAW = ARKIT_NAMES.index("jawOpen")
+SAMPLES = AUDIO_RATE // MOTION_RATE
+
+
+class LoudJaw:
+    """Opens the jaw with loudness, frame by frame of 20 ms."""
+
+    look_ahead_s = 0.0
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._rest = np.zeros(0, np.float32)
+        self._index = 0
+
+    def step(self, samples: Float) -> list[MotionFrame]:
+        self._rest = np.concatenate([self._rest, samples])
+        frames = []
+        while len(self._rest) >= SAMPLES:
+            block, self._rest = self._rest[:SAMPLES], self._rest[SAMPLES:]
+            expression = np.zeros(52, np.float32)
+            expression[JAW] = min(1.0, 4 * float(np.sqrt(np.mean(block**2))))
+            frames.append(
+                MotionFrame(
+                    index=self._index,
+                    time_s=self._index / MOTION_RATE,
+                    latent=expression[:4],
+                    expression=expression,
+                    gaze=np.zeros(2, np.float32),
+                    head_rotation=np.zeros(3, np.float32),
+                    head_translation=np.zeros(3, np.float32),
+                )
+            )
+            self._index += 1
+        return frames
+
+
+def broken_generator() -> LoudJaw:
+    """Weights that cannot be read."""
+    raise ValueError("these weights are for another network")
+
+

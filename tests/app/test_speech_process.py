@@ -1,0 +1,281 @@
+"""The speech process as it runs: a real process, a real sound server, real deaths."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from app.speech_process import MOST_RESTARTS, SourceState, SpeechProcess, SpeechSettings
+from tests.app.stand_ins import JAW, LoudJaw, broken_generator
+from tests.app.test_microphone import speechlike, write_wav
+
+PATIENCE_S = 30.0
+
+
+@contextmanager
+def running(settings: SpeechSettings) -> Iterator[SpeechProcess]:
+    speech = SpeechProcess(settings)
+    try:
+        speech.start()
+        yield speech
+    finally:
+        speech.close()
+
+
+def until(condition: Callable[[], bool], what: str, speech: SpeechProcess | None = None) -> None:
+    """Wait until `condition`, watching the process as the frame loop does."""
+    end = time.perf_counter() + PATIENCE_S
+    while not condition():
+        assert time.perf_counter() < end, f"no {what} in {PATIENCE_S:.0f} s"
+        if speech is not None:
+            speech.watch(time.perf_counter())
+        time.sleep(0.02)
+
+
+def collect(speech: SpeechProcess, seconds: float) -> np.ndarray:
+    """All motion records of some seconds."""
+    got = [speech.read_motion()]
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        speech.watch(time.perf_counter())
+        got.append(speech.read_motion())
+        time.sleep(0.02)
+    return np.concatenate(got)
+
+
+def wait_for_motion(speech: SpeechProcess) -> None:
+    until(lambda: len(speech.read_motion()) > 0, "motion", speech)
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> Path:
+    return write_wav(tmp_path / "speech.wav", speechlike(2.0))
+
+
+def test_a_file_becomes_motion_at_the_pace_of_time(wav):
+    settings = SpeechSettings(audio=wav, play_aloud=False, make_generator=LoudJaw)
+    with running(settings) as speech:
+        records = []
+        until(lambda: bool(len(got := speech.read_motion()) and not records.append(got)), "motion")
+        began = time.perf_counter()
+        records.append(collect(speech, 1.2))
+        took = time.perf_counter() - began
+        motion = np.concatenate(records)
+        motion = motion[motion["time_s"] < 2.0]
+        assert motion["index"].tolist() == list(range(motion["index"][0], motion["index"][-1] + 1))
+        # As a microphone: a second takes a second, and nothing comes before it was heard.
+        assert len(motion) / 50 == pytest.approx(took, abs=0.5)
+        np.testing.assert_allclose(np.diff(motion["heard_s"]), 0.02, atol=5e-3)
+        # The envelope of the sound, not some other motion.
+        envelope = np.clip(np.sin(2 * np.pi * 4 * (motion["time_s"] + 0.01)), 0, 1)
+        assert np.corrcoef(motion["expression"][:, JAW], envelope)[0, 1] > 0.8
+        until(lambda: speech.report().state is SourceState.FILE_ENDED, "end of the file", speech)
+        after = collect(speech, 0.4)
+        assert len(after) > 5  # silence goes on: the face lives
+        assert after["expression"][-1, JAW] < 0.05
+        speech.play_again()
+        until(lambda: speech.report().state is SourceState.HEARING, "second playing", speech)
+        assert collect(speech, 0.5)["expression"][:, JAW].max() > 0.3
+
+
+def test_what_the_microphone_hears_moves_the_jaw(pulse_server, wav):
+    with running(SpeechSettings(make_generator=LoudJaw)) as speech:
+        until(lambda: speech.report().state is SourceState.HEARING, "microphone", speech)
+        until(lambda: speech.report().blocks > 0, "block", speech)
+        player = subprocess.Popen(["paplay", "--latency-msec=500", str(wav)])
+        levels, speaking = [], []
+        motion = []
+        end = time.perf_counter() + 3.0
+        while time.perf_counter() < end:
+            motion.append(speech.read_motion())
+            report = speech.report()
+            levels.append(report.level)
+            speaking.append(report.speech)
+            time.sleep(0.02)
+        assert player.wait(20) == 0
+        jaw = np.concatenate(motion)["expression"][:, JAW]
+        assert jaw.max() > 0.3
+        assert np.percentile(jaw, 5) < 0.05
+        assert max(levels) > 0.5
+        assert any(speaking)
+        heard = np.concatenate(motion)["heard_s"]
+        assert (np.diff(heard) > 0).all()
+        until(lambda: len(speech.report().microphones) > 1, "list of microphones", speech)
+        assert speech.report().problem == ""
+        name = speech.report().microphones[1]
+        before = speech.report().restarts
+        speech.choose_microphone(name)
+        until(lambda: speech.report().restarts > before, "reopening", speech)
+        speech.set_gain(0.0)
+        time.sleep(0.2)
+        speech.read_motion()
+        assert collect(speech, 0.4)["expression"][:, JAW].max() == 0.0
+
+
+def test_a_killed_process_is_started_again_and_the_file_goes_on(tmp_path):
+    wav = write_wav(tmp_path / "long.wav", speechlike(60.0))
+    settings = SpeechSettings(audio=wav, play_aloud=False, make_generator=LoudJaw)
+    with running(settings) as speech:
+        wait_for_motion(speech)
+        until(lambda: speech.report().file_position_s > 0.9, "progress", speech)
+        position = speech.report().file_position_s
+        first = speech.process_id
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        until(lambda: speech.process_id not in (None, first), "new process", speech)
+        assert speech.deaths == 1
+        assert "started again" in speech.report().problem
+        wait_for_motion(speech)
+        until(lambda: speech.report().file_position_s > position, "progress", speech)
+        assert speech.report().file_position_s < position + 10
+
+
+def test_a_process_that_cannot_work_is_given_up_after_three_starts():
+    settings = SpeechSettings(make_generator=broken_generator)
+    with running(settings) as speech:
+        until(lambda: speech.report().problem.startswith("speech process given up"), "end", speech)
+        assert speech.deaths == MOST_RESTARTS + 1
+        assert "ValueError: these weights are for another network" in speech.report().problem
+        assert not speech.report().running
+        pid_before = speech.process_id
+        speech.watch(time.perf_counter())
+        assert speech.process_id == pid_before  # it stays given up
+
+
+def test_without_a_microphone_the_face_lives_on_silence(tmp_path, monkeypatch):
+    monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path}/no-server-here")
+    with running(SpeechSettings(make_generator=LoudJaw)) as speech:
+        until(lambda: speech.report().state is SourceState.WITHOUT_SOUND, "silence", speech)
+        until(lambda: speech.report().problem != "", "reason", speech)
+        motion = collect(speech, 1.0)
+        assert 35 <= len(motion) <= 70
+        assert motion["expression"][:, JAW].max() == 0.0
+        assert np.ptp(motion["heard_s"] - motion["time_s"]) < 0.1
+
+
+def test_a_dead_sound_server_is_found_again(tmp_path, monkeypatch):
+    """Killed and frozen servers are the same to the reader: no blocks; then a new stream."""
+    server = PrivateServer(tmp_path)
+    monkeypatch.setenv("PULSE_SERVER", f"unix:{server.socket}")
+    server.start()
+    try:
+        with running(SpeechSettings(make_generator=LoudJaw)) as speech:
+            until(lambda: speech.report().blocks > 10, "blocks", speech)
+            server.kill()
+            until(lambda: speech.report().problem != "", "notice of the loss", speech)
+            assert "microphone" in speech.report().problem
+            silent = collect(speech, 0.5)
+            assert len(silent) > 10
+            blocks = speech.report().blocks
+            server.start()
+            until(lambda: speech.report().blocks > blocks + 10, "return", speech)
+            until(lambda: speech.report().problem == "", "all-clear", speech)
+            assert speech.report().restarts >= 1
+            assert speech.deaths == 0
+            server.signal(signal.SIGSTOP)
+            until(lambda: "silent" in speech.report().problem, "notice of the freeze", speech)
+            blocks = speech.report().blocks
+            server.signal(signal.SIGCONT)
+            until(lambda: speech.report().blocks > blocks + 50, "return from ice", speech)
+            newest = collect(speech, 0.3)["heard_s"][-1]
+            assert time.perf_counter() - newest < 0.5  # the backlog was dropped
+    finally:
+        server.kill()
+
+
+class PrivateServer:
+    """A PulseAudio that a test may kill; the one of the fixtures is shared."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "pulse.sock"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.socket.unlink(missing_ok=True)
+        private = {**os.environ, "XDG_RUNTIME_DIR": str(self._folder), "HOME": str(self._folder)}
+        self._folder.chmod(0o700)
+        self._process = subprocess.Popen(
+            [
+                *("pulseaudio", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1"),
+                *("--disable-shm=yes", "-n"),
+                *("-L", f"module-native-protocol-unix auth-anonymous=1 socket={self.socket}"),
+                *("-L", "module-sine-source source_name=tone rate=16000 frequency=440"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=private,
+        )
+        end = time.perf_counter() + PATIENCE_S
+        while not self.socket.exists():
+            assert time.perf_counter() < end
+            time.sleep(0.05)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+ORPHAN = """
+import sys, time
+from pathlib import Path
+from app.speech_process import SpeechProcess, SpeechSettings
+from tests.app.stand_ins import LoudJaw
+
+if __name__ == "__main__":
+    settings = SpeechSettings(audio=Path(sys.argv[1]), play_aloud=False, make_generator=LoudJaw)
+    speech = SpeechProcess(settings)
+    speech.start()
+    while not len(speech.read_motion()):
+        time.sleep(0.02)
+    print(speech.process_id, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_process_ends_when_its_parent_is_killed(wav, tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(ORPHAN)
+    root = Path(__file__).parents[2]
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(wav)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # the interpreter tells of the memory that it takes back
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    child.wait(PATIENCE_S)
+    assert not child.is_running()
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="shared memory is not in the file system")
+def test_closing_leaves_no_process_and_no_shared_memory(wav):
+    before = set(os.listdir("/dev/shm"))
+    settings = SpeechSettings(audio=wav, play_aloud=False, make_generator=LoudJaw)
+    with running(settings) as speech:
+        wait_for_motion(speech)
+        process = psutil.Process(speech.process_id)
+        made = set(os.listdir("/dev/shm")) - before
+        assert made
+    assert not process.is_running()
+    assert not made & set(os.listdir("/dev/shm"))
