@@ -1,10 +1,12 @@
 """Sound files that tests make for themselves."""
 
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 from scipy.io import wavfile
 
@@ -34,7 +36,7 @@ def write_wav(path: Path, rate: int, samples: NDArray) -> Path:
 def write_coded(path: Path, codec: str, rate: int, samples: NDArray[np.float32]) -> Path:
     """Mono samples through an encoder of FFmpeg, such as "libmp3lame"."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate, layout="mono")
+        stream = cast(AudioStream, container.add_stream(codec, rate=rate, layout="mono"))
         frame = AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
         frame.sample_rate = rate
         resampler = av.AudioResampler(stream.format.name, "mono", rate, stream.frame_size or 1024)
