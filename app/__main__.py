@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import FrameType
 from typing import Annotated, Any, Union, cast
 
@@ -36,6 +37,12 @@ COMMANDS: dict[str, type] = {
 }
 """Command NAME is the function NAME of `app.commands.NAME`; it takes these settings."""
 
+SELF_DESCRIBED = {
+    "bench": "Measure how long a frame takes on this machine, stage by stage.",
+    "train": "Make the weights that ship with the program, or score them.",
+}
+"""Commands for developers: their options stand beside them, in `app.commands.NAME`."""
+
 QUIET_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
 """For GNU OpenMP, which reads it when it is loaded. By default its threads spin while they wait,
 and take the cores from x264 and from other programs: on 2 busy cores posing a head took 20 ms of
@@ -50,8 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault(*QUIET_THREADS)
     logging.basicConfig(level=os.environ.get("VISAVIS_LOG", "WARNING").upper())
     try:
-        command, options = _parse(arguments)
-        command(options)
+        _run(arguments)
     except VisavisError as error:
         print(f"visavis: {_one_line(str(error))}", file=sys.stderr)
         return 1
@@ -71,23 +77,40 @@ def entry_point() -> int:
     return main()
 
 
-def _parse(arguments: list[str]) -> tuple[Callable[[Any], None], Any]:
-    """The function to call and its settings; exits with status 2 for wrong usage."""
+def _run(arguments: list[str]) -> None:
+    """Parse and run; exits with status 2 for wrong usage."""
     if not arguments:
-        return _command("demo"), settings.DemoSettings()
+        _command("demo")(settings.DemoSettings())
+        return
     name, *rest = arguments
-    config = (tyro.conf.FlagCreatePairsOff,)
+    prog = f"visavis {name}"
     if name in COMMANDS:
-        kind = COMMANDS[name]
-        return _command(name), tyro.cli(kind, prog=f"visavis {name}", args=rest, config=config)
+        options = tyro.cli(COMMANDS[name], prog=prog, args=rest, config=_STYLE)
+        _command(name)(options)
+        return
+    if name in SELF_DESCRIBED:
+        what = SELF_DESCRIBED[name]
+        tyro.cli(_command(name), prog=prog, description=what, args=rest, config=_STYLE)
+        return
     # Not a command: this prints the list of them, or says what is wrong, and exits.
+    summaries = {name: _first_paragraph(kind) for name, kind in COMMANDS.items()} | SELF_DESCRIBED
     overview = [
-        Annotated[kind, tyro.conf.subcommand(name=name, description=_first_paragraph(kind))]
-        for name, kind in COMMANDS.items()
+        Annotated[
+            COMMANDS.get(name, _Unnamed), tyro.conf.subcommand(name=name, description=summary)
+        ]
+        for name, summary in summaries.items()
     ]
     every = cast("type", Union[tuple(overview)])  # noqa: UP007 (built from the table)
-    tyro.cli(every, prog="visavis", description=DESCRIPTION, args=arguments, config=config)
+    tyro.cli(every, prog="visavis", description=DESCRIPTION, args=arguments, config=_STYLE)
     raise AssertionError("an unknown command was taken for a known one")
+
+
+_STYLE = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
+
+
+@dataclass(frozen=True)
+class _Unnamed:
+    """Stands in the list of commands for one whose options are not loaded."""
 
 
 def _command(name: str) -> Callable[[Any], None]:

@@ -302,9 +302,10 @@ class DemoSettings:
 class LiveSettings:
     """Show an avatar that speaks with your voice: a window, your microphone.
 
-    Example: visavis live
-    Example: visavis live --avatar me.avatar --microphone USB
-    Example: visavis live --audio speech.wav
+    For example:
+      visavis live
+      visavis live --avatar me.avatar --microphone USB
+      visavis live --audio speech.wav
     """
 
     avatar: AvatarOption = DEFAULT_AVATAR

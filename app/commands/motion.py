@@ -1,9 +1,6 @@
 """`visavis motion`: the motion of a face that says a sound, as a file."""
 
-import importlib.util
 import sys
-
-import numpy as np
 
 from app.commands.render import frame_count
 from app.motion_track import sampled, spoken
@@ -12,6 +9,7 @@ from app.progress import counted
 from app.settings import MotionSettings
 from app.sound_file import examine_sound
 from avatar.motion.motion_file import ENDINGS, Controls, open_motion_writer
+from avatar.rig.metahuman import METAHUMAN_NAMES, from_arkit
 from avatar.types import Float, MotionFrame
 
 
@@ -38,14 +36,10 @@ def motion(settings: MotionSettings) -> None:
     print(settings.output)
 
 
-def metahuman_controls() -> Controls | None:
-    """MetaHuman's 174 controls, from the ARKit expressions."""
-    if importlib.util.find_spec("avatar.rig.metahuman") is None:
-        return None
-    from avatar.rig.metahuman import METAHUMAN_NAMES, from_arkit
+def metahuman_controls() -> Controls:
+    """MetaHuman's 174 controls, from the ARKit expressions and the gaze."""
 
     def of_frame(frame: MotionFrame) -> Float:
-        controls = from_arkit(frame.expression[None], frame.gaze[None], frame.head_rotation[None])
-        return np.ascontiguousarray(controls[0], np.float32)
+        return from_arkit(frame.expression[None], frame.gaze[None], frame.head_rotation[None])[0]
 
     return Controls(names=METAHUMAN_NAMES, of_frame=of_frame)
