@@ -203,9 +203,10 @@ def _measure(renderer: CpuRenderer, case: Case, quick: bool) -> dict[str, Any]:
 
 
 def _table(results: list[dict[str, Any]], threads: int) -> Table:
-    table = Table(title=f"Milliseconds a frame, {threads} threads")
+    cores = "1 thread" if threads == 1 else f"{threads} threads"
+    table = Table(title=f"Milliseconds a frame, {cores}", box=None, pad_edge=False)
     for heading in ("backend", "scene"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for heading in ("gaussians", "size", "views", "deform", "sort", "raster", "p50", "p95"):
         table.add_column(heading, justify="right")
     for result in results:
