@@ -20,7 +20,7 @@ from avatar.head.rasterise import rasterise
 Double = NDArray[np.float64]
 Polygons = NDArray[np.int64]
 
-_LIP_LINING = 0.045
+_LIP_LINING = 0.095
 """Decimetres of skin behind the line where the lips meet that still has the lips' red."""
 _UPPER_WIDTHS_MM = (8.5, 6.5, 7.5, 7.0, 7.0, 10.0, 9.0)
 _LOWER_WIDTHS_MM = (5.3, 5.7, 7.0, 7.0, 7.0, 11.0, 10.5)
@@ -151,12 +151,15 @@ def teeth(vertices: Double, polygons: Polygons, upper: bool) -> Teeth:
             outward * (bulge * np.interp(row, [0, 0.2, 0.6, 1, 2], [0, 0.4, 1, 0.7, 0]))[:, None]
         )
         moved[:, 1] += towards_gum * notch * (1 - back) * (row == 1.0)
+        moved[:, 1] += towards_gum * 0.06 * (row == 0.0)  # up behind the lip, out of sight
         # The source's teeth meet edge to edge, hidden by the upper lip even in an open mouth.
         # An overbite of 2.5 mm, and 2 mm of upper teeth below the lip, are usual.
-        moved += (0, -0.034, 0.008) if upper else (0, -0.008, -0.014)
+        moved += (0, -0.034, 0.004) if upper else (0, -0.008, -0.018)
+        # Narrower than the source's, which fills the corners of the mouth: 59 mm at the molars.
+        moved[:, 0] -= 0.12 * (operator[-1] @ vertices)[:, 0]
         offset.append(moved)
         shade.append(
-            np.interp(gap, [0, 0.1], [0.5, 1.0]) * (1 - 0.55 * back) * (0.6 if row == 2.0 else 1.0)
+            np.interp(gap, [0, 0.1], [0.5, 1.0]) * (1 - 0.75 * back) * (0.6 if row == 2.0 else 1.0)
         )
     count = len(places)
     triangles, gum = _strips(len(rows), count)

@@ -138,8 +138,8 @@ class Wheel:
 
 
 _FACE_UNITS = "faceunits01/targets/faceunits"
-_LIPS_TOGETHER = 0.035
-"""How much of `mouthClose` shuts the 1.2 mm between the source's lips at rest."""
+_LIPS_TOGETHER = 0.075
+"""How much of `mouthClose` shuts the 3 mm between the fronts of the source's lips at rest."""
 _SEXES = ("male", "female")
 _RACES = ("caucasian", "asian", "african")
 
@@ -309,7 +309,7 @@ def _body_mesh(wheel: Wheel, mean: Double, weights: dict[str, Double]) -> _Body:
     inside, depth = mouth_polygons(mean, polygons[skin], _MOUTH_BOX)
     parts[np.flatnonzero(skin)[inside]] = Part.MOUTH
     lip = lip_weight(mean, depth)
-    raw_shade = np.interp(depth, [0.0, 0.05, 0.12, 0.3], [1.0, 0.8, 0.35, 0.12])
+    raw_shade = np.interp(depth, [0.0, 0.08, 0.16, 0.35], [1.0, 0.75, 0.35, 0.12])
     tongue = np.unique(polygons[parts == Part.TONGUE])
     raw_shade[tongue] = np.interp(mean[tongue, 2], [-0.45, -0.1, 0.1], [0.15, 0.55, 1.0])
     offset = np.zeros_like(mean)

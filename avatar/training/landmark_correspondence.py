@@ -52,6 +52,12 @@ INNER_UPPER = (191, 80, 81, 82, 13, 312, 311, 310, 415)
 """Inner border of the upper lip, from the avatar's right corner to its left one."""
 INNER_LOWER = (95, 88, 178, 87, 14, 317, 402, 318, 324)
 INNER_CORNERS = (78, 308)
+OUTER_CORNERS = (61, 291)
+_INNER_SHARES = (0.78, 0.59, 0.40, 0.21, 0.0, -0.21, -0.40, -0.59, -0.78)
+"""Where they lie between the middle and the corner, for those that no render shows well; read
+against the row reversed, so from the avatar's left to its right."""
+IRIS_CENTRES = {468: Part.EYE_RIGHT, 473: Part.EYE_LEFT}
+"""Each is followed by four landmarks on the rim of the same iris."""
 OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
     148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
@@ -101,7 +107,8 @@ def paint(template: HeadTemplate, map: TriangleMap) -> Float:
         (part == Part.SKIN)[..., None], colour + lips[..., None] * (-0.09, -0.20, -0.14), colour
     )
     x, y = np.abs(place[..., 0]), place[..., 1]
-    arch = 0.0235 + 0.004 * np.sin(np.clip((x - 0.014) / 0.040, 0, 1) * np.pi * 0.8)
+    # 18 mm above the pupils, where the source's brow muscles pull.
+    arch = 0.0175 + 0.004 * np.sin(np.clip((x - 0.014) / 0.040, 0, 1) * np.pi * 0.8)
     brow = (np.abs(y - arch) < 0.0035 * (1.25 - (x - 0.014) / 0.040)) & (x > 0.014) & (x < 0.052)
     colour[brow & (part == Part.SKIN) & (place[..., 2] > -0.02)] = (0.35, 0.24, 0.18)
     for kind, value in (
@@ -202,7 +209,8 @@ def _read(template: HeadTemplate, map: TriangleMap, points: Double, rotation: Do
         if not (0 <= column < size and 0 <= row < size) or map.triangle[row, column] < 0:
             continue
         index = map.triangle[row, column]
-        if template.triangle_part[index] != Part.SKIN:
+        wanted = (Part.EYE_LEFT, Part.EYE_RIGHT) if landmark >= 468 else (Part.SKIN,)
+        if template.triangle_part[index] not in wanted:
             continue
         corners = template.vertices[template.triangles[index]]
         normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
@@ -285,6 +293,66 @@ def closest_on_triangles(point: Double, corners: Double) -> tuple[Double, Double
     return points[best, rows], np.stack(options)[best, rows]
 
 
+def lip_border(template: HeadTemplate, x: float, upper: bool) -> tuple[int, Float]:
+    """Triangle and barycentrics [3] of the edge of a lip at `x`: where the two lips meet.
+
+    The lower lip's edge is its highest point in the plane at x; the upper lip's edge is what lies
+    nearest to that (its lowest point is further inside, behind the lower lip).
+    """
+    options = _lip_crossings(template, x, upper=False)
+    # The lip rolls in almost level: of what is within half a millimetre, the front is the edge.
+    highest = max(place[1] for place, _, _ in options)
+    near = [option for option in options if option[0][1] > highest - 5e-4]
+    edge, index, barycentric = max(near, key=lambda option: option[0][2])
+    if upper:
+        options = _lip_crossings(template, x, upper=True)
+        _, index, barycentric = min(options, key=lambda o: float(np.linalg.norm(o[0] - edge)))
+    return index, barycentric
+
+
+def _lip_crossings(
+    template: HeadTemplate, x: float, upper: bool
+) -> list[tuple[Double, int, Float]]:
+    """Where the plane at `x` cuts edges of a lip: place [3], triangle, barycentrics [3].
+
+    What goes down with the jaw is lower lip.
+    """
+    drop = -template.expression_basis[ARKIT_NAMES.index("jawOpen")][:, 1]
+    lips = template.lip > 0.2
+    is_lower = drop > 0.5 * drop[lips].max()
+    ours = (template.triangle_part == Part.SKIN) & lips[template.triangles].all(1)
+    ours &= (is_lower[template.triangles] != upper).all(1)
+    found = []
+    for index in np.flatnonzero(ours):
+        corners = template.vertices[template.triangles[index]].astype(np.float64)
+        for first, second in ((0, 1), (1, 2), (2, 0)):
+            x0, x1 = corners[first, 0], corners[second, 0]
+            if x0 != x1 and min(x0, x1) <= x <= max(x0, x1):
+                barycentric = np.zeros(3, np.float32)
+                barycentric[second] = (x - x0) / (x1 - x0)
+                barycentric[first] = 1 - barycentric[second]
+                found.append((barycentric @ corners, int(index), barycentric))
+    return found
+
+
+def iris_points(template: HeadTemplate, centre: int, places: Double) -> dict[int, int]:
+    """Landmark -> vertex for an iris: its pole, and which way each of the four rim points lies.
+
+    `places` [4, 3] is about where the detector saw those four.
+    """
+    eye = template.eye_vertices(IRIS_CENTRES[centre])
+    vertices, angle = template.vertices[eye], template.eye_angle[eye]
+    rim = np.flatnonzero(np.abs(angle - IRIS_ANGLE) == np.abs(angle - IRIS_ANGLE).min())
+    found = {centre: eye.start + int(angle.argmin())}
+    arms = places - places.mean(0)
+    for number, arm in enumerate(arms):
+        axis = np.zeros(3)
+        strongest = int(np.abs(arm[:2]).argmax())
+        axis[strongest] = np.sign(arm[strongest])
+        found[centre + 1 + number] = eye.start + int(rim[(vertices[rim] @ axis).argmax()])
+    return found
+
+
 def correspond(template: HeadTemplate, observations: list[Double]) -> dict[str, NDArray[Any]]:
     """The three landmark tensors of the template's file."""
     triangle = np.full(LANDMARKS, -1, np.int32)
@@ -295,6 +363,33 @@ def correspond(template: HeadTemplate, observations: list[Double]) -> dict[str, 
     places, moved = symmetrise(np.array([place for place, _ in agreed]))
     spread[known] = np.maximum([s for _, s in agreed], moved)
     triangle[known], barycentric[known] = closest_on_skin(template, places)
+
+    # The inner lips: the detector tells how far from the middle, the template where lips end.
+    where = {int(landmark): place for landmark, place in zip(known, places, strict=True)}
+    for row, upper in ((INNER_UPPER, True), (INNER_LOWER, False)):
+        for right, left, share in zip(row, row[::-1], _INNER_SHARES, strict=True):
+            seen = [abs(where[i][0]) for i in (left, right) if i in where]
+            width = abs(where[OUTER_CORNERS[0]][0])
+            x = np.sign(share) * (np.mean(seen) if seen else abs(share) * width)
+            triangle[left], barycentric[left] = lip_border(template, float(x), upper)
+            spread[left] = min(spread[left], 0.002)
+    for inner, outer in zip(INNER_CORNERS, OUTER_CORNERS, strict=True):
+        inwards = (-np.sign(where[outer][0]) * 0.0012, 0, 0.0006)
+        triangle[[inner]], barycentric[[inner]] = closest_on_skin(
+            template, (where[outer] + inwards)[None]
+        )
+        spread[inner] = 0.002
+
+    for centre in IRIS_CENTRES:
+        rows = observations[centre : centre + 5]
+        if min(len(row) for row in rows) < 4:
+            continue
+        agreed = [consensus(row, frontal_only=True) for row in rows]
+        points = iris_points(template, centre, np.array([place for place, _ in agreed[1:]]))
+        for (landmark, vertex), (_, apart) in zip(points.items(), agreed, strict=True):
+            triangle[landmark] = np.flatnonzero((template.triangles == vertex).any(1))[0]
+            barycentric[landmark] = template.triangles[triangle[landmark]] == vertex
+            spread[landmark] = apart
     return {
         "landmark_triangle": triangle,
         "landmark_barycentric": barycentric,
