@@ -19,6 +19,8 @@ from rich.text import Text
 
 LOG_EVERY_S = 10.0
 """Between lines where the output is not a terminal."""
+SETTLED = 0.15
+"""The part of making an avatar after which the picture is known to show a face."""
 
 
 class _Rate(ProgressColumn):
@@ -89,14 +91,18 @@ def busy(text: str) -> Iterator[None]:
 
 
 class Stages:
-    """A callback for work that reports a stage and a fraction, as making an avatar does."""
+    """A callback for work that reports a stage and a fraction, as making an avatar does.
+
+    A log gets no line before the input was looked at (`SETTLED`): a refusal stays one line there.
+    """
 
     def __init__(self) -> None:
         self._stage = ""
+        self._watched = sys.stderr.isatty()
 
     def __call__(self, stage: str, fraction: float) -> None:
         """`fraction` is of the whole work, 0..1."""
-        if stage == self._stage:
+        if stage == self._stage or (fraction < SETTLED and not self._watched):
             return
         self._stage = stage
         print(f"[{100 * fraction:3.0f}%] {stage}", file=sys.stderr)

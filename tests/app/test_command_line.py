@@ -1,0 +1,274 @@
+"""The contract of the command line: what it writes, says, and returns, for good and bad input."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.__main__ import COMMANDS, SELF_DESCRIBED, main
+from app.bundled import SAMPLE_LINE
+from tests.app.sounds import tone, write_wav
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    return write_wav(tmp_path / "sound.wav", 16000, tone(0.5, 16000))
+
+
+def refused(capsys: pytest.CaptureFixture[str], arguments: list[object]) -> str:
+    """The one line that a command prints when it refuses its input."""
+    assert main([str(argument) for argument in arguments]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("visavis: ")
+    assert "Traceback" not in lines[0]
+    return lines[0]
+
+
+def usage_status(arguments: list[object]) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    return int(str(caught.value.code))
+
+
+def visavis(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "app", *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_help_lists_every_command_and_loads_none_of_the_heavy_libraries(tmp_path: Path) -> None:
+    code = (
+        "import sys; from app.__main__ import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as stop: assert stop.code == 0, stop.code\n"
+        "heavy = {'torch', 'numba', 'mediapipe', 'av', 'scipy', 'glfw', 'cv2'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    for name in (*COMMANDS, *SELF_DESCRIBED):
+        assert name in result.stdout
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *SELF_DESCRIBED])
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert usage_status([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"usage: visavis {name}" in text
+    if name in COMMANDS:
+        assert f"  visavis {name}" in text, "an example"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["rendr"],
+        ["--nonsense"],
+        ["render"],
+        ["render", "-o", "a.mp4"],
+        ["render", "-o", "a.mp4", "--audio", "a.wav", "--motion", "m.npz"],
+        ["render", "-o", "a.mp4", "--audio", "a.wav", "--size", "9"],
+        ["render", "-o", "a.mp4", "--audio", "a.wav", "--view", "1,2"],
+        ["render", "-o", "a.mp4", "--audio", "a.wav", "--backend", "abacus"],
+        ["still", "-o", "a.png", "--expression", "jawOpne:1"],
+        ["motion", "-o", "m.npz", "--audio", "a.wav", "--fps", "0"],
+        ["make", "-o", "a.avatar"],
+    ],
+)
+def test_wrong_usage_has_status_2_and_writes_nothing(
+    arguments: list[object], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert usage_status(arguments) == 2
+    assert capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sound_becomes_a_film_of_its_length(
+    tmp_path: Path, sound: Path, small_avatar_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "film.mp4"
+    arguments = ["render", "--avatar", small_avatar_file, "--audio", sound, "-o", target]
+    arguments += ["--size", "65x49", "--fps", "30", "--view", "-30,10,0.8", "--background", "white"]
+    assert main([str(argument) for argument in arguments]) == 0
+    assert capsys.readouterr().out == f"{target}\n"
+    with av.open(str(target)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert container.streams.audio[0].codec_context.name == "aac"
+    assert len(frames) == 15
+    assert frames[0].shape == (50, 66, 3)
+    assert frames[0][0, 0].min() > 250, "the background is white"
+    assert frames[0].min() < 200, "the avatar is there"
+
+
+def test_a_motion_file_makes_the_same_film_as_its_sound(
+    tmp_path: Path, small_avatar_file: Path
+) -> None:
+    short = tmp_path / "short.wav"
+    with av.open(str(SAMPLE_LINE)) as container:
+        samples = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
+    write_wav(short, 16000, samples[4000:20000])
+    motion, first, second = (tmp_path / name for name in ("m.npz", "a.mp4", "b.mp4"))
+    common = ["--avatar", str(small_avatar_file), "--size", "64"]
+    assert main(["motion", "--audio", str(short), "-o", str(motion)]) == 0
+    assert main(["render", *common, "--audio", str(short), "-o", str(first)]) == 0
+    assert main(["render", *common, "--motion", str(motion), "-o", str(second)]) == 0
+    films = []
+    for path in (first, second):
+        with av.open(str(path)) as container:
+            frames = container.decode(video=0)
+            films.append(np.stack([frame.to_ndarray(format="rgb24") for frame in frames]))
+    assert films[0].shape == (25, 64, 64, 3)
+    np.testing.assert_array_equal(films[0], films[1])
+    changes = np.abs(np.diff(films[0].astype(int), axis=0)).max(axis=(1, 2, 3))
+    assert (changes > 0).mean() > 0.9, "the face is never frozen"
+
+
+@pytest.mark.parametrize("ending", ["npz", "csv", "json"])
+def test_motion_files_hold_a_frame_for_every_picture(
+    tmp_path: Path, sound: Path, ending: str
+) -> None:
+    target = tmp_path / f"m.{ending}"
+    assert main(["motion", "--audio", str(sound), "-o", str(target), "--fps", "30"]) == 0
+    if ending == "npz":
+        with np.load(target, allow_pickle=False) as arrays:
+            assert arrays["time_s"] == pytest.approx(np.arange(15) / 30)
+            assert arrays["metahuman"].shape == (15, 174)
+            assert arrays["metahuman_names"].shape == (174,)
+    elif ending == "json":
+        assert len(json.loads(target.read_text())["frames"]) == 15
+    else:
+        assert len(target.read_text().splitlines()) == 16
+
+
+def test_a_still_shows_the_expression_and_the_view(tmp_path: Path, small_avatar_file: Path) -> None:
+    pictures = []
+    for name, more in (
+        ("rest", []),
+        ("open", ["--expression", "jawOpen:1"]),
+        ("side", ["--view", "40,0,1"]),
+    ):
+        target = tmp_path / f"{name}.png"
+        arguments = ["still", "--avatar", str(small_avatar_file), "-o", str(target)]
+        assert main([*arguments, "--size", "96", *more]) == 0
+        pictures.append(np.asarray(Image.open(target)).astype(int))
+    assert pictures[0].shape == (96, 96, 3)
+    assert np.abs(pictures[1] - pictures[0]).max() > 30
+    assert np.abs(pictures[2] - pictures[0]).max() > 30
+
+
+def test_bad_sounds_are_refused_in_one_line_and_leave_nothing(
+    tmp_path: Path, small_avatar_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "text.wav"
+    text.write_text("not a sound at all\n" * 50)
+    empty = write_wav(tmp_path / "empty.wav", 16000, np.zeros(0, np.int16))
+    before = sorted(tmp_path.iterdir())
+    for bad, reason in ((text, "not a sound"), (empty, "0 samples"), (tmp_path / "no", "no such")):
+        film = ["render", "--avatar", small_avatar_file, "--audio", bad, "-o", tmp_path / "f.mp4"]
+        assert reason in refused(capsys, film)
+        assert reason in refused(capsys, ["motion", "--audio", bad, "-o", tmp_path / "m.csv"])
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_bad_avatars_are_refused_in_one_line_and_leave_nothing(
+    tmp_path: Path, sound: Path, small_avatar_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = small_avatar_file.read_bytes()
+    cases = {
+        "short.avatar": good[: len(good) // 2],
+        "text.avatar": b"a text that is no avatar",
+        "empty.avatar": b"",
+        "header.avatar": (10 << 30).to_bytes(8, "little") + good[8:],
+        "newer.avatar": good.replace(b'"version":"1"', b'"version":"9"'),
+    }
+    for name, data in cases.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        before = sorted(tmp_path.iterdir())
+        film = ["render", "--avatar", path, "--audio", sound, "-o", tmp_path / "f.mp4"]
+        assert name in refused(capsys, film)
+        assert name in refused(capsys, ["still", "--avatar", path, "-o", tmp_path / "f.png"])
+        assert sorted(tmp_path.iterdir()) == before
+    line = refused(capsys, ["still", "--avatar", "nobody", "-o", tmp_path / "f.png"])
+    assert "no bundled avatar of this name" in line
+    assert "default" in line
+
+
+def test_outputs_that_cannot_be_written_are_refused_before_the_work(
+    tmp_path: Path, sound: Path, small_avatar_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    render = ["render", "--avatar", small_avatar_file, "--audio", sound, "-o"]
+    assert "no folder" in refused(capsys, [*render, tmp_path / "missing" / "f.mp4"])
+    assert "expected the ending .mp4" in refused(capsys, [*render, tmp_path / "f.avi"])
+    assert ".npz or .csv or .json" in refused(
+        capsys, ["motion", "--audio", sound, "-o", tmp_path / "m.fbx"]
+    )
+    film = tmp_path / "film.mp4"
+    film.write_bytes(sound.read_bytes())
+    refusal = refused(capsys, ["render", "--audio", film, "-o", film])
+    assert "overwrite what is read" in refusal
+    assert film.read_bytes() == sound.read_bytes()
+
+
+def test_what_is_no_portrait_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "me.jpg"
+    text.write_text("not a picture")
+    assert "me.jpg" in refused(capsys, ["make", text, "-o", tmp_path / "a.avatar"])
+    assert "no folder" in refused(capsys, ["make", text, "-o", tmp_path / "gone" / "a.avatar"])
+    assert [path.name for path in tmp_path.iterdir()] == ["me.jpg"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_film_that_is_stopped_leaves_no_file(
+    tmp_path: Path, small_avatar_file: Path, number: signal.Signals, status: int
+) -> None:
+    long = write_wav(tmp_path / "long.wav", 16000, np.tile(tone(1, 16000), 600))
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-P", "-m", "app", "render", "--avatar", str(small_avatar_file)),
+            *("--audio", str(long), "--size", "64", "-o", str(tmp_path / "film.mp4")),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    patience = time.monotonic() + 60
+    while not list(tmp_path.glob(".film.*.mp4")):  # the film has begun
+        assert process.poll() is None
+        assert time.monotonic() < patience
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "Traceback" not in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["long.wav"]
+
+
+def test_a_refusal_has_status_1_and_one_line_from_the_outside_too(tmp_path: Path) -> None:
+    result = visavis("render", "--audio", "gone.wav", "-o", "film.mp4", folder=tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "visavis: gone.wav: no such file.\n"

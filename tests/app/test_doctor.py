@@ -1,0 +1,54 @@
+"""The doctor tells the truth about this machine and about the files that ship."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.__main__ import main
+from app.bundled import ASSETS
+from app.commands import doctor
+
+
+def test_the_report_names_what_was_found_and_what_to_do(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    findings = {finding["name"]: finding for finding in report["findings"]}
+    names = {"Python", "machine", "libraries", "torch", "assets", "avatar", "speech"}
+    assert names | {"display", "OpenGL", "microphones", "this folder"} <= set(findings)
+    assert str(tmp_path) in findings["this folder"]["found"]
+    for finding in findings.values():
+        assert finding["state"] in ("ok", "warn", "fail")
+        assert bool(finding["advice"]) == (finding["state"] != "ok"), finding
+    assert findings["libraries"]["state"] == "ok"
+    assert report["ok"], [f for f in findings.values() if f["state"] == "fail"]
+
+
+def test_the_shipped_files_are_those_that_the_checksums_name() -> None:
+    assert doctor.damaged_assets() == [], "after a change: python3 scripts/asset_checksums.py"
+    present = {
+        path.relative_to(ASSETS).as_posix()
+        for path in ASSETS.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc", ".md")
+    }
+    assert present - {"SHA256SUMS"} == set(doctor.listed_assets())
+
+
+def test_a_damaged_and_a_missing_file_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "whole").write_bytes(b"abc")
+    (tmp_path / "damaged").write_bytes(b"abd")
+    digest = (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of "abc", FIPS 180
+    )
+    sums = tmp_path / "SHA256SUMS"
+    sums.write_text("".join(f"{digest}  {name}\n" for name in ("whole", "damaged", "missing")))
+    monkeypatch.setattr(doctor, "ASSETS", tmp_path)
+    monkeypatch.setattr(doctor, "CHECKSUMS", sums)
+    assert doctor.damaged_assets() == ["damaged", "missing"]
+    sums.unlink()
+    assert doctor.damaged_assets() == ["SHA256SUMS"]

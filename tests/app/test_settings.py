@@ -1,0 +1,84 @@
+"""What people type becomes settings, or a message that says what was expected."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.settings import (
+    Colour,
+    PictureSize,
+    RenderSettings,
+    ViewPoint,
+    parse_expression,
+    parse_fps,
+)
+
+
+@given(st.floats(-360, 360), st.floats(-90, 90), st.floats(0.15, 20))
+def test_a_view_survives_being_written_and_read(yaw: float, pitch: float, distance: float) -> None:
+    view = ViewPoint.parse([f"{yaw!r},{pitch!r},{distance!r}"])
+    assert (view.yaw_degrees, view.pitch_degrees, view.distance_m) == (yaw, pitch, distance)
+    assert view.yaw_rad == pytest.approx(math.radians(yaw))
+    shown = ViewPoint.parse(view.words())
+    assert shown.pitch_rad == pytest.approx(view.pitch_rad, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("text", ["", "1", "1,2", "1,2,3,4", "a,b,c", "0,0,nan", "0,0,0", "0,0,-1"])
+def test_a_view_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected"):
+        ViewPoint.parse([text])
+
+
+def test_sizes_are_one_side_or_two() -> None:
+    assert PictureSize.parse(["512"]) == PictureSize(512, 512)
+    assert PictureSize.parse(["640x361"]) == PictureSize(640, 361)
+    assert PictureSize(641, 361).even() == PictureSize(642, 362)
+    assert PictureSize.parse(PictureSize(640, 360).words()) == PictureSize(640, 360)
+
+
+@pytest.mark.parametrize("text", ["", "0", "15", "-512", "5000", "512x", "512x8", "1e3", "1x2x3"])
+def test_a_size_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected"):
+        PictureSize.parse([text])
+
+
+def test_colours_have_names_and_numbers() -> None:
+    assert Colour.parse(["white"]).rgb == (1, 1, 1)
+    assert Colour.parse(["ff8000"]).rgb == pytest.approx((1, 128 / 255, 0))
+    assert Colour.parse(["#ff8000"]) == Colour.parse(["FF8000"])
+    assert Colour.parse(["ff8000"]).words() == ["ff8000"]
+    for wrong in ("", "red?", "fff", "12345g"):
+        with pytest.raises(ValueError, match=r"expected"):
+            Colour.parse([wrong])
+
+
+@pytest.mark.parametrize("text", ["0", "0.5", "241", "-25", "nan", "inf", "many"])
+def test_a_rate_that_no_film_has_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected"):
+        parse_fps([text])
+    assert parse_fps(["29.97"]) == 29.97
+
+
+def test_expressions_are_named_as_arkit_does_in_any_case() -> None:
+    assert parse_expression(["jawopen:0.6, eyeBlinkLeft:1"]) == {"jawOpen": 0.6, "eyeBlinkLeft": 1}
+    assert parse_expression([""]) == {}
+
+
+def test_a_mistyped_expression_lists_those_most_like_it() -> None:
+    with pytest.raises(ValueError, match=r"'jawOpne' is not one of the 52.*jawOpen"):
+        parse_expression(["jawOpne:1"])
+    with pytest.raises(ValueError, match=r"not one of the 52"):
+        parse_expression(["zzzzzzzz:1"])
+    for wrong in ("jawOpen", "jawOpen:", "jawOpen:2", "jawOpen:-0.1", "jawOpen:nan"):
+        with pytest.raises(ValueError, match=r"expected"):
+            parse_expression([wrong])
+
+
+def test_a_film_wants_a_sound_or_a_motion_not_both(tmp_path) -> None:
+    target = tmp_path / "a.mp4"
+    with pytest.raises(ValueError, match=r"one of --audio FILE and --motion"):
+        RenderSettings(output=target)
+    with pytest.raises(ValueError, match=r"one of --audio FILE and --motion"):
+        RenderSettings(output=target, audio=tmp_path / "a.wav", motion=tmp_path / "m.npz")
