@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 Picture = NDArray[np.uint8]
 BUDGET_S = 1.0 / 24.0
 """A frame that takes longer than this makes the picture smaller, where that helps."""
+LOADING_TURN_S = 1.0 / 12.0
+"""While the avatar loads, drawing an empty window must not take the processor from it."""
 AFTER_THE_FILE_S = 1.0
 """A run without a window ends this long after its sound file."""
 
@@ -268,7 +270,8 @@ class FrameLoop:
             if wishes.quit or self._over(began_s):
                 break
             self._show_frame(began_s)
-            next_turn_s = max(next_turn_s + self._display.refresh_s, time.perf_counter())
+            turn_s = self._display.refresh_s if self._scene is not None else LOADING_TURN_S
+            next_turn_s = max(next_turn_s + turn_s, time.perf_counter())
             pause_s = next_turn_s - time.perf_counter()
             # Where the driver waits for the monitor this is already past; else it sets the pace.
             if pause_s > 0.0005:

@@ -39,6 +39,8 @@ LONGEST_WAIT_S = 0.5
 """More sound than this waiting means that the machine slept or the sound server froze: the old part
 is dropped, since a face that answers half a second late is worse than one that missed a word."""
 KEPT_AFTER_WAIT_S = 0.04
+LARGEST_AGE_S = 0.08
+"""A driver that says a block is older than this is not believed."""
 RING_S = 2.0
 STAMPS = 64
 BLOCK_S = 0.02
@@ -298,12 +300,12 @@ class _Capture:
         self._frames_captured += frames
         if not self._ring.write(block.reshape(-1)):
             return
-        # How long ago the last frame of this block passed the microphone. Some drivers give
-        # nonsense (0, or hours), hence the limits.
+        # How long ago the last frame of this block passed the microphone. Not every driver knows:
+        # 0, hours, and through PulseAudio for the first seconds 460 ms that are not so (measured).
         age = time_info.currentTime - time_info.inputBufferAdcTime - frames / self._rate
         stamp = self._stamps[self._stamp_count % STAMPS]
         stamp[0] = self._frames_captured
-        stamp[1] = now - min(max(age, 0.0), 0.25)
+        stamp[1] = now - (age if 0.0 < age < LARGEST_AGE_S else 0.0)
         self._stamp_count += 1
 
     def _on_end(self) -> None:

@@ -115,10 +115,7 @@ class SpeechSettings:
 
 
 def trained_generator() -> Generator:
-    """The network that ships with the program, on one thread."""
-    import torch
-
-    torch.set_num_threads(1)
+    """The network that ships with the program."""
     from avatar.speech.generator import MotionGenerator
 
     return MotionGenerator(seed=0)
