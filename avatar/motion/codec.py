@@ -38,9 +38,12 @@ APERTURE_FULL = 0.24
 GRID reach .13 to .23 in 95 % of frames."""
 JAW_FULL = 0.42
 """jawOpen at jaw 1: an open vowel of a natural talker is .2 to .35."""
-APERTURE_PER_JAW = 0.41
+APERTURE_PER_JAW = 0.40
 """Opening of the lips for jawOpen 1, in the unit of `APERTURE_FULL`, measured on the template."""
-_APERTURE_PER_LIPS = 0.095  # the same for mouthLowerDown and mouthUpperUp together
+_APERTURE_PER_LIPS = 0.09  # the same for mouthLowerDown 1 with mouthUpperUp .8
+_APERTURE_PER_FUNNEL = 0.163
+_LIPS_MOST = 0.7
+"""How far the lips part of themselves; beyond, the jaw drops further than the voice asked."""
 
 _LOOK_FULL = 35.0
 """Degrees of gaze at which an eyeLook weight is 1 (about the eye's range)."""
@@ -77,28 +80,30 @@ def decode(latent: Float) -> Decoded:
 
 
 def _decode_mouth(value: dict[str, float], weights: dict[str, float]) -> None:
-    """Jaw first; then the lips make up what the jaw leaves of the wanted opening."""
-    closure, teeth = value["closure"], value["lip_teeth"]
-    sealed = _smoothstep(closure / 0.7)  # a seal must seal: 70 % sure is shut
+    """Jaw first; then the lips make up the difference to the wanted opening."""
+    teeth, spread, rounded = value["lip_teeth"], max(value["width"], 0.0), max(-value["width"], 0.0)
+    sealed = _smoothstep(value["closure"] / 0.7)  # a seal must seal: 70 % sure is shut
+    funnel = (0.15 * rounded + 0.4 * value["funnel"]) * (1 - sealed)
     jaw = JAW_FULL * value["jaw"] * (1 - 0.45 * value["sibilant"]) * (1 - 0.3 * sealed)
     opening = APERTURE_FULL * value["aperture"] * (1 - sealed)
     opening = min(opening, APERTURE_FULL * (1 - 0.8 * teeth))
-    _add(weights, "jawOpen", jaw)
-    missing = opening - APERTURE_PER_JAW * jaw
+    missing = opening - APERTURE_PER_JAW * jaw - _APERTURE_PER_FUNNEL * funnel
     if missing < 0:  # the lips close over the open jaw (ARKit: mouthClose = jawOpen seals)
-        _add(weights, "mouthClose", -missing / APERTURE_PER_JAW)
+        _add(weights, "mouthClose", min(-missing / APERTURE_PER_JAW, jaw))
     else:
-        _both(weights, "mouthLowerDown", min(missing / _APERTURE_PER_LIPS, 0.7))
-        _both(weights, "mouthUpperUp", min(0.8 * missing / _APERTURE_PER_LIPS, 0.5))
-    _both(weights, "mouthPress", 0.25 * sealed)
+        parting = min(missing / _APERTURE_PER_LIPS, _LIPS_MOST)
+        _both(weights, "mouthLowerDown", parting)
+        _both(weights, "mouthUpperUp", 0.8 * parting)
+        jaw += (missing - parting * _APERTURE_PER_LIPS) / APERTURE_PER_JAW
+    _add(weights, "jawOpen", jaw)
+    # a little more than shut, for faces whose lips part at rest; mouthPress also widens: not much
+    _add(weights, "mouthShrugLower", 0.1 * sealed)
+    _both(weights, "mouthPress", 0.12 * sealed)
     _add(weights, "mouthRollLower", 0.18 * sealed + 0.5 * teeth)
     _add(weights, "mouthRollUpper", 0.15 * sealed)
     _both(weights, "mouthUpperUp", 0.2 * teeth)
-    rounded, spread = max(-value["width"], 0.0), max(value["width"], 0.0)
     _add(weights, "mouthPucker", 0.65 * rounded)
-    _add(
-        weights, "mouthFunnel", 0.15 * rounded * (1 - sealed) + 0.4 * value["funnel"] * (1 - sealed)
-    )
+    _add(weights, "mouthFunnel", funnel)
     _both(weights, "mouthStretch", 0.28 * spread)
     _both(weights, "mouthDimple", 0.12 * spread)
     _both(weights, "mouthSmile", 0.15 * spread + value["smile"])
@@ -116,9 +121,9 @@ def _decode_eyes(value: dict[str, float], weights: dict[str, float]) -> None:
     _add(weights, "eyeLookOutRight", right)
     _both(weights, "eyeLookUp", up)
     _both(weights, "eyeLookDown", down)
-    # the upper lid rides on the eyeball: lower when it looks down, higher when it looks up
-    _both(weights, "eyeBlink", max(value["blink"], 0.0) * (1 - 0.3 * down) + 0.3 * down)
-    _both(weights, "eyeWide", 0.4 * up * (1 - value["blink"]))
+    # the upper lid rides on the eyeball; eyeLookDown and eyeLookUp move it half the way already
+    _both(weights, "eyeBlink", max(value["blink"], 0.0) * (1 - 0.12 * down) + 0.12 * down)
+    _both(weights, "eyeWide", 0.2 * up * (1 - value["blink"]))
     raised, drawn = max(value["brows"], 0.0), max(-value["brows"], 0.0)
     _add(weights, "browInnerUp", 0.7 * raised)
     _both(weights, "browOuterUp", 0.55 * raised)

@@ -217,35 +217,38 @@ def fit_lips(
     )
     readout = LipReadout(model.width)
 
-    def run(parameters: list[nn.Parameter], rate: float, steps: int, stage: str) -> None:
+    tasks = {"readout": readout_steps, "tuning": 0}
+
+    def keep() -> dict[str, object]:
+        figures = {
+            **metadata,
+            "lips": {**tasks, "seed": seed},
+            "grid_held_back": lip_scores(model, readout, check, mean, spread),
+            "synthetic": measure(model, held_back, mean, spread),
+        }
+        save_weights(output, model, readout, figures)
+        return figures
+
+    def run(parameters: list[nn.Parameter], rate: float, stage: str, steps: int) -> None:
         optimiser = torch.optim.AdamW(parameters, rate, weight_decay=0.02)
-        for step in range(steps):
+        for step in range(1, steps + 1):
+            share = min(1.0, step / 20) * 0.5 * (1 + np.cos(np.pi * step / (steps + 1)))
             for group in optimiser.param_groups:
-                group["lr"] = (
-                    rate * min(1.0, (step + 1) / 20) * 0.5 * (1 + np.cos(np.pi * step / steps))
-                )
+                group["lr"] = rate * share
             loss = _mixed_loss(model, readout, training, synthetic, (mean, spread), draw)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
-            if (step + 1) % 50 == 0 or step + 1 == steps:
-                scores = measure(model, held_back, mean, spread)
-                found = lip_scores(model, readout, check, mean, spread)
-                log.info("%s step %d: loss %.3f, %s, %s", stage, step + 1, loss, found, scores)
+            if step % 50 == 0 or step == steps:
+                tasks[stage] = step
+                log.info("%s step %d, loss %.3f: %s", stage, step, loss.item(), keep())
 
     model.requires_grad_(False)
-    run(list(readout.parameters()), 2e-3, readout_steps, "readout")
+    run(list(readout.parameters()), 2e-3, "readout", readout_steps)
     model.requires_grad_(True)
-    run([*model.parameters(), *readout.parameters()], 2.5e-4, tuning_steps, "tuning")
-    metadata = {
-        **metadata,
-        "lips": {"readout_steps": readout_steps, "tuning_steps": tuning_steps, "seed": seed},
-        "grid_held_back": lip_scores(model, readout, check, mean, spread),
-        "synthetic": measure(model, held_back, mean, spread),
-    }
-    save_weights(output, model, readout, metadata)
-    return metadata
+    run([*model.parameters(), *readout.parameters()], 2.5e-4, "tuning", tuning_steps)
+    return keep()
 
 
 def _mixed_loss(
