@@ -179,14 +179,15 @@ def make_environment(python):
 
 def pip(arguments, quiet=False):
     """Run pip in `.venv`, showing what it fetches; True when it succeeds."""
-    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    command += ["--progress-bar", "off"] if arguments[0] == "install" else []
-    process = subprocess.Popen(
-        [*command, *arguments], cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    assert process.stdout is not None
+    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
+    if arguments[0] == "install":
+        command += ["--progress-bar", "off"]
     tail = []
-    with open(LOG, "ab") as log:
+    process = subprocess.Popen(
+        command, cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    with process, open(LOG, "ab") as log:
+        assert process.stdout is not None
         for raw in process.stdout:
             log.write(raw)
             line = raw.decode(errors="replace").rstrip()
@@ -196,7 +197,7 @@ def pip(arguments, quiet=False):
                 say("    {} {}".format(fetched.group(1), fetched.group(2) or ""))
             elif line.startswith("Installing collected") and not quiet:
                 say("    unpacking")
-    if process.wait() == 0:
+    if process.returncode == 0:
         return True
     if not quiet:
         shown = [line for line in tail if "ERROR" in line or "error:" in line] or tail[-8:]
