@@ -122,11 +122,12 @@ def load_template(path: Path = TEMPLATE_PATH) -> HeadTemplate:
 def _assemble(
     tensors: dict[str, NDArray[Any]], metadata: dict[str, str], digest: str
 ) -> HeadTemplate:
-    if json.loads(metadata["format"]) != FORMAT:
-        raise ValueError(f"format {metadata['format']}, this build reads {FORMAT}")
+    about = json.loads(metadata["template"])
+    if about["format"] != FORMAT:
+        raise ValueError(f"format {about['format']}, this build reads {FORMAT}")
     vertices = _checked(tensors["vertices"], (None, 3))
     count = len(vertices)
-    names = tuple(json.loads(metadata["identity_names"]))
+    names = tuple(about["identity_names"])
     limits = _checked(tensors["identity_limits"], (len(names), 3))
     triangles = tensors["triangles"].astype(np.int32)
     faces = len(_checked(triangles, (None, 3)))

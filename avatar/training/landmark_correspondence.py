@@ -419,7 +419,7 @@ def add_to_template(path: Path = TEMPLATE_PATH, report: Path | None = None) -> N
     observations, pictures = observe(template)
     tensors = correspond(template, observations)
     with safe_open(path, "numpy") as file:
-        metadata = {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
+        metadata = json.loads((file.metadata() or {})["template"])
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     write(stored | tensors, metadata, path)
     if report is not None:
