@@ -151,16 +151,16 @@ class PictureSize:
     """The size to draw at: as large as the time for a frame allows."""
 
     SMALLEST_PX = 288
-    STEP = 0.86
+    STEP, LARGEST_STEP = 0.86, 0.6
     SETTLE_FRAMES = 8
     ROOM_TO_GROW = 0.62
     """Grown by one step a frame costs about 1 / STEP² more: 0.62 / 0.74 = 0.84 of the budget, so
     it does not shrink again at once."""
     GROW_FRAMES = 45
-    WORTH = 0.93
-    """A step smaller must bring the time of drawing to this part or less (its pixels: 0.74). Where
-    it does not, the time goes elsewhere, or the machine is busy, and the step is taken back."""
-    PATIENCE_FRAMES = 250
+    WORTH = 0.35
+    """A step smaller must bring this part of the saving that its pixels promise. Where it does not,
+    the time goes elsewhere, or the machine is busy, and the step is taken back."""
+    PATIENCE_FRAMES = 120
     """After a step that was not worth it."""
 
     def __init__(self, largest_px: int, *, adapts: bool) -> None:
@@ -171,7 +171,8 @@ class PictureSize:
         self._filled = 0
         self._quick_frames = 0
         self._patience = 0
-        self._before_step: float | None = None  # time of drawing before the last step down
+        self._promise_s: float | None = None  # of drawing, at most, if the last step was worth it
+        self._last_step = 1.0
 
     def fit(self, room: tuple[int, int]) -> tuple[int, int]:
         """Width and height in the shape of `room`, no larger than it."""
@@ -191,14 +192,19 @@ class PictureSize:
         if self._filled < self.SETTLE_FRAMES:
             return
         frame, drawing = np.median(self._recent, axis=0)
-        before, self._before_step = self._before_step, None
+        # Most of them, not half: a step is judged by how long drawing took before it.
+        slow = np.percentile(self._recent[:, 0], 25) > BUDGET_S
+        promise_s, self._promise_s = self._promise_s, None
         self._quick_frames = self._quick_frames + 1 if frame < self.ROOM_TO_GROW * BUDGET_S else 0
-        if before is not None and frame > BUDGET_S and drawing > self.WORTH * before:
-            self._change(1.0 / self.STEP)
+        if promise_s is not None and frame > BUDGET_S and drawing > promise_s:
+            self._change(1.0 / self._last_step)
             self._patience = self.PATIENCE_FRAMES
-        elif frame > BUDGET_S and self._scale > self._least and not self._patience:
-            self._before_step = float(drawing)
-            self._change(self.STEP)
+        elif slow and self._scale > self._least and not self._patience:
+            # Time goes with the pixels, so a slow frame needs one large step and not five small.
+            step = min(max((BUDGET_S / frame) ** 0.5, self.LARGEST_STEP), self.STEP)
+            self._last_step = step
+            self._promise_s = float(drawing) * (1 - self.WORTH * (1 - step**2))
+            self._change(step)
         elif self._quick_frames >= self.GROW_FRAMES and self._scale < 1.0:
             self._change(1.0 / self.STEP)
 

@@ -127,6 +127,8 @@ class Panel:
         self.orbit = Orbit()
         self._scale = scale
         self._wishes = Wishes()
+        self._dragging = False
+        self._list_open = False  # at the end of the last frame
         self._style()
 
     @property
@@ -145,21 +147,26 @@ class Panel:
             self._draw_notice(view)
         if self.help_visible:
             self._draw_help()
+        self._list_open = imgui.is_popup_open("", imgui.PopupFlags_.any_popup)
         return self._wishes
 
     def _wish(self, **wish: str | float | bool) -> None:
         self._wishes = replace(self._wishes, **wish)  # pyright: ignore[reportArgumentType]
 
     def _take_pointer(self) -> None:
-        io = imgui.get_io()
+        io, left = imgui.get_io(), imgui.MouseButton_.left
         self.orbit.advance(io.delta_time)
+        # In the frame of the release the pointer may still have moved: a short drag on a slow
+        # machine lies in that frame altogether.
+        if self._dragging and (imgui.is_mouse_down(left) or imgui.is_mouse_released(left)):
+            self.orbit.drag(io.mouse_delta.x / self._scale, io.mouse_delta.y / self._scale)
+        self._dragging = self._dragging and imgui.is_mouse_down(left)
         if io.want_capture_mouse:
             return
-        if imgui.is_mouse_double_clicked(imgui.MouseButton_.left):
+        if imgui.is_mouse_double_clicked(left):
             self.orbit.reset()
-        elif imgui.is_mouse_dragging(imgui.MouseButton_.left, 0.0):
-            delta = io.mouse_delta
-            self.orbit.drag(delta.x / self._scale, delta.y / self._scale)
+        elif imgui.is_mouse_clicked(left):
+            self._dragging = True
         if io.mouse_wheel:
             self.orbit.zoom(io.mouse_wheel)
 
@@ -183,6 +190,8 @@ class Panel:
         self.visible = not self.visible
 
     def _leave(self) -> None:
+        if self._list_open:
+            return  # imgui closed it with this key
         if self.help_visible:
             self.help_visible = False
         else:

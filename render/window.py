@@ -194,6 +194,7 @@ class Window:
         imgui.create_context()
         io = imgui.get_io()
         io.set_ini_filename("")  # no file of window places in the user's folder
+        io.config_flags |= imgui.ConfigFlags_.nav_enable_keyboard.value
         font = files("imgui_bundle").joinpath(FONT)
         with as_file(font) as path:
             if path.is_file():

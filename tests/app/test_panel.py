@@ -78,6 +78,7 @@ def hand() -> Iterator[Hand]:
     io.set_ini_filename("")
     io.display_size = ImVec2(1180, 760)
     io.delta_time = 1 / 30
+    io.config_flags |= imgui.ConfigFlags_.nav_enable_keyboard.value  # as the window has it
     io.config_input_trickle_event_queue = False
     io.backend_flags |= imgui.BackendFlags_.renderer_has_textures.value
     yield Hand()
@@ -137,6 +138,28 @@ def test_keys_hide_reset_help_and_quit(hand):
     assert hand.panel.help_visible
     hand.key(imgui.Key.escape)  # first closes the help
     assert not hand.panel.help_visible
+    assert not hand.last("quit")
+    hand.key(imgui.Key.escape)
+    assert hand.last("quit")
+
+
+def test_a_drag_shorter_than_a_frame_turns_the_camera_too(hand):
+    imgui.get_io().config_input_trickle_event_queue = True  # as in a real window
+    hand.move(*FACE)
+    hand.press(True)
+    imgui.get_io().add_mouse_pos_event(FACE[0] - 100, FACE[1])
+    hand.press(False)
+    hand.frames(20)
+    assert hand.panel.orbit.yaw_rad == pytest.approx(0.6, abs=0.02)
+    hand.move(*FACE)  # a pointer that only passes turns nothing
+    hand.frames(20)
+    assert hand.panel.orbit.yaw_rad == pytest.approx(0.6, abs=0.02)
+
+
+def test_escape_closes_an_open_list_before_it_quits(hand):
+    hand.click(100, 62)
+    assert imgui.is_popup_open("", imgui.PopupFlags_.any_popup)
+    hand.key(imgui.Key.escape)
     assert not hand.last("quit")
     hand.key(imgui.Key.escape)
     assert hand.last("quit")
