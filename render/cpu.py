@@ -91,7 +91,7 @@ class CpuRenderer:
     def warm_up(self) -> float:
         """Compile every loop, or load it from numba's cache; the seconds that it took.
 
-        The first time on a machine this is a good part of a minute, later well under a second.
+        The first time on a machine this is some ten seconds, later well under a second.
         """
         started = time.perf_counter()
         one = Gaussians(

@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from avatar.types import Float, Gaussians
 from render.camera import View
 
+# Compiled loops hold these as constants, and numba looks for changes only in the loops' own file:
+# after a change here, save render/cpu_kernels.py too.
 SCREEN_BLUR = 0.3
 """px², added to both variances of a splat on the screen, so none falls between pixels (`eps2d`)."""
 NEAR_PLANE = 0.01

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -57,13 +58,14 @@ class Case:
     views: int
 
 
-def bench(quick: bool = False, json: Path | None = None) -> None:
-    """Measure and print a table; `json` receives the same as JSON.
+def bench(
+    quick: Annotated[bool, tyro.conf.arg(help="One typical case, in a few seconds.")] = False,
+    json: Annotated[Path | None, tyro.conf.arg(help="Write the same as JSON to this file.")] = None,
+) -> None:
+    """Measure how long a frame takes on this machine, and print a table.
 
-    `quick` measures one typical case in a few seconds. A bundled avatar is used where there is
-    one, otherwise a cloud of splats in the shape of a head.
-
-    Raises: OutputError where `json` cannot be written, found out before measuring.
+    With the bundled avatar where there is one, and with clouds of splats in the shape of a head.
+    An OutputError tells before measuring where the file cannot be written.
     """
     if json is not None:
         check_output(json, (".json",))
@@ -207,8 +209,8 @@ def _table(results: list[dict[str, Any]], threads: int) -> Table:
     table = Table(title=f"Milliseconds a frame, {cores}", box=None, pad_edge=False)
     for heading in ("backend", "scene"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("gaussians", "size", "views", "deform", "sort", "raster", "p50", "p95"):
-        table.add_column(heading, justify="right")
+    for heading in ("splats", "size", "views", "deform", "sort", "raster", "p50", "p95"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for result in results:
         deform = "-" if result["deform_ms"] is None else f"{result['deform_ms']:.1f}"
         table.add_row(
