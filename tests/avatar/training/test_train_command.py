@@ -35,7 +35,7 @@ def test_help_names_every_package_that_must_be_installed(
 
 def test_missing_weights_are_refused_before_any_work(tmp_path: Path) -> None:
     task = LipTraining(weights=tmp_path / "none.safetensors", grid=tmp_path)
-    with pytest.raises(AssetError, match="none.safetensors"):
+    with pytest.raises(AssetError, match=r"none\.safetensors"):
         train(TrainSettings(task=task))
     with pytest.raises(AssetError, match="offsets"):
         train(TrainSettings(task=Scoring(talking=tmp_path, tracks=tmp_path)))
