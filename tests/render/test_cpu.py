@@ -155,12 +155,22 @@ def test_any_picture_size_equals_the_reference(size):
     assert_same(random_gaussians(40, seed=11), [random_view(12, *size)])
 
 
-def test_bytes_of_a_head_differ_from_the_reference_by_less_than_rounding_shows():
-    # 512 x 512 as films are; the reference draws every splat at every pixel, so few splats.
-    head = head_shaped_cloud(2500, seed=1)
-    view = orbit_view(0.3, 0.1, 1.0)
+@pytest.mark.parametrize(
+    ("count", "size", "corner"),
+    [(300, 512, (0, 0)), (10_000, 96, (130, 200))],
+    ids=["whole", "part"],
+)
+def test_bytes_of_a_head_differ_from_the_reference_by_less_than_rounding_shows(count, size, corner):
+    # The reference draws every splat at every pixel: so few splats in the whole of a film's
+    # picture, and thousands in a part of it, across the edge of the head.
+    head = head_shaped_cloud(count, seed=1)
+    whole = orbit_view(0.3, 0.1, 1.0, width=512, height=512)
+    intrinsics = whole.intrinsics.copy()
+    intrinsics[:2, 2] -= corner
+    view = dataclasses.replace(whole, intrinsics=intrinsics, width=size, height=size)
     background = (0.25, 0.5, 0.75)
     fast, plain = CPU.render(head, [view], background), REFERENCE.render(head, [view], background)
+    assert plain.std() > 20  # head and background are both in the picture
     assert psnr(fast, plain) > 55
     assert np.abs(fast.astype(int) - plain).max() <= 2
 
