@@ -9,6 +9,7 @@ when blocks stop, and opens it again. The keeper exists because opening blocks, 
 frozen sound server likes.
 """
 
+import ctypes
 import json
 import logging
 import os
@@ -73,6 +74,7 @@ def load_portaudio() -> ModuleType:
 
     Raises: DeviceError where PortAudio is not installed, with the package to install.
     """
+    _silence_alsa()
     try:
         import sounddevice
     except OSError as error:
@@ -81,6 +83,25 @@ def load_portaudio() -> ModuleType:
             "libportaudio2 with libasound2-plugins (Debian, Ubuntu), portaudio (Fedora, Homebrew)."
         ) from error
     return sounddevice
+
+
+_ALSA_HANDLER = ctypes.CFUNCTYPE(
+    None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p
+)
+_ignore_alsa = _ALSA_HANDLER(lambda file, line, function, error, text: None)
+"""Lives as long as the process: ALSA keeps its address."""
+
+
+def _silence_alsa() -> None:
+    """ALSA's library writes to standard error about each device that it looks for in vain and each
+    late block; what matters of that comes as an error or a count."""
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        alsa = ctypes.CDLL("libasound.so.2")
+    except OSError:
+        return
+    alsa.snd_lib_error_set_handler(_ignore_alsa)
 
 
 def restart_portaudio() -> None:

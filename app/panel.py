@@ -328,9 +328,10 @@ class Panel:
         imgui.end()
 
     def _draw_help(self) -> None:
-        size = imgui.get_io().display_size
-        middle = ImVec2((size.x + self.width) / 2, size.y / 2)
-        imgui.set_next_window_pos(middle, imgui.Cond_.always, ImVec2(0.5, 0.5))
+        # In the corner beside the panel, where it does not cover the face.
+        margin = 16.0 * self._scale
+        corner = ImVec2(self.width + margin, imgui.get_io().display_size.y - margin)
+        imgui.set_next_window_pos(corner, imgui.Cond_.always, ImVec2(0.0, 1.0))
         flags = (
             imgui.WindowFlags_.always_auto_resize
             | imgui.WindowFlags_.no_collapse

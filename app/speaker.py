@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 
 RING_SAMPLES = 1 << 19
 """At least 2.7 s up to 192 kHz."""
+LATENCY_S = 0.12
+"""Asked of the device. An underrun is heard; a delay that is known is planned for. PortAudio's own
+"high" was 35 ms through PulseAudio, and ran dry on a busy machine."""
 LARGEST_DRIFT_S = 0.03
 """Sound that leaves the loudspeaker further than this from its time is moved back: an eye notices
 lips that are 40 ms off (ITU-R BT.1359: from 45 ms early, 125 ms late)."""
@@ -46,7 +49,7 @@ class Speaker:
                 channels=1,
                 dtype="float32",
                 blocksize=0,
-                latency="high",  # an underrun is heard, a constant delay is planned for
+                latency=LATENCY_S,
                 callback=self._on_request,
             )
             self._stream.start()

@@ -40,6 +40,7 @@ POLL_S = 0.004
 """How often sound is asked for: well below a block of 20 ms."""
 SILENT_AFTER_S = 0.15
 """Without a microphone the generator hears silence from then on, so that the face stays alive."""
+SILENT_BLOCK_S = 0.02
 MOST_MICROPHONES = 16
 
 
@@ -314,19 +315,18 @@ class _SoundFile:
     def _begin(self, from_s: float) -> None:
         self._blocks = _decoded(self._path)
         self._skipping = int(from_s * AUDIO_RATE)
-        self._given = 0
+        self._given = 0  # samples handed out, silence after the end included
+        self._played = 0  # samples of the file
         self._from_s = from_s
         self._start_s: float | None = None  # when sample 0 (after the skip) enters the program
 
     @property
     def position_s(self) -> float:
         """How far into the file it is."""
-        return self._from_s + self._given / AUDIO_RATE
+        return self._from_s + self._played / AUDIO_RATE
 
     def read(self) -> Heard | None:
-        """What sounded since the last call, or None."""
-        if self.ended:
-            return None
+        """What sounded since the last call, or None. The file is followed by silence."""
         if self._start_s is None:
             self._fill(1)  # opens the file, and skips to the place
             self._start_s = time.perf_counter()
@@ -336,15 +336,18 @@ class _SoundFile:
         if due < 160:  # 10 ms: smaller steps only cost
             return None
         due = min(due, 4 * AUDIO_RATE // 10)  # after a pause catch up in steps
-        self._fill(due)
+        if not self.ended:
+            self._fill(due)
+            self.blocks += 1
         samples, self._rest = self._rest[:due], self._rest[due:]
-        self.ended = len(samples) < due
-        self._given += len(samples)
-        self.blocks += 1
         if self.speaker is not None:
             self.speaker.write(samples)
-        end_s = self._start_s + self._given / AUDIO_RATE
-        return Heard(samples, end_s) if len(samples) else None
+        self._played += len(samples)
+        if len(samples) < due:
+            self.ended = True
+            samples = np.concatenate([samples, np.zeros(due - len(samples), np.float32)])
+        self._given += due
+        return Heard(samples, self._start_s + self._given / AUDIO_RATE)
 
     def _fill(self, count: int) -> None:
         """At least `count` samples in `_rest`, unless the file ends before."""
@@ -435,8 +438,8 @@ class _Speech:
                 if heard is not None:
                     self._take(heard)
                     continue
-                if now - self._fed_end_s > SILENT_AFTER_S:
-                    self._take_silence(now, source)
+                if isinstance(source, Microphone):
+                    self._bridge(now, source)
                 time.sleep(POLL_S)
         finally:
             source.close()
@@ -496,14 +499,17 @@ class _Speech:
             self._last_heard_s = heard_s
             self._channel.write(frame, heard_s)
 
-    def _take_silence(self, now: float, source: "_SoundFile | Microphone") -> None:
-        """No microphone, or the file is over: silence up to the present."""
-        seconds = min(now - self._fed_end_s - SILENT_AFTER_S / 2, 0.5)
-        self._take(Heard(np.zeros(int(seconds * AUDIO_RATE), np.float32), now - SILENT_AFTER_S / 2))
-        if isinstance(source, Microphone) and source.is_open:
-            return  # a late block, not a loss
-        ended = not isinstance(source, Microphone)
-        self._status["state"] = SourceState.FILE_ENDED if ended else SourceState.WITHOUT_SOUND
+    def _bridge(self, now: float, microphone: Microphone) -> None:
+        """No sound from the microphone: silence stands in, so that the face stays alive."""
+        # An open device may be late; from a closed one nothing comes.
+        patience_s = SILENT_AFTER_S if microphone.is_open else SILENT_BLOCK_S
+        if now - self._fed_end_s < patience_s:
+            return
+        until_s = now - patience_s / 2 if microphone.is_open else now
+        seconds = min(until_s - self._fed_end_s, 0.5)
+        self._take(Heard(np.zeros(int(seconds * AUDIO_RATE), np.float32), until_s))
+        if not microphone.is_open:
+            self._status["state"] = SourceState.WITHOUT_SOUND
 
     def _report(self, source: "_SoundFile | Microphone") -> None:
         """What the panel shows of the source, twice a second."""
@@ -514,8 +520,8 @@ class _Speech:
             status["file_position_s"] = source.position_s
             if source.speaker is not None:
                 status["speaker_late_s"] = source.speaker.late_s
-            if not source.ended:
-                status["state"] = SourceState.HEARING
+            ended = SourceState.FILE_ENDED
+            status["state"] = ended if source.ended else SourceState.HEARING
             return
         status["dropped"], status["restarts"] = source.dropped_blocks, source.restarts
         if source.is_open:
