@@ -14,6 +14,11 @@ from PIL import Image
 
 from app.__main__ import COMMANDS, SELF_DESCRIBED, main
 from app.bundled import SAMPLE_LINE
+from app.motion_track import interpolated, spoken
+from avatar.deform import Deformer
+from avatar.types import Avatar
+from render.camera import orbit_view
+from render.choose import open_renderer
 from tests.app.sounds import tone, write_wav
 
 
@@ -119,6 +124,33 @@ def test_a_sound_becomes_a_film_of_its_length(
     assert frames[0].shape == (50, 66, 3)
     assert frames[0][0, 0].min() > 250, "the background is white"
     assert frames[0].min() < 200, "the avatar is there"
+
+
+def test_the_face_of_each_picture_is_the_one_of_its_moment_of_sound(
+    tmp_path: Path, small_avatar: Avatar, small_avatar_file: Path
+) -> None:
+    target = tmp_path / "film.mp4"
+    arguments = ["render", "--avatar", small_avatar_file, "--audio", SAMPLE_LINE, "-o", target]
+    assert main([str(argument) for argument in [*arguments, "--size", "96"]]) == 0
+    with av.open(str(target)) as container:
+        shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    motion = list(spoken(SAMPLE_LINE, seed=0))
+    times = np.array([frame.time_s for frame in motion])
+    deformer, renderer = Deformer(small_avatar), open_renderer()
+    view = orbit_view(0, 0, 1, width=96, height=96)
+
+    def difference(index: int, offset_s: float) -> float:
+        """Between the picture and the face that the sound has `offset_s` later."""
+        after = int(np.searchsorted(times, index / 25 + offset_s))
+        moment = interpolated(motion[after - 1], motion[after], index, index / 25 + offset_s)
+        picture = renderer.render(deformer.gaussians(moment), [view])[0]
+        return float(np.abs(picture.astype(int) - shown[index]).mean())
+
+    offsets_s = np.array([-0.08, -0.04, -0.02, 0.0, 0.02, 0.04, 0.08])
+    for part in (range(14, 26), range(144, 156)):  # the line's first words, and its last
+        misfit = [np.mean([difference(index, o) for index in part]) for o in offsets_s]
+        # H.264 keeps still what hardly changed, so its pictures may look a little late.
+        assert abs(offsets_s[np.argmin(misfit)]) <= 0.02, misfit
 
 
 def test_a_motion_file_makes_the_same_film_as_its_sound(
