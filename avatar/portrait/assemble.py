@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from matplotlib.path import Path
 from scipy.spatial import cKDTree
 
 from avatar.deform import bind
@@ -14,6 +15,7 @@ from avatar.portrait.colour import (
     PhotoColours,
     behind,
     fill_skin,
+    like_skin,
     sample,
     squareness,
     unoccluded,
@@ -22,10 +24,20 @@ from avatar.portrait.eyes import eye_colours, paint_eyes
 from avatar.portrait.fit import FaceFit
 from avatar.portrait.landmarks import FoundFace
 from avatar.portrait.relief import Relief, Surroundings, build_relief, middle_surface
-from avatar.portrait.splats import Lattice, count_for, lay
+from avatar.portrait.splats import (
+    SWELL,
+    SWELL_ALONE,
+    SWELL_BORDER,
+    Lattice,
+    count_for,
+    joined,
+    lay,
+    scatter,
+    unblurred,
+)
 from avatar.types import ARKIT_NAMES, Avatar, Float, Index, Portrait
 
-TARGET_SPLATS = 52_000
+TARGET_SPLATS = 59_000
 """Within the 30k to 60k that two processor cores draw at more than 20 frames a second."""
 
 FACE_OVAL = (
@@ -33,22 +45,27 @@ FACE_OVAL = (
     148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )  # fmt: skip
 _CHIN = 152
+_EAR_LEVEL = (234, 454)
 _LIPS = (0, 37, 267, 17, 84, 314)
 """On the red of both lips, away from the line between them."""
 _LASH_LINES = (33, 246, 161, 160, 159, 158, 157, 173, 263, 466, 388, 387, 386, 385, 384, 398)
 """Along the margins of the upper lids."""
 
-_FACE_SPACING = 0.00095
-_LID_SPACING = 0.0006
+_FACE_SPACING = 0.00105
+_HAIR_SPACING = 0.0022
+_BODY_SPACING = 0.0034
+"""Metres between splats; these three are stretched alike to meet TARGET_SPLATS."""
+_OUTLINE_REACH_M, _HAIRLINE_REACH_M = 0.004, 0.006
+"""Relief nearer than this to the person's outline or to the face is laid finer."""
+_LID_SPACING = 0.0011
 """Lids unfold to several times their area when they close."""
 _EYE_SPACING = 0.0007
+_TEETH_SPACING = 0.002
+_CAVITY_SPACING = 0.003
+_SIDE_SPACING = 0.0024
+_BACK_SPACING = 0.006
 _LINING_SPACING = 0.0036
 _LINING_BELOW_M = 0.0006
-_MOUTH_SPACING = 0.0016
-_SCALP_SPACING = 0.0032
-_RELIEF_SPACING = 0.0021
-_BACK_SPACING = 0.0036
-"""Metres between splats at TARGET_SPLATS; all are stretched alike to meet the target."""
 
 _CAVITY = np.array([0.30, 0.10, 0.09], np.float32)
 _TOOTH = np.array([0.93, 0.89, 0.82], np.float32)
@@ -105,9 +122,8 @@ def assemble(
     vertices = np.concatenate([fit.neutral, relief.vertices]).astype(np.float32)
     triangles = np.concatenate([template.triangles, relief.triangles + len(fit.neutral)])
     tell("laying the Gaussians", 0.45)
-    spacing = _spacing(work, relief, vertices, triangles)
+    lattice = _lattice(work, relief, vertices, triangles)
     tell("colouring them", 0.6)
-    lattice = lay(vertices, triangles, spacing)
     head = _paint_head(work, lattice)
     lining = _lining(work, head, vertices, triangles)
     painted = [head, lining, _paint_relief(work, relief, lattice)]
@@ -166,6 +182,7 @@ def _relief(work: _Work) -> Relief:
         back=np.where(np.isfinite(far), 10 - far, -np.inf).astype(np.float32),
         middle=middle_surface(camera, ear_plane, width, height),
         chin_row=float(work.face.landmarks[_CHIN, 1]),
+        still_row=float(work.face.landmarks[list(_EAR_LEVEL), 1].mean()),
     )
     return build_relief(scene, camera)
 
@@ -175,33 +192,97 @@ def _chin_height(work: _Work) -> float:
     return float(work.fit.neutral[corners, 1].mean())
 
 
-def _spacing(work: _Work, relief: Relief, vertices: Float, triangles: Index) -> Float:
-    """[T] metres between splats on each triangle, stretched so that TARGET_SPLATS are laid."""
-    template = work.template
-    part = template.triangle_part
-    own = np.full(len(part), _SCALP_SPACING)
-    own[_on_face(work)] = _FACE_SPACING
-    own[_lids(work)[0][template.triangles].max(1) > 0.3] = _LID_SPACING
-    own[(part == Part.EYE_LEFT) | (part == Part.EYE_RIGHT)] = _EYE_SPACING
-    angle = np.nan_to_num(template.eye_angle, nan=9.0)[template.triangles].max(1)
-    own[(part >= Part.EYE_LEFT) & (angle > np.radians(75))] = 0
-    inside = np.isin(part, (Part.MOUTH, Part.TEETH_UPPER, Part.TEETH_LOWER, Part.TONGUE))
-    own[inside] = _MOUTH_SPACING
-    own[part == Part.LASHES] = 0
-    own[work.ears[template.triangles].any(1)] = 0
-    lowest = work.fit.neutral[template.triangles][:, :, 1].max(1)
-    own[lowest < _chin_height(work) - 0.06] = 0  # the relief draws the shoulders
-    own[_under_relief(work)] = 0
-    shell = np.where(relief.is_back[relief.triangles].any(1), _BACK_SPACING, _RELIEF_SPACING)
-    spacing = np.concatenate([own, shell])
-    low, high = 0.5, 3.0
-    for _ in range(24):
+def _lattice(work: _Work, relief: Relief, vertices: Float, triangles: Index) -> Lattice:
+    """Splats over everything, so many that with the lining TARGET_SPLATS come out."""
+    stretched, fixed, coarse = _spacings(work, relief)
+    lining = np.where(_lined(work, triangles), _LINING_SPACING, 0)
+    room = TARGET_SPLATS - count_for(vertices, triangles, fixed)
+    room -= sum(len(scatter(vertices, triangles, spacing)) for spacing in (coarse, lining))
+    low, high = 0.6, 3.0
+    for _ in range(20):
         stretch = (low + high) / 2
-        if count_for(vertices, triangles, spacing * stretch) > TARGET_SPLATS:
+        if count_for(vertices, triangles, stretched * stretch) > room:
             low = stretch
         else:
             high = stretch
-    return spacing * high
+    swell = np.full(len(triangles), SWELL)
+    outline, _ = _near_border(work, relief)
+    swell[len(work.template.triangles) :] = np.where(outline, SWELL_BORDER, SWELL_ALONE)
+    return joined(
+        [
+            lay(vertices, triangles, stretched * high, swell),
+            lay(vertices, triangles, fixed, swell),
+            scatter(vertices, triangles, coarse),
+        ]
+    )
+
+
+def _spacings(work: _Work, relief: Relief) -> tuple[Float, Float, Float]:
+    """[T] three times, metres between splats, 0 where there are none: what may be stretched; what
+    may not (eyes, lids, teeth); and where triangles are smaller than the splats wanted."""
+    template = work.template
+    part = template.triangle_part
+    stretched, fixed, coarse = (np.zeros(len(part)) for _ in range(3))
+    on_face = _on_face(work)
+    lids = (part == Part.SKIN) & (_lids(work)[0][template.triangles].max(1) > 0.3)
+    stretched[on_face & ~lids] = _FACE_SPACING
+    coarse[(part == Part.SKIN) & ~on_face & ~lids] = _SIDE_SPACING
+    coarse[part == Part.MOUTH] = _CAVITY_SPACING
+    fixed[lids] = _LID_SPACING
+    eyes = (part == Part.EYE_LEFT) | (part == Part.EYE_RIGHT)
+    angle = np.nan_to_num(template.eye_angle, nan=9.0)[template.triangles].max(1)
+    fixed[eyes & (angle < np.radians(75))] = _EYE_SPACING
+    others = (Part.SKIN, Part.MOUTH, Part.EYE_LEFT, Part.EYE_RIGHT, Part.LASHES)
+    fixed[~np.isin(part, others)] = _TEETH_SPACING
+    lowest = work.fit.neutral[template.triangles][:, :, 1].max(1)
+    bare = work.ears[template.triangles].any(1) | _under_relief(work)
+    bare |= lowest < _chin_height(work) - 0.06  # the relief draws the shoulders
+    for spacing in (stretched, fixed, coarse):
+        spacing[bare] = 0
+    back = relief.is_back[relief.triangles].all(1)
+    height = relief.vertices[relief.triangles][:, :, 1].mean(1)
+    front = np.where(height > _chin_height(work), _HAIR_SPACING, _BODY_SPACING)
+    border = np.logical_or(*_near_border(work, relief))
+    none = np.zeros(len(back))
+    return (
+        np.concatenate([stretched, np.where(back | border, 0, front)]),
+        np.concatenate([fixed, np.where(border, _border_spacing(work, relief), 0)]),
+        np.concatenate([coarse, np.where(back & ~border, _BACK_SPACING, 0)]),
+    )
+
+
+def _border_spacing(work: _Work, relief: Relief) -> Float:
+    """[S] so that the head's border is cut in two along each edge, any other not at all: those
+    triangles are long in depth, which nobody sees, and short in the picture."""
+    corners = relief.vertices[relief.triangles].astype(np.float64)
+    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    side = np.sqrt(0.5 * np.linalg.norm(flat, axis=1))
+    fine = corners[:, :, 1].mean(1) > _chin_height(work) - 0.03
+    return np.maximum(side, 1e-5) / np.where(fine, 2, 1)
+
+
+def _near_border(work: _Work, relief: Relief) -> tuple[np.ndarray, np.ndarray]:
+    """[S] bool twice: relief at the person's outline, and its front at the face: its edges are seen."""
+    per_metre = work.fit.camera.pixels_per_metre
+    found = []
+    person = (work.portrait.person > 0.5).astype(np.uint8)
+    face = _face_mask(work).astype(np.uint8)
+    for inside, reach in ((person, _OUTLINE_REACH_M), (1 - face, _HAIRLINE_REACH_M)):
+        distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5) / per_metre
+        found.append(sample(distance[..., None], relief.pixel)[:, 0] < reach)
+    outline, hairline = found[0], found[1] & ~relief.is_back
+    return outline[relief.triangles].any(1), hairline[relief.triangles].any(1)
+
+
+def _lined(work: _Work, triangles: Index) -> np.ndarray:
+    """[T] bool: the skin but for the lids' margins and the lips, where the coarse lining would show in the gap."""
+    template = work.template
+    _, margin = _lids(work, reach_m=0.0045)
+    open_edge = np.maximum(margin, template.lip)[template.triangles].max(1) > 0.05
+    lined = np.zeros(len(triangles), bool)
+    skin = (template.triangle_part == Part.SKIN) & ~_under_relief(work)
+    lined[: len(template.triangles)] = skin & ~open_edge & ~work.ears[template.triangles].any(1)
+    return lined
 
 
 def _under_relief(work: _Work) -> np.ndarray:
@@ -217,22 +298,29 @@ def _under_relief(work: _Work) -> np.ndarray:
 
 def _on_face(work: _Work) -> np.ndarray:
     """[F] bool: skin triangles of the face itself, seen from the front of the neutral head."""
+    oval, centre = _oval(work), work.fit.neutral[work.template.triangles].mean(1)
+    ahead = centre[:, 2] > oval[:, 2].min() - 0.02
+    return _in_oval(oval, centre, 1.06) & ahead & (work.template.triangle_part == Part.SKIN)
+
+
+def _inner_face(work: _Work) -> Float:
+    """[V] 1 well inside the face, where what is dark is brow or beard and not hair."""
+    return _in_oval(_oval(work), work.fit.neutral, 0.86).astype(np.float32)
+
+
+def _oval(work: _Work) -> Float:
+    """[n, 3] FaceMesh's oval on the neutral head."""
     template = work.template
     known = [i for i in FACE_OVAL if template.landmark_triangle[i] >= 0]
     corners = template.triangles[template.landmark_triangle[known]]
     weights = template.landmark_barycentric[known]
-    oval = (weights[..., None] * work.fit.neutral[corners]).sum(1)
+    return (weights[..., None] * work.fit.neutral[corners]).sum(1)
+
+
+def _in_oval(oval: Float, points: Float, scale: float) -> np.ndarray:
+    """[N] bool: inside the oval, scaled about its middle, seen from the front."""
     middle = oval[:, :2].mean(0)
-    grown = middle + 1.06 * (oval[:, :2] - middle)
-    centre = work.fit.neutral[template.triangles].mean(1)
-    polygon = np.round(1e5 * grown).astype(np.int32)
-    inside = np.array(
-        [
-            cv2.pointPolygonTest(polygon, (1e5 * float(x), 1e5 * float(y)), False) >= 0
-            for x, y, _ in centre
-        ]
-    )
-    return inside & (centre[:, 2] > oval[:, 2].min() - 0.02) & (template.triangle_part == Part.SKIN)
+    return Path(middle + scale * (oval[:, :2] - middle)).contains_points(points[:, :2])
 
 
 def _paint_head(work: _Work, lattice: Lattice) -> _Painted:
@@ -244,6 +332,7 @@ def _paint_head(work: _Work, lattice: Lattice) -> _Painted:
     opacity = np.full(len(own), 0.96, np.float32)
 
     skin = part == Part.SKIN
+    spacing = float(np.median(own.scales[skin, 0])) if skin.any() else _FACE_SPACING
     fill = _skin_colours(work)
     at = (own.barycentric[..., None] * work.posed[corners]).sum(1)
     normal = _normals(work.posed, template.triangles)[own.triangle]
@@ -252,13 +341,17 @@ def _paint_head(work: _Work, lattice: Lattice) -> _Painted:
     mirrored = (own.barycentric[..., None] * work.posed[template.mirror[corners]]).sum(1)
     mirrored_normal = _normals(work.posed, template.triangles)[own.triangle]
     mirrored_normal = _mirrored_normals(work, corners, mirrored_normal)
-    other = _trust(work, mirrored, mirrored_normal) * (1 - trust) * (1 - lid) * 0.8
-    base = (own.barycentric[..., None] * fill[corners]).sum(1)
-    spacing = float(np.median(own.scales[skin, 0])) if skin.any() else _FACE_SPACING
-    shown = work.photo.at(camera.project(at)[:, :2], spacing)
     twin = work.photo.at(camera.project(mirrored)[:, :2], spacing)
+    inner = (own.barycentric * _inner_face(work)[corners]).sum(1)
+    lend = np.maximum(like_skin(twin, _skin_tone(work)), inner)
+    other = _trust(work, mirrored, mirrored_normal) * (1 - trust) * (1 - lid) * 0.8 * lend
+    base = (own.barycentric[..., None] * fill[corners]).sum(1)
+    shown = work.photo.at(camera.project(at)[:, :2], spacing)
     rest = 1 - trust - other
     colour[:] = trust[:, None] * shown + other[:, None] * twin + rest[:, None] * base
+    _clean_lips(work, own, corners, skin, colour)
+    plain = skin & (lid < 0.2)
+    colour[plain] = unblurred(own.select(plain), colour[plain], rounds=2)
     on_face = _on_face(work)[own.triangle]
     # Skull and neck outside the person's outline would stand out of the hair or collar: carve.
     outside = work.photo.within(camera.project(at)[:, :2]) & (
@@ -272,17 +365,34 @@ def _paint_head(work: _Work, lattice: Lattice) -> _Painted:
     return _Painted(own.select(keep), colour[keep], opacity[keep])
 
 
+def _lip_colour(work: _Work) -> Float:
+    """[3] of both lips' red in the photograph."""
+    return np.median(work.photo.at(work.face.landmarks[list(_LIPS), :2], 0.002), 0)
+
+
+def _clean_lips(work: _Work, own: Lattice, corners: Index, skin: np.ndarray, colour: Float) -> None:
+    """Where the photograph shows teeth, the edge of a lip may have caught some: paler and less
+    red than the lips are. It takes the lips' colour."""
+    tone = _lip_colour(work)
+    lip = (own.barycentric * work.template.lip[corners]).sum(1)
+    redness = colour[:, 0] - colour[:, 1:].mean(1)
+    typical = max(float(tone[0] - tone[1:].mean()), 0.02)
+    pale = np.clip((0.75 - redness / typical) / 0.3, 0, 1)
+    bright = np.clip((colour.mean(1) - tone.mean() - 0.04) / 0.08, 0, 1)
+    amount = (pale * bright * np.clip(lip / 0.4, 0, 1) * skin)[:, None]
+    colour += amount * (tone - colour)
+
+
 def _lining(work: _Work, painted: _Painted, vertices: Float, triangles: Index) -> _Painted:
     """A coarse sheet in the skin's colours just beneath the face: where stretched skin opens
     between its splats, skin shows and not the dark inside of the head."""
-    face = np.zeros(len(triangles), bool)
-    face[: len(work.template.triangles)] = _on_face(work)
+    face = _lined(work, triangles)
     fine = painted.lattice
     total = np.zeros((len(triangles), 3))
     np.add.at(total, fine.triangle, painted.colour)
     count = np.bincount(fine.triangle, minlength=len(triangles))
     spacing = np.where(face & (count > 0), _LINING_SPACING, 0)
-    sheet = lay(vertices, triangles, spacing)
+    sheet = scatter(vertices, triangles, spacing)
     colour = (total / np.maximum(count, 1)[:, None])[sheet.triangle]
     lower = replace(sheet, means=sheet.means - _LINING_BELOW_M * sheet.normals)
     return _Painted(lower, colour.astype(np.float32), np.full(len(sheet), 0.98, np.float32))
@@ -332,18 +442,19 @@ def _skin_colours(work: _Work) -> Float:
     trust = _trust(work, work.posed, corner_normals) * (1 - lid)
     fallback = _skin_tone(work)
     # Lids take the skin's tone, a little in the shade of the brow; their margin is dark with lashes.
-    shade = (0.88 * fallback) * (1 - 0.72 * margin[:, None])
+    shade = (0.92 * fallback) * (1 - 0.75 * margin[:, None])
     seen = lid[:, None] * shade + (1 - lid[:, None]) * seen
     trust = np.maximum(trust, 0.9 * lid)
     # Above the oval hair or hat shows, not skin; what lies beneath takes its colour all the same.
+    lend = np.maximum(like_skin(seen, fallback), _inner_face(work))
     return fill_skin(
-        work.fit.neutral, template.triangles[skin], template.mirror, seen, trust, fallback
+        work.fit.neutral, template.triangles[skin], template.mirror, seen, trust, lend, fallback
     ).colour
 
 
-def _lids(work: _Work) -> tuple[Float, Float]:
+def _lids(work: _Work, reach_m: float = 0.0027) -> tuple[Float, Float]:
     """[V] 0..1 twice: lid skin that an open eye folds away, so that the photograph shows it as a
-    dark line or not at all; and the upper lids' margin, where the lashes grow."""
+    dark line or not at all; and the upper lids' margin (`reach_m` around the line of the lashes)."""
     template = work.template
     lid = np.zeros(len(template.vertices), np.float32)
     for name in ("eyeBlinkLeft", "eyeBlinkRight"):
@@ -353,7 +464,7 @@ def _lids(work: _Work) -> tuple[Float, Float]:
     corners = template.triangles[template.landmark_triangle[known]]
     lashes = (template.landmark_barycentric[known][..., None] * work.fit.neutral[corners]).sum(1)
     distance, _ = cKDTree(lashes).query(work.fit.neutral)
-    margin = 0.8 * np.clip((0.0022 - distance) / 0.0012, 0, 1) * (lid > 0)
+    margin = np.clip((reach_m - distance) / 0.0012, 0, 1) * (lid > 0)
     return np.minimum(lid, 1), margin.astype(np.float32)
 
 
@@ -370,7 +481,7 @@ def _paint_mouth(work: _Work, own: Lattice, part: np.ndarray, colour: Float) -> 
     corners = template.triangles[own.triangle]
     light = (own.barycentric * template.shade[corners]).sum(1)[:, None]
     red = (own.barycentric * template.lip[corners]).sum(1)[:, None]
-    lips = np.median(work.photo.at(work.face.landmarks[list(_LIPS), :2], 0.002), 0)
+    lips = _lip_colour(work)
     for kind, tint in (
         (Part.MOUTH, _CAVITY + red * (0.8 * lips - _CAVITY)),
         (Part.TEETH_UPPER, np.broadcast_to(_TOOTH, (len(own), 3))),
@@ -382,7 +493,9 @@ def _paint_mouth(work: _Work, own: Lattice, part: np.ndarray, colour: Float) -> 
 
 
 def _paint_eyeballs(work: _Work, own: Lattice, part: np.ndarray, colour: Float) -> None:
-    colours = eye_colours(work.portrait.image, work.face)
+    ball = work.fit.neutral[work.template.vertex_part == Part.EYE_LEFT]
+    radius = float(np.ptp(ball[:, 1])) / 2 * work.fit.camera.pixels_per_metre
+    colours = eye_colours(work.portrait.image, work.face, radius)
     for eye in (Part.EYE_LEFT, Part.EYE_RIGHT):
         chosen = part == eye
         ball = work.fit.neutral[work.template.vertex_part == eye]
@@ -405,7 +518,8 @@ def _paint_relief(work: _Work, relief: Relief, lattice: Lattice) -> _Painted:
     # Where the shell runs away from the camera a pixel would be drawn out into a streak.
     normal = _normals(relief.vertices, relief.triangles)[own.triangle - first]
     square = squareness(normal, own.means, camera)[:, None]
-    shown = square * photo.at(pixels, _RELIEF_SPACING) + (1 - square) * photo.at(pixels, 0.02)
+    shown = square * photo.at(pixels, _HAIR_SPACING) + (1 - square) * photo.at(pixels, 0.02)
+    shown[~back] = unblurred(own.select(~back), shown[~back], rounds=2)
     colour = np.where(back[:, None], 0.88 * rear.at(pixels, _BACK_SPACING), shown)
     opacity = 0.96 * _soft_border(work, pixels, back) * _fade(own.means)
     colour, opacity = colour.astype(np.float32), opacity.astype(np.float32)
@@ -416,7 +530,7 @@ def _paint_relief(work: _Work, relief: Relief, lattice: Lattice) -> _Painted:
 def _soft_border(work: _Work, pixels: Float, back: np.ndarray) -> Float:
     """[N] 0..1: soft at the person's outline, towards the face, and where the picture ends."""
     per_metre = work.fit.camera.pixels_per_metre
-    outline = np.clip((work.photo.person_at(pixels) - 0.12) / 0.5, 0, 1)
+    outline = np.clip((work.photo.person_at(pixels) - 0.25) / 0.5, 0, 1)
     inside_face = cv2.distanceTransform(_face_mask(work).astype(np.uint8), cv2.DIST_L2, 5)
     depth_in_face = sample(inside_face[..., None], pixels)[:, 0] / per_metre
     face = np.where(back, 1, np.clip(1 - depth_in_face / _TUCK_M, 0, 1))

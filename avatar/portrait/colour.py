@@ -111,6 +111,7 @@ def fill_skin(
     mirror: Index,
     seen: Float,
     trust: Float,
+    lend: Float,
     fallback: Float,
 ) -> SkinFill:
     """Colour every skin vertex.
@@ -121,19 +122,28 @@ def fill_skin(
         mirror: [V] each vertex's partner on the other half.
         seen: [V, 3] the photograph's colour at each vertex.
         trust: [V] how far to believe it.
+        lend: [V] how far to believe it for the other half (hair at the temple is no skin).
         fallback: [3] where nothing is near.
     """
-    other = trust[mirror] * (1 - trust)
+    other = (trust * lend)[mirror] * (1 - trust)
     known = trust + 0.6 * other
     mixed = (trust[:, None] * seen + 0.6 * other[:, None] * seen[mirror]) / np.maximum(
         known[:, None], 1e-6
     )
     count = len(rest)
     laplacian = graph_laplacian(rest, triangles, count)
-    hold = 20 * known
+    hold = laplacian.diagonal() * known
     solver = splu((laplacian + sparse.diags(hold + 1e-5)).tocsc())
     colour = np.stack([solver.solve(hold * mixed[:, c] + 1e-5 * fallback[c]) for c in range(3)], 1)
     return SkinFill(colour=np.clip(colour, 0, 1).astype(np.float32), trust=trust)
+
+
+def like_skin(colour: Float, skin: Float) -> Float:
+    """[N] 0..1: whether [N, 3] colours could be the skin `skin` [3] in other light (CIE Lab)."""
+    lab = cv2.cvtColor(colour.reshape(1, -1, 3).astype(np.float32), cv2.COLOR_RGB2LAB)[0]
+    reference = cv2.cvtColor(skin.reshape(1, 1, 3).astype(np.float32), cv2.COLOR_RGB2LAB)[0, 0]
+    distance = np.linalg.norm((lab - reference) * (0.5, 1.3, 1.3), axis=-1)
+    return np.clip((26 - distance) / 10, 0, 1).astype(np.float32)
 
 
 def behind(image: Float, person: Float, face: Float, skin: Float, pixel_per_m: float) -> Float:
@@ -143,11 +153,9 @@ def behind(image: Float, person: Float, face: Float, skin: Float, pixel_per_m: f
     not skin, so that hair keeps its strands; then softened, for nobody knows.
     """
     reach = round(0.01 * pixel_per_m)
-    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
-    reference = cv2.cvtColor(skin.reshape(1, 1, 3).astype(np.float32), cv2.COLOR_RGB2LAB)[0, 0]
-    like_skin = np.linalg.norm((lab - reference) * (0.5, 1.3, 1.3), axis=-1) < 18
+    skin_like = like_skin(image.reshape(-1, 3), skin).reshape(image.shape[:2]) > 0.8
     grown = cv2.dilate(face, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0.5
-    known = (person > _SOLID) & ~grown & ~like_skin
+    known = (person > _SOLID) & ~grown & ~skin_like
     if known.mean() < 0.02 * (person > 0.5).mean():  # bald, and nothing worn
         known = (person > _SOLID) & ~grown
     if not known.any():

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatar.head.eyeball import IRIS_ANGLE, PUPIL_ANGLE
+from avatar.head.eyeball import IRIS_ANGLE
 from avatar.portrait.colour import sample
 from avatar.portrait.landmarks import IRIS_LEFT, IRIS_RIGHT, FoundFace
 from avatar.types import Float
@@ -28,15 +28,24 @@ class EyeColours:
     """[3]"""
     white: Float
     """[3]"""
+    iris_angle: float = float(IRIS_ANGLE)
+    """Of the iris' rim from the optical axis, radians."""
 
 
-def eye_colours(image: Float, face: FoundFace) -> EyeColours:
-    """Medians over both eyes: the iris' lower half away from pupil and highlight; the white's
-    brighter, greyer pixels between the iris and the corners."""
-    iris, white = [], []
+_PUPIL_SHARE = 0.38
+"""Of the iris' radius, as in a lit room."""
+_SMALLEST_IRIS, _LARGEST_IRIS = np.radians(21.0), np.radians(29.0)
+
+
+def eye_colours(image: Float, face: FoundFace, eye_radius_px: float) -> EyeColours:
+    """Medians over both eyes: the darker half of the iris' lower ring, away from the pupil; the white's
+    brighter, greyer pixels between the iris and the corners. The size of the iris is its rim's
+    against the eyeball's, whose radius the fit knows."""
+    iris, white, radii = [], [], []
     for rim, opening in ((IRIS_RIGHT, _RIGHT_EYE), (IRIS_LEFT, _LEFT_EYE)):
         middle = face.landmarks[rim[0], :2]
         radius = float(np.mean([np.linalg.norm(face.landmarks[i, :2] - middle) for i in rim[1:]]))
+        radii.append(radius)
         angle = np.linspace(0.15 * np.pi, 0.85 * np.pi, 9)  # image y grows downwards
         for share in (0.55, 0.68, 0.8):
             ring = middle + share * radius * np.stack([np.cos(angle), np.sin(angle)], 1)
@@ -46,14 +55,19 @@ def eye_colours(image: Float, face: FoundFace) -> EyeColours:
             along = np.linspace(0.45, 0.75, 6)[:, None]
             white.append(sample(image, (middle + along * to_corner).astype(np.float32)))
     irises, whites = np.concatenate(iris), np.concatenate(white)
+    # Highlights and the white beyond a small iris only ever brighten: believe the darker half.
+    darkness = irises.mean(1)
+    irises = irises[darkness <= np.quantile(darkness, 0.5)]
     brightness = whites.mean(1)
     bright = whites[brightness >= np.quantile(brightness, 0.6)]
     found_white = np.median(bright, 0)
     # A painter's or a small photograph's white may be mostly lid: keep it pale.
-    grey = np.full(3, float(np.clip(found_white.mean() * 1.05, 0.62, 0.88)))
+    grey = np.full(3, float(np.clip(found_white.mean(), 0.58, 0.82)))
+    rim = np.arcsin(np.clip(np.mean(radii) / eye_radius_px, 0, 0.9))
     return EyeColours(
         iris=np.clip(np.median(irises, 0), 0.03, 0.85).astype(np.float32),
-        white=(0.35 * np.clip(found_white, 0.5, 0.92) + 0.65 * grey).astype(np.float32),
+        white=(0.4 * np.clip(found_white, 0.45, 0.9) + 0.6 * grey).astype(np.float32),
+        iris_angle=float(np.clip(rim, _SMALLEST_IRIS, _LARGEST_IRIS)),
     )
 
 
@@ -64,7 +78,8 @@ def paint_eyes(directions: Float, colours: EyeColours) -> Float:
     """
     angle = np.arccos(np.clip(directions[:, 2], -1, 1))
     turn = np.arctan2(directions[:, 1], directions[:, 0])
-    inward = np.clip((angle - PUPIL_ANGLE) / (IRIS_ANGLE - PUPIL_ANGLE), 0, 1)
+    rim, pupil = colours.iris_angle, _PUPIL_SHARE * colours.iris_angle
+    inward = np.clip((angle - pupil) / (rim - pupil), 0, 1)
     fibres = 1 + 0.10 * np.sin(23 * turn + 3 * np.sin(5 * turn)) * np.sin(np.pi * inward)
     shade = (1.18 - 0.25 * inward) * (1 - 0.55 * _step(inward, 0.82, 1.0)) * fibres
     iris = np.clip(colours.iris * shade[:, None], 0, 1)
@@ -75,8 +90,8 @@ def paint_eyes(directions: Float, colours: EyeColours) -> Float:
     corner = 1 - 0.30 * _step(np.abs(directions[:, 0]), 0.45, 0.85)
     white = colours.white * (lid * corner)[:, None]
     iris = iris * lid[:, None]
-    result = _mix(white, iris, 1 - _step(angle, 0.96 * IRIS_ANGLE, 1.06 * IRIS_ANGLE))
-    result = _mix(result, _PUPIL, 1 - _step(angle, 0.9 * PUPIL_ANGLE, 1.08 * PUPIL_ANGLE))
+    result = _mix(white, iris, 1 - _step(angle, 0.96 * rim, 1.06 * rim))
+    result = _mix(result, _PUPIL, 1 - _step(angle, 0.9 * pupil, 1.08 * pupil))
     from_lamp = np.hypot(directions[:, 0] - _HIGHLIGHT_AT[0], directions[:, 1] - _HIGHLIGHT_AT[1])
     lit = (directions[:, 2] > 0) * (
         1 - _step(from_lamp, 0.6 * _HIGHLIGHT_RADIUS, _HIGHLIGHT_RADIUS)

@@ -24,9 +24,13 @@ from avatar.types import Float, Index
 
 CELL_M = 0.005
 """Width of the relief's grid: splats between its nodes carry the finer outline."""
+_MOST_NODES = 3600
+"""A large person gets wider cells instead of more: each triangle costs a splat at least."""
 _OUTLINE = 0.5
 _TUCK_M = 0.004
 """How far the relief runs under the face behind its skin, so that no gap opens at the border."""
+_OVERLAY_M = 0.0012
+"""How far it stands before the skin elsewhere, so that the two do not fight for the front."""
 _THICKEST_HAIR_M = 0.035
 _DEEPEST_BODY_M = 0.085
 _DEEPEST_HEAD_M = 0.125
@@ -50,6 +54,8 @@ class Surroundings:
     """[H, W] metres ahead of the camera of the surface on which the outline lies."""
     chin_row: float
     """The row of the chin: above it is head, below it body."""
+    still_row: float
+    """Above this row the face's border does not move with the jaw."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +74,18 @@ class Relief:
 
 def build_relief(scene: Surroundings, camera: PhotoCamera) -> Relief:
     """The shell of everything but the face."""
-    cell = max(2.0, CELL_M * camera.pixels_per_metre)
+    by_area = float(np.sqrt((scene.person > _OUTLINE).sum() / _MOST_NODES))
+    cell = max(2.0, CELL_M * camera.pixels_per_metre, by_area)
     grid = _Grid(scene, cell)
     thickness = _thickness(grid, camera)
     within_face = grid.face > 0.5
     tucked = within_face & ~_eroded(_eroded(_eroded(within_face)))
     outside_face = grid.inside & (~within_face | tucked)
-    over_skin = grid.middle - grid.front + np.where(tucked, -_TUCK_M, thickness)
-    front = _heights(grid, outside_face, over_skin)
-    back = _heights(grid, grid.inside, grid.back - grid.middle + thickness)
+    # Above the jaw hair lies on the skin and fades out over it; below, the jaw moves before it.
+    under_face = np.where(grid.y < scene.still_row, _OVERLAY_M, -_TUCK_M)
+    over_skin = grid.middle - grid.front + np.where(tucked, under_face, thickness + _OVERLAY_M)
+    front = _heights(grid, camera, outside_face, over_skin)
+    back = _heights(grid, camera, grid.inside, grid.back - grid.middle + thickness)
     return _mesh(grid, camera, outside_face, front, back)
 
 
@@ -119,8 +128,12 @@ class _Grid:
             1 - solid, cv2.DIST_L2, 5
         )
         signed = cv2.GaussianBlur(signed, (0, 0), 0.4 * self.cell)
-        slope_x = self._sample(cv2.Sobel(signed, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8), cv2.INTER_LINEAR)
-        slope_y = self._sample(cv2.Sobel(signed, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8), cv2.INTER_LINEAR)
+        slope_x = self._sample(
+            cv2.Sobel(signed, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8), cv2.INTER_LINEAR
+        )
+        slope_y = self._sample(
+            cv2.Sobel(signed, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8), cv2.INTER_LINEAR
+        )
         steepness = np.maximum(np.hypot(slope_x, slope_y), 0.3)
         here = self._sample(signed, cv2.INTER_LINEAR)
         first = self.inside & ~_eroded(self.inside) & ~self.cut
@@ -129,7 +142,10 @@ class _Grid:
         self.x = self.x + to_outline * slope_x / steepness
         self.y = self.y + to_outline * slope_y / steepness
         self.middle = cv2.remap(
-            self._middle, self.x.astype(np.float32), self.y.astype(np.float32), cv2.INTER_LINEAR,
+            self._middle,
+            self.x.astype(np.float32),
+            self.y.astype(np.float32),
+            cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
 
@@ -159,7 +175,9 @@ def _thickness(grid: _Grid, camera: PhotoCamera) -> np.ndarray:
     return np.where(grid.above_chin, head, 0.001).astype(np.float64)
 
 
-def _heights(grid: _Grid, domain: np.ndarray, over_template: np.ndarray) -> np.ndarray:
+def _heights(
+    grid: _Grid, camera: PhotoCamera, domain: np.ndarray, over_template: np.ndarray
+) -> np.ndarray:
     """[gh, gw] metres from the middle surface, >= 0, 0 on the outline.
 
     Solves (Laplacian + hold) u = -4 + hold * template_height^2 for u = height^2.
@@ -198,7 +216,8 @@ def _heights(grid: _Grid, domain: np.ndarray, over_template: np.ndarray) -> np.n
         ),
         (count, count),
     ).tocsc()
-    squared = spsolve(system, 4 * CELL_M**2 + hold * goal)
+    cell_m = grid.cell / camera.pixels_per_metre
+    squared = spsolve(system, 4 * cell_m**2 + hold * goal)
     heights = np.zeros(domain.shape)
     heights[domain] = np.sqrt(np.maximum(squared, 0))
     deepest = np.where(grid.above_chin, _DEEPEST_HEAD_M, _DEEPEST_BODY_M)

@@ -7,15 +7,23 @@ the covariance of the small triangle itself, so that slivers get slivers and nei
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sparse
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from avatar.types import Float, Index
 
-_SWELL = 1.75
-"""Standard deviations against the small triangle's own: neighbours overlap to a smooth sheet
-(2.2 blurs lashes and brows)."""
+SWELL = 1.9
+"""Standard deviations against the small triangle's own: neighbours overlap to a smooth sheet."""
+SWELL_ALONE = 2.3
+"""The same for a sheet that nothing lines from behind: no light may come through its lattice."""
+SWELL_BORDER = 1.45
+"""The same along an outline, which wide splats would scallop."""
 _THINNEST = 0.12
 """Thickness against width: flat on the skin."""
+_ROUND = 0.75
+"""Standard deviation against the spacing of scattered splats, which lie less evenly."""
+_NEIGHBOURS = 14
 _MOST_PER_EDGE = 40
 
 
@@ -56,8 +64,13 @@ def count_for(vertices: Float, triangles: Index, spacing_m: Float) -> int:
     return int((_cuts(vertices, triangles, spacing_m) ** 2).sum())
 
 
-def lay(vertices: Float, triangles: Index, spacing_m: Float) -> Lattice:
-    """Splats over `triangles` [T, 3]; `spacing_m` [T], 0 or less leaves a triangle bare."""
+def lay(
+    vertices: Float, triangles: Index, spacing_m: Float, swell: float | np.ndarray = SWELL
+) -> Lattice:
+    """Splats over `triangles` [T, 3]; `spacing_m` [T], 0 or less leaves a triangle bare.
+
+    `swell` (one, or [T]) widens them against the small triangle's own spread.
+    """
     cuts = _cuts(vertices, triangles, spacing_m)
     corners = vertices[triangles].astype(np.float64)
     owner, weights = [], []
@@ -73,7 +86,8 @@ def lay(vertices: Float, triangles: Index, spacing_m: Float) -> Lattice:
     edges = edges / np.maximum(cuts, 1)[:, None, None]
     covariance = np.einsum("tki,tkj->tij", edges, edges) / 36
     variance, axes = np.linalg.eigh(covariance)
-    spread = _SWELL * np.sqrt(np.maximum(variance, 0))[:, ::-1]  # widest first
+    swell = np.broadcast_to(swell, len(triangles))[:, None]
+    spread = swell * np.sqrt(np.maximum(variance, 0))[:, ::-1]  # widest first
     axes = axes[:, :, ::-1]
     axes = axes * np.sign(np.linalg.det(axes))[:, None, None]
     widest = np.maximum(spread[:, 0], 1e-6)
@@ -90,6 +104,72 @@ def lay(vertices: Float, triangles: Index, spacing_m: Float) -> Lattice:
         scales=spread[triangle].astype(np.float32),
         normals=normal[triangle].astype(np.float32),
     )
+
+
+def scatter(vertices: Float, triangles: Index, spacing_m: Float) -> Lattice:
+    """Round splats, one for each `spacing_m`^2 of surface, where triangles are smaller than that.
+
+    Systematic sampling: walking along the triangles, one is taken whenever another square is
+    full, so that any stretch of the surface gets its share; nothing is random.
+    """
+    corners = vertices[triangles].astype(np.float64)
+    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    double_area = np.linalg.norm(flat, axis=1)
+    squares = np.where(spacing_m > 0, 0.5 * double_area / np.maximum(spacing_m, 1e-6) ** 2, 0)
+    filled = np.floor(np.cumsum(squares) + 0.5)
+    chosen = np.flatnonzero(np.diff(filled, prepend=0) > 0)
+    normal = flat[chosen] / np.maximum(double_area[chosen, None], 1e-12)
+    upright = np.where(np.abs(normal[:, 1:2]) < 0.9, [[0.0, 1, 0]], [[1.0, 0, 0]])
+    first = np.cross(upright, normal)
+    first /= np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-12)
+    axes = np.stack([first, np.cross(normal, first), normal], -1)
+    width = _ROUND * np.asarray(spacing_m)[chosen]
+    third = np.full((len(chosen), 3), 1 / 3, np.float32)
+    return Lattice(
+        triangle=chosen.astype(np.int32),
+        barycentric=third,
+        means=corners[chosen].mean(1).astype(np.float32),
+        rotations=Rotation.from_matrix(axes).as_quat()[:, [3, 0, 1, 2]].astype(np.float32)
+        if len(chosen)
+        else np.zeros((0, 4), np.float32),
+        scales=np.stack([width, width, _THINNEST * width], 1).astype(np.float32),
+        normals=normal.astype(np.float32),
+    )
+
+
+def joined(parts: list[Lattice]) -> Lattice:
+    """Several lattices over the same triangles as one."""
+    return Lattice(
+        **{
+            field: np.concatenate([getattr(part, field) for part in parts])
+            for field in ("triangle", "barycentric", "means", "rotations", "scales", "normals")
+        }
+    )
+
+
+def unblurred(lattice: Lattice, wanted: Float, rounds: int = 4) -> Float:
+    """[N, 3] colours that, once blended with their neighbours', show about `wanted` [N, 3].
+
+    A splat is drawn over its neighbours, so a surface shows local means of its splats' colours.
+    Van Cittert's iteration (1931) undoes that: c += wanted - blend(c), with the blend taken as
+    the Gaussian weights between splats on the surface.
+    """
+    if len(lattice) < 2:
+        return wanted
+    near = min(_NEIGHBOURS, len(lattice))
+    distance, other = cKDTree(lattice.means).query(lattice.means, k=near)
+    width = np.sqrt(lattice.scales[:, 0] * lattice.scales[:, 1])
+    # Two sheets that touch, as closed lips do, do not blend: only what faces the same way does.
+    alike = np.einsum("ni,nki->nk", lattice.normals, lattice.normals[other])
+    weight = np.exp(-0.5 * (distance / width[other]) ** 2) * np.maximum(alike, 0) ** 4
+    weight /= weight.sum(1, keepdims=True)
+    rows = np.repeat(np.arange(len(lattice)), near)
+    shape = (len(lattice), len(lattice))
+    blend = sparse.coo_matrix((weight.ravel(), (rows, other.ravel())), shape).tocsr()
+    colour = wanted.astype(np.float64)
+    for _ in range(rounds):
+        colour = np.clip(colour + wanted - blend @ colour, 0, 1)
+    return colour.astype(np.float32)
 
 
 def _cuts(vertices: Float, triangles: Index, spacing_m: Float) -> np.ndarray:

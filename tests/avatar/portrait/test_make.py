@@ -1,0 +1,217 @@
+"""From a photograph to an avatar, with the real tracker; and who is turned away."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from avatar.deform import Deformer
+from avatar.errors import PortraitError
+from avatar.head.template import load_template
+from avatar.portrait.fit import fit_face
+from avatar.portrait.landmarks import EYE_CORNERS, MediapipeFaceFinder, subject
+from avatar.portrait.make import make_avatar
+from avatar.types import ARKIT_NAMES, Avatar
+from render.camera import View, orbit_view
+from render.choose import open_renderer
+
+PORTRAITS = Path(__file__).parents[4] / "shared" / "data" / "portraits"
+NAMES = (
+    "einstein_1904.jpg",
+    "painting_headband.jpg",
+    "painting_mona_lisa.jpg",
+    "photo_long_hair.png",
+    "photo_stubble.png",
+)
+
+
+@cache
+def astronaut_picture() -> np.ndarray:
+    """[512, 512, 3] uint8, a NASA photograph in the public domain."""
+    return np.asarray(data.astronaut())
+
+
+@pytest.fixture(scope="module")
+def finder():
+    with MediapipeFaceFinder() as finder:
+        yield finder
+
+
+@pytest.fixture(scope="module")
+def astronaut_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("portrait") / "astronaut.png"
+    Image.fromarray(astronaut_picture()).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def astronaut(astronaut_file: Path, finder: MediapipeFaceFinder) -> Avatar:
+    return make_avatar(astronaut_file, name="astronaut", finder=finder)
+
+
+def photo_view(avatar: Avatar, width: int, height: int) -> View:
+    """The avatar as the photograph's own camera saw the head."""
+    flip = np.diag([1.0, -1.0, -1.0])  # y up, looking along -z -> y down, looking along z
+    camera = np.eye(4)
+    rotation = np.array(avatar.fit["camera_rotation"]).reshape(3, 3)
+    camera[:3, :3] = flip @ rotation
+    camera[:3, 3] = flip @ np.array(avatar.fit["camera_translation"])
+    focal = avatar.fit["camera_focal_px"][0]
+    x, y = avatar.fit["camera_centre_px"]
+    return View(
+        camera_from_world=camera,
+        intrinsics=np.array([[focal, 0, x], [0, focal, y], [0, 0, 1]]),
+        width=width,
+        height=height,
+    )
+
+
+def expressed(**weights: float) -> np.ndarray:
+    expression = np.zeros(52, np.float32)
+    for name, weight in weights.items():
+        expression[ARKIT_NAMES.index(name)] = weight
+    return expression
+
+
+def test_it_has_the_promised_number_of_gaussians(astronaut: Avatar):
+    assert 30_000 <= len(astronaut) <= 60_000
+
+
+def test_the_fit_lies_on_the_landmarks(astronaut: Avatar):
+    assert astronaut.fit["landmark_error"][0] < 0.02
+
+
+def test_it_looks_like_the_photograph_from_the_photographs_view(astronaut: Avatar):
+    picture = astronaut_picture() / 255
+    expression = np.array(astronaut.fit["expression"], np.float32)
+    shown = Deformer(astronaut).gaussians(expression=expression)
+    view = photo_view(astronaut, 512, 512)
+    drawn = open_renderer("cpu").render(shown, [view], np.full(3, 0.5, np.float32))[0] / 255
+    points = MediapipeFaceFinder().faces(picture.astype(np.float32))[0].landmarks
+    left, top = points[:468, :2].min(0).astype(int)
+    right, bottom = points[:468, :2].max(0).astype(int)
+    face = (slice(top, bottom), slice(left, right))
+    error = float(((drawn[face] - picture[face]) ** 2).mean())
+    assert -10 * np.log10(error) > 20, "the face differs from the photograph"
+
+
+def test_a_tracker_finds_the_drawn_face_and_its_lips_move(
+    astronaut: Avatar, finder: MediapipeFaceFinder
+):
+    deformer, renderer = Deformer(astronaut), open_renderer("cpu")
+    view = orbit_view(0.0, 0.0, 1.0, width=512, height=512)
+
+    def aperture(**weights: float) -> float:
+        shown = deformer.gaussians(expression=expressed(**weights))
+        image = renderer.render(shown, [view], np.full(3, 0.6, np.float32))[0]
+        face = finder.faces((image / 255).astype(np.float32))[0]
+        corners = np.linalg.norm(np.diff(face.landmarks[list(EYE_CORNERS), :2], axis=0))
+        return float(np.linalg.norm(face.landmarks[13, :2] - face.landmarks[14, :2]) / corners)
+
+    closed, half, wide = aperture(), aperture(jawOpen=0.25), aperture(jawOpen=0.6)
+    assert closed < 0.05
+    assert closed < half < wide
+    assert wide > 0.15
+
+
+def test_the_silhouette_has_no_holes_from_any_side(astronaut: Avatar):
+    renderer, shown = open_renderer("cpu"), Deformer(astronaut).gaussians()
+    for yaw in range(-180, 180, 30):
+        view = orbit_view(np.radians(yaw), 0.0, 1.0, width=200, height=200)
+        _, alpha = renderer.render_float(shown, [view])
+        head = alpha[0, 40:110, 80:120, 0]
+        assert np.quantile(head, 0.01) > 0.9, f"holes at yaw {yaw}"
+
+
+def test_the_same_photograph_makes_the_same_avatar(
+    astronaut: Avatar, astronaut_file: Path, finder: MediapipeFaceFinder
+):
+    again = make_avatar(astronaut_file, name="astronaut", finder=finder)
+    np.testing.assert_array_equal(again.colour, astronaut.colour)
+    np.testing.assert_array_equal(again.vertices, astronaut.vertices)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_portrait_becomes_an_avatar(name: str, finder: MediapipeFaceFinder):
+    if not PORTRAITS.is_dir():
+        pytest.skip("needs the test portraits beside the checkout (../shared)")
+    stages: list[tuple[str, float]] = []
+    avatar = make_avatar(
+        PORTRAITS / name, name=name, finder=finder, progress=lambda s, f: stages.append((s, f))
+    )
+    assert 30_000 <= len(avatar) <= 60_000
+    assert avatar.fit["landmark_error"][0] < 0.02
+    shares = [share for _, share in stages]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+def test_a_dog_is_turned_away(finder: MediapipeFaceFinder):
+    if not PORTRAITS.is_dir():
+        pytest.skip("needs the test portraits beside the checkout (../shared)")
+    with pytest.raises(PortraitError, match="not look like a person"):
+        make_avatar(PORTRAITS / "not_a_person_dog.jpg", name="dog", finder=finder)
+
+
+@pytest.mark.parametrize("scene", ["coffee", "chelsea", "checkerboard"])
+def test_a_picture_without_a_person_is_turned_away(scene: str, tmp_path: Path, finder):
+    path = tmp_path / f"{scene}.png"
+    Image.fromarray(np.asarray(getattr(data, scene)())).save(path)
+    with pytest.raises(PortraitError) as caught:
+        make_avatar(path, name=scene, finder=finder)
+    assert "\n" not in str(caught.value)
+
+
+def test_of_two_faces_the_larger_is_taken_and_told(tmp_path: Path, finder: MediapipeFaceFinder):
+    picture = Image.fromarray(astronaut_picture())
+    pair = Image.new("RGB", (900, 512), (120, 120, 120))
+    pair.paste(picture, (388, 0))
+    pair.paste(picture.resize((380, 380)), (0, 132))
+    path = tmp_path / "two.png"
+    pair.save(path)
+    avatar = make_avatar(path, name="two", finder=finder)
+    assert "2 faces" in avatar.provenance["notes"]
+    assert avatar.fit["camera_centre_px"] == [450.0, 256.0]
+    larger = np.array(avatar.fit["camera_translation"])
+    assert larger[0] > 0, "the larger face stands on the right"
+
+
+def test_a_profile_is_turned_away(astronaut: Avatar, tmp_path: Path, finder: MediapipeFaceFinder):
+    shown = Deformer(astronaut).gaussians()
+    view = orbit_view(np.radians(80), 0.0, 0.7, width=512, height=512)
+    image = open_renderer("cpu").render(shown, [view], np.full(3, 0.6, np.float32))[0]
+    path = tmp_path / "profile.png"
+    Image.fromarray(image).save(path)
+    with pytest.raises(PortraitError):
+        make_avatar(path, name="profile", finder=finder)
+
+
+def test_a_face_of_a_few_pixels_is_turned_away(tmp_path: Path, finder: MediapipeFaceFinder):
+    small = Image.fromarray(astronaut_picture()).resize((128, 128))
+    ground = Image.new("RGB", (256, 256), (120, 120, 120))
+    ground.paste(small, (64, 64))
+    path = tmp_path / "far.png"
+    ground.save(path)
+    with pytest.raises(PortraitError):
+        make_avatar(path, name="far", finder=finder)
+
+
+def test_the_largest_face_of_a_grey_picture_is_found(tmp_path: Path, finder: MediapipeFaceFinder):
+    path = tmp_path / "grey.png"
+    Image.fromarray(astronaut_picture()).convert("L").save(path)
+    assert len(make_avatar(path, name="grey", finder=finder)) > 30_000
+
+
+def test_turning_the_photograph_turns_the_fitted_head(finder: MediapipeFaceFinder):
+    picture = Image.fromarray(astronaut_picture())
+    template = load_template()
+    rolls = []
+    for degrees in (-12, 0, 12):
+        turned = picture.rotate(degrees, resample=Image.Resampling.BICUBIC, fillcolor=(128,) * 3)
+        image = (np.asarray(turned) / 255).astype(np.float32)
+        face, _ = subject(finder, image, "turned")
+        rolls.append(np.degrees(fit_face(template, face, (512, 512)).yaw_pitch_roll[2]))
+    np.testing.assert_allclose(np.diff(rolls), [12, 12], atol=3)

@@ -1,0 +1,146 @@
+"""An avatar file may come from anyone: what is good comes back, what is not is named in a line."""
+
+import json
+import struct
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from avatar.avatar_file import load_avatar, save_avatar
+from avatar.errors import AvatarFileError, OutputError
+from avatar.types import Avatar
+
+
+def rewritten(
+    source: Path, target: Path, metadata: dict[str, str] | None = None, **tensors
+) -> Path:
+    """A copy of a good file with some metadata or tensors replaced (None drops one)."""
+    raw = source.read_bytes()
+    (length,) = struct.unpack("<Q", raw[:8])
+    facts = json.loads(raw[8 : 8 + length])["__metadata__"] | (metadata or {})
+    arrays = {**load_file(source), **tensors}
+    save_file({k: v for k, v in arrays.items() if v is not None}, target, facts)
+    return target
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(AvatarFileError) as caught:
+        load_avatar(path)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert path.name in text
+    return text
+
+
+def test_what_is_saved_comes_back(small_avatar: Avatar, small_avatar_file: Path):
+    back = load_avatar(small_avatar_file)
+    for field in fields(Avatar):
+        before, after = getattr(small_avatar, field.name), getattr(back, field.name)
+        if isinstance(before, np.ndarray):
+            assert after.dtype == before.dtype
+            np.testing.assert_allclose(after, before, atol=1e-3, err_msg=field.name)
+        else:
+            assert after == before
+
+
+def test_a_file_cut_short_is_named(small_avatar_file: Path, tmp_path: Path):
+    for share in (0.02, 0.5, 0.999):
+        raw = small_avatar_file.read_bytes()
+        cut = tmp_path / "cut.avatar"
+        cut.write_bytes(raw[: int(len(raw) * share)])
+        refused(cut)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"not an avatar at all, just text", b"\0" * 4096])
+def test_what_is_no_avatar_is_named(content: bytes, tmp_path: Path):
+    path = tmp_path / "text.avatar"
+    path.write_bytes(content)
+    assert "not an avatar" in refused(path)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path):
+    assert "visavis make" in refused(tmp_path / "nobody.avatar")
+
+
+def test_a_folder_is_named(tmp_path: Path):
+    folder = tmp_path / "folder.avatar"
+    folder.mkdir()
+    refused(folder)
+
+
+def test_a_newer_version_asks_for_an_update(small_avatar_file: Path, tmp_path: Path):
+    newer = rewritten(small_avatar_file, tmp_path / "new.avatar", {"version": "2"})
+    text = refused(newer)
+    assert "2" in text
+    assert "Update" in text
+
+
+def test_another_safetensors_file_is_named(tmp_path: Path):
+    path = tmp_path / "weights.avatar"
+    save_file({"weight": np.zeros(4, np.float32)}, path, {"format": "pt"})
+    assert "not an avatar" in refused(path)
+
+
+def test_a_header_of_ten_gigabytes_is_refused_unread(tmp_path: Path):
+    path = tmp_path / "huge.avatar"
+    path.write_bytes(struct.pack("<Q", 10 * 2**30) + b'{"' + b"a" * 100)
+    assert "header" in refused(path)
+
+
+def test_a_shape_that_lies_is_refused(small_avatar_file: Path, tmp_path: Path):
+    raw = bytearray(small_avatar_file.read_bytes())
+    (length,) = struct.unpack("<Q", raw[:8])
+    header = json.loads(raw[8 : 8 + length])
+    header["colour"]["shape"] = [10**9, 3]
+    text = json.dumps(header).encode()
+    path = tmp_path / "lie.avatar"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(raw[8 + length :]))
+    refused(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("colour", np.full((2500, 3), np.nan, np.float16)),
+        ("vertices", np.full((5, 3), np.inf, np.float32)),
+        ("opacity", np.full(2500, 7, np.float16)),
+        ("opacity", np.ones(2499, np.float16)),
+        ("bound_scale", np.full((2500, 3), -1, np.float16)),
+        ("bound_triangle", np.full(2500, 10**6, np.int32)),
+        ("bound_triangle", np.full(2500, -1, np.int32)),
+        ("triangles", np.full((5, 3), 10**6, np.int32)),
+        ("triangles", np.zeros((5, 3), np.float32)),
+        ("expression_gain", np.ones(51, np.float32)),
+        ("colour", None),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(field, value, small_avatar_file: Path, tmp_path: Path):
+    bad = rewritten(small_avatar_file, tmp_path / "bad.avatar", **{field: value})
+    text = refused(bad)
+    assert field in text
+
+
+@pytest.mark.parametrize("facts", ["[]", "{", "3", "[" * 100_000])
+def test_facts_that_are_no_json_object_are_refused(facts, small_avatar_file: Path, tmp_path: Path):
+    refused(rewritten(small_avatar_file, tmp_path / "facts.avatar", {"fit": facts}))
+
+
+def test_a_failed_save_leaves_nothing(small_avatar: Avatar, tmp_path: Path):
+    with pytest.raises(OutputError, match="no folder"):
+        save_avatar(small_avatar, tmp_path / "missing" / "a.avatar")
+    occupied = tmp_path / "folder.avatar"
+    occupied.mkdir()
+    with pytest.raises(OutputError):
+        save_avatar(small_avatar, occupied)
+    assert list(tmp_path.iterdir()) == [occupied]
+
+
+def test_saving_replaces_an_older_file_whole(small_avatar: Avatar, tmp_path: Path):
+    path = tmp_path / "a.avatar"
+    save_avatar(small_avatar, path)
+    save_avatar(replace(small_avatar, name="second"), path)
+    assert load_avatar(path).name == "second"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.avatar"]
