@@ -285,7 +285,8 @@ class FrameLoop:
 
     def _take_news(self, now_s: float) -> None:
         """What the speech process and the loader have made since the last frame."""
-        self._speech.watch(now_s)
+        if not self._stopping:  # the signal that ends this loop may have ended the process too
+            self._speech.watch(now_s)
         self._sampler.add(self._speech.read_motion())
         self.report = self._speech.report()
         loaded = self._loader.result.read()

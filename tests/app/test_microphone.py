@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
+from app.level_meter import LevelMeter
 from app.microphone import (
     Heard,
-    LevelMeter,
     Microphone,
     MicrophoneChoice,
     SampleClock,
