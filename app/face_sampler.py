@@ -26,14 +26,15 @@ CATCH_UP_S = 0.04
 SLACK_S = 0.012
 """A hold so short that going on from it is no jump: half a motion frame."""
 OUTAGE_S = 0.5
-"""Frames that come later than this were not late but interrupted: no delay would have helped."""
+"""Motion that comes later than this was not late but interrupted."""
 GAP_S = 0.1
 """Frames further apart than this do not belong together: nothing is known between them."""
 LARGEST_DELAY_S = 1.0
-DELAY_FORGOTTEN = 0.04
-"""seconds of delay given up for each second in which less would have done."""
+WINDOW_S = 2.0
+"""The delay is what was needed in the last one or two of these."""
 DELAY_RISE = 0.3
 """How fast the delay may grow: the face moves at 0.7 of its pace meanwhile."""
+DELAY_FALL = 0.1
 
 _EXPRESSION = slice(0, len(ARKIT_NAMES))
 _GAZE = slice(_EXPRESSION.stop, _EXPRESSION.stop + 2)
@@ -158,8 +159,7 @@ class FaceSampler:
             return
         self._needed_s = max(self._needed_s, needed_s)
         if self._fresh:
-            if self._needed_s < OUTAGE_S or needed_s == self._needed_s:
-                self._delay.observe(self._needed_s, step_s)
+            self._delay.observe(self._needed_s)
             self._fresh, self._needed_s = False, 0.0
         self._delay.advance(step_s)
 
@@ -195,33 +195,45 @@ class FaceSampler:
 
 
 class PlayoutDelay:
-    """The least delay that lately would have had motion ready for almost every frame.
+    """The least delay that in the last seconds would have had motion ready for every frame.
 
-    As the adaptive playout of voice calls: rises when frames come late, sinks slowly when they
-    come early.
+    As the adaptive playout of voice calls: rises when motion comes late, sinks when it comes early.
+    A single interruption does not count, a lasting one does.
     """
 
     def __init__(self) -> None:
         self.value_s = 0.0
-        self._goal_s: float | None = None
+        self._started = False
+        self._span_s = 0.0  # of the present window
+        self._peak_s = self._peak_before_s = 0.0  # most that was needed: present, last window
+        self._least_s = math.inf  # least that was needed in the present window
 
-    def observe(self, needed_s: float, seconds: float) -> None:
-        """A frame, `seconds` after the one before, would have needed this delay."""
-        needed_s = min(needed_s, LARGEST_DELAY_S)
-        if self._goal_s is None:
-            self._goal_s = self.value_s = max(0.0, needed_s)
-        self._goal_s = max(needed_s, self._goal_s - DELAY_FORGOTTEN * seconds, 0.0)
+    def observe(self, needed_s: float) -> None:
+        """A frame would have needed this delay."""
+        needed_s = min(max(needed_s, 0.0), LARGEST_DELAY_S)
+        if not self._started:
+            self._started = True
+            self.value_s = self._peak_before_s = needed_s
+        self._least_s = min(self._least_s, needed_s)
+        if needed_s < OUTAGE_S:
+            self._peak_s = max(self._peak_s, needed_s)
 
     def advance(self, seconds: float) -> None:
-        """Time passes: go towards the goal."""
-        if self._goal_s is None:
+        """Time passes: go towards the delay that is needed."""
+        if not self._started:
             return
-        change = self._goal_s - self.value_s
-        self.value_s += min(max(change, -DELAY_FORGOTTEN * seconds), DELAY_RISE * seconds)
+        self._span_s += seconds
+        if self._span_s > WINDOW_S and self._least_s < math.inf:
+            # Where nothing came within OUTAGE_S for a whole window, the least of it is needed.
+            self._peak_before_s = self._peak_s or self._least_s
+            self._span_s, self._peak_s, self._least_s = 0.0, 0.0, math.inf
+        change = max(self._peak_s, self._peak_before_s) - self.value_s
+        self.value_s += min(max(change, -DELAY_FALL * seconds), DELAY_RISE * seconds)
 
     def fix(self, delay_s: float) -> None:
         """Something else decides."""
-        self.value_s = self._goal_s = delay_s
+        self.value_s = self._peak_before_s = delay_s
+        self._started = True
 
 
 def rest_pose(at_s: float, latent_size: int = 0) -> Float:

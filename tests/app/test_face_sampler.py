@@ -133,9 +133,36 @@ def test_another_generators_latent_may_have_another_size():
 def test_the_delay_is_never_negative_nor_longer_than_a_second(needs):
     delay = PlayoutDelay()
     for need in needs:
-        delay.observe(need, 1 / 60)
+        delay.observe(need)
         delay.advance(1 / 60)
         assert 0 <= delay.value_s <= LARGEST_DELAY_S
+
+
+def settled(needs_s: list[float]) -> list[float]:
+    """The delay after each of some frames, 1/50 s apart."""
+    delay, values = PlayoutDelay(), []
+    for need in needs_s:
+        delay.observe(need)
+        delay.advance(0.02)
+        values.append(delay.value_s)
+    return values
+
+
+def test_one_interruption_does_not_make_the_face_late():
+    values = settled([0.2] * 100 + [0.9] * 20 + [0.2] * 400)
+    assert values[99] == pytest.approx(0.2)
+    assert max(values) == pytest.approx(0.2)
+
+
+def test_motion_that_is_always_late_is_played_late():
+    values = settled([0.2] * 100 + [0.8] * 600)
+    assert values[-1] == pytest.approx(0.8)
+
+
+def test_a_burst_of_lateness_is_forgotten_in_seconds():
+    values = settled([0.2] * 100 + [0.4] * 100 + [0.2] * 500)
+    assert values[199] == pytest.approx(0.4)
+    assert values[-1] == pytest.approx(0.2)
 
 
 def test_rest_is_a_closed_mouth():
