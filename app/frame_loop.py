@@ -298,6 +298,7 @@ class FrameLoop:
             first = self._scene is None
             self._scene, self._wanted_avatar, self._avatar_problem = scene, scene.avatar, ""
             if first:
+                log.info("ready after %.1f s, drawn by %s", self.timing.seconds, self.backend)
                 self.timing.restart()
         elif self._scene is None:
             raise VisavisError(problem)

@@ -16,6 +16,9 @@ import psutil
 import pytest
 from PIL import Image
 
+from app.commands.live import live, wants_window
+from app.settings import LiveSettings
+from avatar.errors import DeviceError, VisavisError
 from tests.app.test_microphone import speechlike, write_wav
 
 ROOT = Path(__file__).parents[2]
@@ -28,15 +31,16 @@ pytestmark = pytest.mark.skipif(
 
 
 @contextmanager
-def live(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """`visavis live ARGUMENTS`; killed at the end of the block if it still runs."""
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`visavis live ARGUMENTS` with a process group of its own; killed if it outlives the block."""
     process = subprocess.Popen(
         [sys.executable, "-W", "error::ResourceWarning", "-m", "app", "live", *arguments],
         cwd=ROOT,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "VISAVIS_LOG": "INFO", **environment},
+        env={**os.environ, "VISAVIS_LOG": "INFO"},
+        start_new_session=True,
     )
     try:
         yield process
@@ -47,12 +51,21 @@ def live(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]
 
 
 def finished(process: subprocess.Popen[str]) -> str:
-    """What it wrote to standard error; its exit status must be 0."""
+    """What it still wrote to standard error; it must end with status 0 and without complaint."""
     _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, errors
-    assert "Traceback" not in errors
-    assert "resource_tracker" not in errors
+    complaints = [line for line in errors.splitlines() if not line.startswith("INFO:")]
+    assert not complaints
     return errors
+
+
+def wait_until_ready(process: subprocess.Popen[str]) -> None:
+    """Until it says that it draws."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "ready after" in line:
+            return
+    raise AssertionError(f"it ended with status {process.wait()}")
 
 
 @pytest.fixture
@@ -60,15 +73,15 @@ def wav(tmp_path: Path) -> Path:
     return write_wav(tmp_path / "speech.wav", speechlike(30.0))
 
 
-def test_a_run_without_a_window_measures_itself(small_avatar_file, wav, tmp_path):
-    stats = tmp_path / "stats.json"
-    with live(
+def test_a_run_without_a_window_measures_itself_and_ends_with_its_file(small_avatar_file, tmp_path):
+    stats, wav = tmp_path / "stats.json", write_wav(tmp_path / "short.wav", speechlike(6.0))
+    with started(
         *("--avatar", str(small_avatar_file), "--audio", str(wav), "--display", "none"),
-        *("--seconds", "6", "--stats", str(stats), "--size", "128"),
+        *("--stats", str(stats), "--size", "128"),
     ) as process:
         errors = finished(process)
     result = json.loads(stats.read_text())
-    assert set(result) >= {
+    assert set(result) == {
         *("frames", "seconds", "fps", "frame_ms", "sound_to_sight_ms", "audio", "generator"),
         "backend",
     }
@@ -76,97 +89,70 @@ def test_a_run_without_a_window_measures_itself(small_avatar_file, wav, tmp_path
     assert set(result["sound_to_sight_ms"]) == {"p50", "p95"}
     assert set(result["audio"]) == {"blocks", "dropped", "restarts"}
     assert set(result["generator"]) == {"rtf", "starved"}
-    assert result["seconds"] == pytest.approx(6, abs=1.5)
-    assert result["frames"] > 6
+    assert result["frames"] > 10
     assert result["fps"] == pytest.approx(result["frames"] / result["seconds"], rel=0.01)
     assert result["audio"]["blocks"] > 10
     assert result["audio"]["dropped"] == result["audio"]["restarts"] == 0
     assert result["generator"]["rtf"] > 0
     # A face that appeared before the network could have heard its look-ahead would be a lie.
-    assert result["sound_to_sight_ms"]["p50"] > 100
+    assert result["sound_to_sight_ms"]["p50"] > 90
     assert result["backend"] == "cpu"
-    assert "fps" in errors  # the digest of each 5 s
-
-
-def test_a_short_file_ends_a_run_that_nobody_sees(small_avatar_file, tmp_path):
-    wav = write_wav(tmp_path / "short.wav", speechlike(0.5))
-    with live(
-        *("--avatar", str(small_avatar_file), "--audio", str(wav), "--display", "none"),
-        *("--size", "64"),
-    ) as process:
-        finished(process)
+    assert "fps, frame p50" in errors  # the digest of each 5 s
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("wrong", "message"),
     [
-        (("--avatar", "nobody-of-this-name"), "nobody-of-this-name"),
-        (("--audio", "no-such-file.wav"), "no-such-file.wav: no such file"),
-        (("--display", "none", "--stats", "no/such/folder/s.json"), "there is no folder"),
-        (("--display", "none", "--stats", "stats.txt"), "expected the ending .json"),
+        ({"avatar": "nobody-of-this-name"}, "nobody-of-this-name: no such file"),
+        ({"audio": Path("no-such-file.wav")}, "no-such-file.wav: no such file"),
+        ({"stats": Path("no/such/folder/s.json")}, "there is no folder"),
+        ({"stats": Path("stats.txt")}, "expected the ending .json"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line_before_anything_starts(arguments, message):
-    with live(*arguments, VISAVIS_LOG="WARNING") as process:
-        _, errors = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 1
-    assert message in errors
-    assert len(errors.splitlines()) == 1
+def test_what_is_wrong_is_said_in_one_line_before_anything_starts(wrong, message):
+    children = psutil.Process().children()
+    with pytest.raises(VisavisError, match=message) as caught:
+        live(LiveSettings(**{"display": "none", "seconds": 1.0, **wrong}))
+    assert len(str(caught.value).splitlines()) == 1
+    assert psutil.Process().children() == children
 
 
 def test_a_damaged_avatar_is_refused_and_nothing_stays_behind(tmp_path):
     damaged = tmp_path / "damaged.avatar"
     damaged.write_bytes(b"not an avatar at all" * 20)
-    with live("--avatar", str(damaged), "--display", "none", "--seconds", "1") as process:
-        _, errors = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 1
-    assert "damaged.avatar" in errors.splitlines()[-1]
-    assert "Traceback" not in errors
+    with pytest.raises(VisavisError, match=r"damaged\.avatar"):
+        live(LiveSettings(avatar=str(damaged), display="none", seconds=1.0))
+    names = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+    assert not any("spawn_main" in name for name in names)
+
+
+def test_without_a_display_an_endless_run_is_refused(monkeypatch):
+    monkeypatch.setattr("app.commands.live.display_available", lambda: False)
+    assert not wants_window(LiveSettings(seconds=3.0))
+    assert not wants_window(LiveSettings(audio=Path("speech.wav")))
+    with pytest.raises(DeviceError, match="no display for a window"):
+        wants_window(LiveSettings())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_whole_terminal_ends_it_quickly(small_avatar_file, wav, tmp_path, number):
     stats = tmp_path / "stats.json"
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "app", "live", "--avatar", str(small_avatar_file)),
-            *("--audio", str(wav), "--display", "none", "--size", "64", "--stats", str(stats)),
-        ],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        children = wait_for_speech(process.pid)
+    with started(
+        *("--avatar", str(small_avatar_file), "--audio", str(wav), "--display", "none"),
+        *("--size", "64", "--stats", str(stats)),
+    ) as process:
+        wait_until_ready(process)
+        time.sleep(0.5)
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert any("spawn_main" in " ".join(child.cmdline()) for child in children)
         os.killpg(process.pid, number)  # as a terminal does: the speech process gets it too
         began = time.perf_counter()
-        _, errors = process.communicate(timeout=PATIENCE_S)
+        finished(process)
         took = time.perf_counter() - began
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    assert process.returncode == 0, errors
-    assert errors == ""
     assert took < 10  # 2 s on a machine that does nothing else
     _, alive = psutil.wait_procs(children, timeout=5)
     assert not alive
     assert json.loads(stats.read_text())["frames"] > 0
-
-
-def wait_for_speech(pid: int) -> list[psutil.Process]:
-    """All processes of a run, once it draws and hears: its speech process uses the processor."""
-    parent = psutil.Process(pid)
-    end = time.perf_counter() + PATIENCE_S
-    while time.perf_counter() < end:
-        children = parent.children(recursive=True)
-        if any("spawn_main" in " ".join(child.cmdline()) for child in children):
-            break
-        time.sleep(0.05)
-    # Long enough that the loop runs; that it did is in the statistics.
-    time.sleep(4.0)
-    return parent.children(recursive=True)
 
 
 class Desktop:
@@ -204,13 +190,17 @@ def test_a_window_shows_face_and_panel_follows_the_mouse_and_closes(
     display, small_avatar_file, wav
 ):
     desktop = Desktop()
-    with live("--avatar", str(small_avatar_file), "--audio", str(wav), "--size", "256") as process:
+    with started(
+        *("--avatar", str(small_avatar_file), "--audio", str(wav), "--size", "256"),
+        *("--display", "window"),
+    ) as process:
+        wait_until_ready(process)
         window = desktop.find("^visavis$")
         end = time.perf_counter() + PATIENCE_S
         while not face_is_drawn(front := desktop.picture(window)):
             assert time.perf_counter() < end, "no face"
             assert process.poll() is None, "it ended"
-            time.sleep(0.2)
+            time.sleep(0.1)
         panel = front[:, :300]
         assert np.median(panel) < 60  # a dark ground,
         assert (panel.min(axis=2) > 150).sum() > 300  # bright words,
