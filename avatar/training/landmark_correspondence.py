@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 from scipy.optimize import linear_sum_assignment
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from avatar.head.eyeball import IRIS_ANGLE, PUPIL_ANGLE
 from avatar.head.pose import pose
@@ -209,7 +209,8 @@ def _read(template: HeadTemplate, map: TriangleMap, points: Double, rotation: Do
         if not (0 <= column < size and 0 <= row < size) or map.triangle[row, column] < 0:
             continue
         index = map.triangle[row, column]
-        wanted = (Part.EYE_LEFT, Part.EYE_RIGHT) if landmark >= 468 else (Part.SKIN,)
+        # Lids cover the irises' upper and lower rims: there, skin is as good for the direction.
+        wanted = (Part.SKIN, Part.EYE_LEFT, Part.EYE_RIGHT) if landmark >= 468 else (Part.SKIN,)
         if template.triangle_part[index] not in wanted:
             continue
         corners = template.vertices[template.triangles[index]]
@@ -251,7 +252,7 @@ def closest_on_skin(
         (template.triangle_part == Part.SKIN) if allowed is None else allowed
     )
     corners = template.vertices[template.triangles[candidates]].astype(np.float64)
-    tree = cKDTree(corners.mean(1))
+    tree = KDTree(corners.mean(1))
     chosen, weights = [], []
     for place in places:
         near = tree.query(place, k=min(24, len(candidates)))[1]
@@ -386,10 +387,11 @@ def correspond(template: HeadTemplate, observations: list[Double]) -> dict[str, 
             continue
         agreed = [consensus(row, frontal_only=True) for row in rows]
         points = iris_points(template, centre, np.array([place for place, _ in agreed[1:]]))
-        for (landmark, vertex), (_, apart) in zip(points.items(), agreed, strict=True):
+        for (landmark, vertex), (seen, apart) in zip(points.items(), agreed, strict=True):
             triangle[landmark] = np.flatnonzero((template.triangles == vertex).any(1))[0]
             barycentric[landmark] = template.triangles[triangle[landmark]] == vertex
-            spread[landmark] = apart
+            bias = np.linalg.norm(seen[:2] - template.vertices[vertex, :2])
+            spread[landmark] = max(apart, bias)
     return {
         "landmark_triangle": triangle,
         "landmark_barycentric": barycentric,
