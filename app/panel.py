@@ -7,6 +7,7 @@ device, process or window.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 
 import numpy as np
 from imgui_bundle import ImVec2, ImVec4, imgui
@@ -219,10 +220,12 @@ class Panel:
 
     def _draw_avatar(self, view: PanelView) -> None:
         _heading("Avatar")
-        if imgui.begin_combo("##avatar", view.avatar):
+        if imgui.begin_combo("##avatar", PurePath(view.avatar).name):
             for name in view.avatars:
                 chosen = name == view.avatar
-                if imgui.selectable(name, chosen)[0] and not chosen:
+                # A file shows its name only; two files of one name are told apart by what follows.
+                label = f"{PurePath(name).name}##{name}"
+                if imgui.selectable(label, chosen)[0] and not chosen:
                     self._wish(avatar=name)
             imgui.end_combo()
         imgui.text_colored(FAINT, "Emotion: off in this version")

@@ -104,7 +104,9 @@ def check_sound(path: Path) -> None:
 
 
 def load_scene(avatar: str, renderer: Renderer | None) -> Scene:
-    """Everything that drawing needs, warm: the first picture is drawn here and thrown away.
+    """Everything that drawing needs. Without a renderer it opens one and draws a first picture, so
+    that what is compiled at its first use is not compiled in the first frame; a renderer that is
+    given is at work in another thread and is not touched.
 
     Raises:
         VisavisError: the avatar cannot be read or no renderer runs here.
@@ -113,9 +115,8 @@ def load_scene(avatar: str, renderer: Renderer | None) -> Scene:
     if renderer is None:
         renderer = open_renderer("auto")
         renderer.warm_up()
-    # What is compiled at its first use is compiled here, and not in the first frame.
-    view = orbit_view(0.0, 0.0, 1.0, width=64, height=64)
-    renderer.render_with_alpha(deformer.gaussians(_neutral_motion()), [view])
+        view = orbit_view(0.0, 0.0, 1.0, width=64, height=64)
+        renderer.render_with_alpha(deformer.gaussians(_neutral_motion()), [view])
     return Scene(avatar, deformer, renderer)
 
 

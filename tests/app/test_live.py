@@ -16,9 +16,11 @@ import psutil
 import pytest
 from PIL import Image
 
-from app.commands.live import live, wants_window
-from app.settings import LiveSettings
+from app.commands.live import live, load_scene, wants_window
+from app.face_sampler import FaceSampler
+from app.settings import DEFAULT_AVATAR, LiveSettings
 from avatar.errors import DeviceError, VisavisError
+from render.camera import orbit_view
 from tests.app.test_microphone import speechlike, write_wav
 
 ROOT = Path(__file__).parents[2]
@@ -132,6 +134,20 @@ def test_without_a_display_an_endless_run_is_refused(monkeypatch):
     assert not wants_window(LiveSettings(audio=Path("speech.wav")))
     with pytest.raises(DeviceError, match="no display for a window"):
         wants_window(LiveSettings())
+
+
+def test_avatars_of_different_sizes_follow_each_other_on_one_renderer(small_avatar_file):
+    first = load_scene(str(small_avatar_file), None)
+    second = load_scene(DEFAULT_AVATAR, first.renderer)
+    assert second.renderer is first.renderer
+    rest = FaceSampler().sample(0.0).motion
+    view = orbit_view(0.0, 0.0, 1.0, width=64, height=64)
+    shares = [
+        np.mean(first.renderer.render_with_alpha(scene.deformer.gaussians(rest), [view])[..., 3])
+        for scene in (first, second, first)
+    ]
+    assert shares[0] == shares[2]
+    assert all(20 < share < 235 for share in shares)  # a head: neither nothing nor everything
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
