@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from types import FrameType
 from typing import Annotated, Any, Union, cast
 
@@ -38,8 +39,14 @@ COMMANDS: dict[str, type] = {
 """Command NAME is the function NAME of `app.commands.NAME`; it takes these settings."""
 
 SELF_DESCRIBED = {
-    "bench": "Measure how long a frame takes on this machine, stage by stage.",
-    "train": "Make the weights that ship with the program, or score them.",
+    "bench": """Measure how long a frame takes on this machine, stage by stage.
+
+For example:
+  visavis bench --quick --json bench.json""",
+    "train": """Make the weights that ship with the program, or score them.
+
+For example:
+  visavis train speech --minutes 30 -o speech.safetensors""",
 }
 """Commands for developers: their options stand beside them, in `app.commands.NAME`."""
 
@@ -79,6 +86,9 @@ def entry_point() -> int:
 
 def _run(arguments: list[str]) -> None:
     """Parse and run; exits with status 2 for wrong usage."""
+    if arguments == ["--version"]:
+        print(version("visavis"))
+        return
     if not arguments:
         _command("demo")(settings.DemoSettings())
         return
@@ -93,12 +103,13 @@ def _run(arguments: list[str]) -> None:
         tyro.cli(_command(name), prog=prog, description=what, args=rest, config=_STYLE)
         return
     # Not a command: this prints the list of them, or says what is wrong, and exits.
-    summaries = {name: _first_paragraph(kind) for name, kind in COMMANDS.items()} | SELF_DESCRIBED
+    explained = {name: kind.__doc__ or "" for name, kind in COMMANDS.items()} | SELF_DESCRIBED
     overview = [
         Annotated[
             COMMANDS.get(name, _Unnamed), tyro.conf.subcommand(name=name, description=summary)
         ]
-        for name, summary in summaries.items()
+        for name, text in explained.items()
+        for summary in [text.partition("\n\n")[0]]
     ]
     every = cast("type", Union[tuple(overview)])  # noqa: UP007 (built from the table)
     tyro.cli(every, prog="visavis", description=DESCRIPTION, args=arguments, config=_STYLE)
@@ -115,11 +126,6 @@ class _Unnamed:
 
 def _command(name: str) -> Callable[[Any], None]:
     return getattr(importlib.import_module(f"app.commands.{name}"), name)
-
-
-def _first_paragraph(kind: type) -> str:
-    """What the list of commands says of one; `visavis COMMAND --help` says all."""
-    return (kind.__doc__ or "").split("\n\n")[0]
 
 
 def _end_politely(signal_number: int, frame: FrameType | None) -> None:

@@ -3,8 +3,10 @@
 import sys
 
 from app.bundled import SAMPLE_LINE
+from app.commands.live import live
 from app.commands.render import render
 from app.settings import DemoSettings, LiveSettings, RenderSettings
+from avatar.errors import DeviceError
 from render.window import display_available
 
 
@@ -15,13 +17,13 @@ def demo(settings: DemoSettings) -> None:
         VisavisError: the window broke, or the film cannot be written.
     """
     if display_available():
-        from app.commands.live import live
-
-        live(LiveSettings())
-        return
+        try:
+            live(LiveSettings())
+            return
+        except DeviceError as error:
+            print(f"No window here: {error}", file=sys.stderr)
     print(
-        f"No display here, so this makes a film: {settings.output}, the bundled avatar saying the "
-        "bundled line.",
+        f"Making a film instead: {settings.output}, the bundled avatar saying the bundled line.",
         file=sys.stderr,
     )
     render(RenderSettings(audio=SAMPLE_LINE, output=settings.output))

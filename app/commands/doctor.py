@@ -76,7 +76,7 @@ def doctor(settings: DoctorSettings) -> None:
 def examine() -> Iterator[Finding]:
     """Look at everything, in the order in which a person would ask."""
     checks: tuple[Callable[[], Finding], ...] = (
-        *(_program, _python, _machine, _libraries, _torch, _assets, _avatar, _speech),
+        *(_program, _python, _machine, _libraries, _numba, _torch, _assets, _avatar, _speech),
         *(_display, _opengl, _microphones, _folder),
     )
     for check in checks:
@@ -119,6 +119,12 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "missing"
+
+
+def _numba() -> Finding:
+    import numba
+
+    return Finding("numba", "ok", f"{numba.__version__}, {numba.get_num_threads()} threads")
 
 
 def _torch() -> Finding:
