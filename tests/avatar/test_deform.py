@@ -233,10 +233,11 @@ def test_expression_gain_scales_how_far_a_face_goes(template: HeadTemplate):
     avatar = avatar_of(template)
     jaw = np.zeros(52, np.float32)
     jaw[ARKIT_NAMES.index("jawOpen")] = 0.4
+    half_jaw = np.multiply(jaw, 0.5, dtype=np.float32)
     half = dataclasses.replace(avatar, expression_gain=np.full(52, 0.5, np.float32))
     np.testing.assert_allclose(
         Deformer(half, template).gaussians(expression=jaw).means,
-        Deformer(avatar, template).gaussians(expression=jaw * np.float32(0.5)).means,
+        Deformer(avatar, template).gaussians(expression=half_jaw).means,
         atol=1e-7,
     )
 

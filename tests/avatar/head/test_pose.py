@@ -54,7 +54,8 @@ def person(template: HeadTemplate, seed: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
     weights = np.abs(generator.normal(size=len(template.identity_names))) * 0.3
     weights *= template.identity_sigma
-    return identity_shape(template, np.clip(weights, 0, template.identity_upper))
+    weights = np.clip(weights, 0, template.identity_upper)
+    return identity_shape(template, weights.astype(np.float32))
 
 
 @settings(max_examples=12, deadline=None)
