@@ -44,7 +44,10 @@ RUN_PACKAGES = (
 """Debian packages that the program uses."""
 TEST_PACKAGES = (
     *("pulseaudio", "pulseaudio-utils", "xvfb", "xdotool"),  # a desktop for the tests
-    *("flite", "espeak-ng"),  # voices for the tests
+    # Voices and texts to train on; the tests make a few seconds of them.
+    *("flite", "festival", "festvox-kallpc16k", "festvox-kdlpc16k", "festvox-us-slt-hts"),
+    *("festvox-italp16k", "festvox-itapc16k", "espeak-ng", "libespeak-ng1", "bible-kjv"),
+    *("fortunes", "fortunes-de", "fortunes-es", "fortunes-it"),
 )
 """Debian packages that only the tests use."""
 
@@ -226,32 +229,37 @@ def install_debian(packages, needed_for_venv):
     missing = missing_debian((*needed_for_venv, *packages))
     if not missing or not shutil.which("apt-get"):
         return
-    command = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
+    install = ["apt-get", "install", "--yes", "--no-install-recommends"]
+    root = []
     if os.geteuid() != 0:
-        can_sudo = shutil.which("sudo") and not subprocess.call(
-            ["sudo", "-n", "true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        if not can_sudo:
+        root = ["sudo", "-n"]
+        if not shutil.which("sudo") or quietly([*root, "true"]).returncode != 0:
             say("Debian packages are missing; this line installs them:")
-            say("    sudo " + " ".join(command))
+            say("    sudo " + " ".join([*install, *missing]))
             say("going on without them; visavis doctor tells what does not work")
             return
-        command = ["sudo", "-n", *command]
-    say("installing Debian packages: " + " ".join(missing))
-    update = [*command[: command.index("apt-get")], "apt-get", "update"]
-    for step in (update, command):
-        result = subprocess.run(
-            step,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"),
-        )
+    quietly([*root, "apt-get", "update"])
+    # One name that this release does not have would keep all others from being installed.
+    known = [name for name in missing if quietly(["apt-cache", "show", name]).returncode == 0]
+    unknown = [name for name in missing if name not in known]
+    if unknown:
+        say("not in this release, left out: " + " ".join(unknown))
+    if not known:
+        return
+    say("installing Debian packages: " + " ".join(known))
+    result = quietly([*root, "env", "DEBIAN_FRONTEND=noninteractive", *install, *known])
     if result.returncode != 0:
         lines = result.stdout.decode(errors="replace").splitlines()
         errors = [line for line in lines if line.startswith("E:")] or lines[-3:]
         print("\n".join(errors), file=sys.stderr)
         say("apt-get could not install them; going on without")
+
+
+def quietly(command):
+    """Run without a word and without questions; what was said is in the result."""
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 def run_tests(arguments):
