@@ -348,7 +348,8 @@ class FrameLoop:
         self._size.observe(work_s, drawing_s)
         timing = self.timing
         timing.starved += sampled.starved
-        if sampled.heard_s is None:
+        # Silence that stands in for a sound is not a sound that somebody waits to see.
+        if sampled.heard_s is None or self.report.state is not SourceState.HEARING:
             timing.add_frame(work_s, None, None)
         else:
             delay_s = shown_s - sampled.heard_s
@@ -406,10 +407,20 @@ class FrameLoop:
             gain=self._gain,
             frame_ms=frame_ms,
             fps=timing.recent_fps,
-            sound_to_sight_ms=sight_ms,
+            sound_to_sight_ms=sight_ms if report.state is SourceState.HEARING else None,
             frame_history_ms=timing.frame_history_ms,
             picture_size=(self._buffer.shape[2], self._buffer.shape[1]),
             renderer=self.backend if scene is not None else "",
             renderer_reason=scene.renderer.reason if scene is not None else "",
             problems=tuple(filter(None, (self._avatar_problem, report.problem))),
+            notes=self._notes(),
         )
+
+    def _notes(self) -> tuple[str, ...]:
+        """What was put right by itself so far."""
+        counts = (
+            ("Speech process started again", self._speech.deaths),
+            ("Microphone opened again", self.report.restarts),
+            ("Sound blocks dropped", self.report.dropped),
+        )
+        return tuple(f"{what}: {count}" for what, count in counts if count)

@@ -229,7 +229,8 @@ class Microphone:
             except Exception as error:  # PortAudio's own, of many kinds; the keeper outlives all
                 self._fail(f"the microphone does not open ({_first_line(error)}); trying again.")
             else:
-                if opened_before:
+                # A problem after the first opening is a loss; a change of the choice is none.
+                if opened_before and self.problem:
                     self.restarts += 1
                 opened_before, self.problem = True, ""
                 self._capture = capture

@@ -52,6 +52,8 @@ class PanelView:
     renderer_reason: str = ""
     problems: tuple[str, ...] = ()
     """What is wrong, a line each."""
+    notes: tuple[str, ...] = ()
+    """What went wrong and is right again, a line each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,12 +309,11 @@ class Panel:
     def _draw_status(self, view: PanelView) -> None:
         if view.loading:
             _heading("Status")
-            imgui.push_style_color(imgui.Col_.text, NOTICE)
-            imgui.text_wrapped(view.loading)
-            imgui.pop_style_color()
-        elif view.problems:
+            _lines((view.loading,), NOTICE)
+        elif view.problems or view.notes:
             _heading("Status")
-        _problem_lines(view.problems)
+        _lines(view.problems, FAULT)
+        _lines(view.notes, FAINT)
         line = imgui.get_text_line_height_with_spacing()
         bottom = imgui.get_window_height() - line - imgui.get_style().window_padding.y
         if imgui.get_cursor_pos_y() < bottom:
@@ -327,7 +328,7 @@ class Panel:
         imgui.begin("notice", flags=flags)
         if view.loading:
             imgui.text_wrapped(view.loading)
-        _problem_lines(view.problems)
+        _lines(view.problems, FAULT)
         imgui.end()
 
     def _draw_help(self) -> None:
@@ -404,10 +405,10 @@ def _row(label: str, value: str) -> None:
     imgui.text_unformatted(value)
 
 
-def _problem_lines(problems: tuple[str, ...]) -> None:
-    imgui.push_style_color(imgui.Col_.text, FAULT)
-    for problem in problems:
-        imgui.text_wrapped(problem)
+def _lines(lines: tuple[str, ...], colour: ImVec4) -> None:
+    imgui.push_style_color(imgui.Col_.text, colour)
+    for line in lines:
+        imgui.text_wrapped(line)
     imgui.pop_style_color()
 
 

@@ -8,6 +8,7 @@ and ends it. `run_speech` is what runs there.
 
 import logging
 import multiprocessing
+import os
 import signal
 import sys
 import time
@@ -294,6 +295,7 @@ class SpeechReport:
 def run_speech(settings: SpeechSettings, channel_name: str, status_name: str) -> None:
     """The speech process: sound in, motion out, until told to stop or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=os.environ.get("VISAVIS_LOG", "WARNING").upper())
     channel, status = MotionChannel(channel_name), SharedRecord(STATUS, status_name)
     try:
         _Speech(settings, channel, status).run()

@@ -217,6 +217,7 @@ def test_every_state_can_be_shown(hand):
         VIEW,
         loading="Loading 50 %d of it.",
         problems=("the microphone was lost (100 %s); looking for it.", "another"),
+        notes=("Microphone opened again: 2",),
         level=1.0,
         speech=True,
         frame_ms=31.0,
