@@ -54,10 +54,10 @@ class LipTraining:
     """The weights to write."""
     hours: float = 1.0
     """Of synthetic speech to mix in."""
-    readout_steps: int = 300
+    readout_steps: int = 250
     """Of training the readout alone, on the frozen network."""
-    tuning_steps: int = 100
-    """Of training both. More makes ordinary speech worse: GRID has a small grammar."""
+    tuning_steps: int = 200
+    """Of training both. Many more would make ordinary speech worse: GRID has a small grammar."""
     seed: int = 0
     """The same seed and packages give the same weights."""
 

@@ -36,11 +36,12 @@ LATENT_INDEX = {name: index for index, name in enumerate(LATENT_NAMES)}
 APERTURE_FULL = 0.24
 """Inner-lip opening at aperture 1, over the distance of the outer eye corners. Speakers tracked in
 GRID reach .13 to .23 in 95 % of frames."""
-JAW_FULL = 0.42
-"""jawOpen at jaw 1: an open vowel of a natural talker is .2 to .35."""
+JAW_FULL = 0.5
+"""jawOpen at jaw 1: an open vowel of a natural talker is .2 to .4. In GRID the chin
+drops .85 as far as the lips part: the jaw does most of it."""
 APERTURE_PER_JAW = 0.40
 """Opening of the lips for jawOpen 1, in the unit of `APERTURE_FULL`, measured on the template."""
-_APERTURE_PER_LIPS = 0.09  # the same for mouthLowerDown 1 with mouthUpperUp .8
+_APERTURE_PER_LIPS = 0.078  # the same for mouthLowerDown 1 with mouthUpperUp .6
 _APERTURE_PER_FUNNEL = 0.163
 _LIPS_MOST = 0.7
 """How far the lips part of themselves; beyond, the jaw drops further than the voice asked."""
@@ -93,7 +94,7 @@ def _decode_mouth(value: dict[str, float], weights: dict[str, float]) -> None:
     else:
         parting = min(missing / _APERTURE_PER_LIPS, _LIPS_MOST)
         _both(weights, "mouthLowerDown", parting)
-        _both(weights, "mouthUpperUp", 0.8 * parting)
+        _both(weights, "mouthUpperUp", 0.6 * parting)
         jaw += (missing - parting * _APERTURE_PER_LIPS) / APERTURE_PER_JAW
     _add(weights, "jawOpen", jaw)
     # a little more than shut, for faces whose lips part at rest; mouthPress also widens: not much

@@ -16,7 +16,7 @@ import numpy as np
 
 from avatar.motion.codec import LATENT_INDEX, LATENT_SIZE, decode
 from avatar.motion.idle import IdleLife, Life
-from avatar.speech.articulation import Articulation, articulate
+from avatar.speech.articulation import Articulation, articulate, smoothed
 from avatar.speech.features import FRAME, FeatureState, extract
 from avatar.speech.network import (
     LOOK_AHEAD_FRAMES,
@@ -28,6 +28,8 @@ from avatar.speech.network import (
 )
 from avatar.types import MOTION_RATE, Float, MotionFrame
 
+_FRAMES_AHEAD = LOOK_AHEAD_FRAMES + 1
+"""Of sound that a frame needs beyond its own: the network's, and one to smooth with."""
 _SILENCE_BEFORE = 150
 """Frames of silence that every voice begins after: more than the network remembers (128)."""
 
@@ -35,7 +37,7 @@ _SILENCE_BEFORE = 150
 class MotionGenerator:
     """Streams sound to motion frames. Not for more than one thread at a time."""
 
-    look_ahead_s: float = (LOOK_AHEAD_FRAMES + 0.5) / MOTION_RATE
+    look_ahead_s: float = (_FRAMES_AHEAD + 0.5) / MOTION_RATE
     """A frame's instant to the last sample that it needs: sound must run this far ahead."""
 
     def __init__(self, *, seed: int = 0) -> None:
@@ -59,7 +61,8 @@ class MotionGenerator:
         )
         self._state = network_state.copy()
         self._life = IdleLife(self._seed)
-        self._loudness: deque[float] = deque(maxlen=LOOK_AHEAD_FRAMES + 1)
+        self._loudness: deque[float] = deque(maxlen=_FRAMES_AHEAD + 1)
+        self._speech: deque[Articulation] = deque(maxlen=3)
         self._next = 0
         self._samples = 0
         self._ended = False
@@ -75,7 +78,7 @@ class MotionGenerator:
         assert not self._ended, "the sound has ended already: call reset()"
         self._ended = True
         wanted = -(-self._samples // FRAME)
-        missing = (wanted + LOOK_AHEAD_FRAMES) * FRAME - self._samples if wanted else 0
+        missing = (wanted + _FRAMES_AHEAD) * FRAME - self._samples if wanted else 0
         return self._advance(np.zeros(missing, np.float32))
 
     def _advance(self, samples: Float) -> list[MotionFrame]:
@@ -84,8 +87,9 @@ class MotionGenerator:
         for values, loudness in zip(heard.values, heard.loudness.tolist(), strict=True):
             outputs, lips = advance(self._network, values, self._state)
             self._loudness.append(loudness)
-            if len(self._loudness) > LOOK_AHEAD_FRAMES:
-                frames.append(self._frame(articulate(outputs, lips)))
+            self._speech.append(articulate(outputs, lips))
+            if len(self._loudness) > _FRAMES_AHEAD:
+                frames.append(self._frame(smoothed(*self._speech)))
         return frames
 
     def _frame(self, speech: Articulation) -> MotionFrame:

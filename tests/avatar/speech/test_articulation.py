@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avatar.speech.articulation import LIP_SCALES, articulate
+from avatar.speech.articulation import LIP_SCALES, articulate, smoothed
 from avatar.speech.network import PHONE_CLASSES
 from avatar.training.phones import ARTICULATORS
 from avatar.training.speech_model import LIPS
@@ -43,6 +43,13 @@ def test_the_readout_of_real_lips_moves_aperture_width_and_jaw_and_no_more() -> 
     assert real.width > plain.width
     assert real.jaw > plain.jaw
     assert real.funnel == plain.funnel
+
+
+def test_smoothing_halves_what_lasts_one_frame_and_leaves_what_lasts() -> None:
+    still, jump = articulate(outputs(8, aperture=0.2), None), articulate(outputs(8), None)
+    assert smoothed(still, still, still) == still
+    assert smoothed(jump, still, jump).aperture == pytest.approx(0.1)
+    assert smoothed(still, still, jump).aperture == pytest.approx(0.15)
 
 
 @given(

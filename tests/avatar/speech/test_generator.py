@@ -166,7 +166,7 @@ def test_minutes_of_silence_neither_drift_nor_grow() -> None:
     assert np.abs(latents(last)[:, lips] - latents(first)[-1, lips]).max() < 1e-5
     head = slice(LATENT_INDEX["gaze_yaw"], LATENT_SIZE)
     assert np.abs(latents(last)[:, head].mean(0)).max() < 0.05
-    assert last[-1].time_s == pytest.approx(120 - 0.01 - 0.08, abs=1e-9)
+    assert last[-1].time_s == pytest.approx(120 - 0.01 - 0.10, abs=1e-9)
 
 
 def test_sound_after_the_end_needs_a_reset() -> None:
