@@ -72,7 +72,10 @@ def set_up(testing):
         python = suitable_python()
         if python is None:
             return False
-        say("setting visavis up in " + str(VENV) + " (once; a few minutes, about 2 GB)")
+        if VENV.exists():
+            say("bringing " + str(VENV) + " up to date")
+        else:
+            say("setting visavis up in " + str(VENV) + " (once; a few minutes, about 2 GB)")
         install_debian(packages, venv_packages(python))
         if not make_environment(python):
             return False
