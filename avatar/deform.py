@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from avatar.errors import AvatarFileError
 from avatar.head.pose import pose
 from avatar.head.template import HeadTemplate, load_template
 from avatar.types import Avatar, Float, Gaussians, Index, MotionFrame
@@ -88,12 +89,26 @@ def multiply_quaternions(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any
     )
 
 
+def _check_template(avatar: Avatar, template: HeadTemplate) -> None:
+    """Refuse an avatar whose vertices continue another template: its skin would be torn."""
+    count = len(template.vertices)
+    made_for = avatar.provenance.get("template", template.digest)
+    if len(avatar.vertices) < count or made_for != template.digest:
+        raise AvatarFileError(
+            f"avatar {avatar.name!r}: made for another head template (it has "
+            f"{len(avatar.vertices)} vertices, this one begins with {count}). Make it again from "
+            "its portrait with this version: visavis make"
+        )
+
+
 class Deformer:
     """One avatar, ready to move. Not for use by two threads at once."""
 
     def __init__(self, avatar: Avatar, template: HeadTemplate | None = None) -> None:
+        """Raises: AvatarFileError where the avatar continues another template."""
         self._avatar = avatar
         self._template = load_template() if template is None else template
+        _check_template(avatar, self._template)
         used, local = np.unique(avatar.bound_triangle, return_inverse=True)
         self._triangles = np.ascontiguousarray(avatar.triangles[used], np.int32)
         self._triangle_of = np.ascontiguousarray(local, np.int32)

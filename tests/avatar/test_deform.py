@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from avatar.deform import Deformer, bind, multiply_quaternions, triangle_frames
+from avatar.errors import AvatarFileError
 from avatar.head.pose import pose
 from avatar.head.template import HeadTemplate, Part, load_template
 from avatar.types import ARKIT_NAMES, Avatar, Float, Gaussians, MotionFrame
@@ -251,3 +252,13 @@ def test_a_result_stays_until_the_call_after_the_next(template: HeadTemplate):
     third = deformer.gaussians()
     assert third.means is first.means
     assert second.means is not first.means
+
+
+def test_an_avatar_of_another_template_is_refused(template: HeadTemplate):
+    avatar = avatar_of(template)
+    other = dataclasses.replace(avatar, provenance={"template": "0" * 64})
+    with pytest.raises(AvatarFileError, match="another head template"):
+        Deformer(other, template)
+    short = dataclasses.replace(avatar, vertices=avatar.vertices[:100])
+    with pytest.raises(AvatarFileError, match="100 vertices"):
+        Deformer(short, template)
