@@ -35,6 +35,8 @@ WINDOW_S = 2.0
 DELAY_RISE = 0.3
 """How fast the delay may grow: the face moves at 0.7 of its pace meanwhile."""
 DELAY_FALL = 0.1
+DELAY_JUMP_S = 0.15
+"""A delay this much too long is cut at once; the face blends over the moment that it skips."""
 
 _EXPRESSION = slice(0, len(ARKIT_NAMES))
 _GAZE = slice(_EXPRESSION.stop, _EXPRESSION.stop + 2)
@@ -119,13 +121,13 @@ class FaceSampler:
         newest_s = self._times[self._count - 1] if self._count else -math.inf
         step_s = 0.0 if self._last_at_s is None else at_s - self._last_at_s
         fresh = self._fresh
-        self._find_delay(at_s - newest_s, step_s, fixed_delay_s)
+        skipped = self._find_delay(at_s - newest_s, step_s, fixed_delay_s)
         wanted_s = at_s - self._delay.value_s
         course, target = self._played(wanted_s)
         if course is Course.RESTING:
             target = rest_pose(at_s, self._latent_size)
         # Motion held, and then newer motion held, is a jump too.
-        turns = course is not self._course or (course is Course.HELD and fresh)
+        turns = course is not self._course or (course is Course.HELD and fresh) or skipped
         if turns and self._last_at_s is not None:
             rests = Course.RESTING in (self._course, course)
             still_easing = self._ease_s == EASE_S and at_s - self._offset_from_s < 4 * EASE_S
@@ -152,16 +154,17 @@ class FaceSampler:
         heard_s = None if resting else min(wanted_s, newest_s)
         return Sampled(motion, heard_s, starved=resting and self._count > 0)
 
-    def _find_delay(self, needed_s: float, step_s: float, fixed_delay_s: float | None) -> None:
-        """`needed_s`: how old the newest motion is at the moment of this frame."""
+    def _find_delay(self, needed_s: float, step_s: float, fixed_delay_s: float | None) -> bool:
+        """`needed_s`: how old the newest motion is at the moment of this frame. Whether motion was
+        skipped."""
         if fixed_delay_s is not None:
             self._delay.fix(fixed_delay_s)
-            return
+            return False
         self._needed_s = max(self._needed_s, needed_s)
         if self._fresh:
             self._delay.observe(self._needed_s)
             self._fresh, self._needed_s = False, 0.0
-        self._delay.advance(step_s)
+        return self._delay.advance(step_s)
 
     def _played(self, at_s: float) -> tuple["Course", Float]:
         """The motion at `at_s` on the clock of hearing; nothing of worth where it rests."""
@@ -218,17 +221,21 @@ class PlayoutDelay:
         if needed_s < OUTAGE_S:
             self._peak_s = max(self._peak_s, needed_s)
 
-    def advance(self, seconds: float) -> None:
-        """Time passes: go towards the delay that is needed."""
+    def advance(self, seconds: float) -> bool:
+        """Time passes: go towards the delay that is needed. Whether motion was skipped for it."""
         if not self._started:
-            return
+            return False
         self._span_s += seconds
         if self._span_s > WINDOW_S and self._least_s < math.inf:
             # Where nothing came within OUTAGE_S for a whole window, the least of it is needed.
             self._peak_before_s = self._peak_s or self._least_s
             self._span_s, self._peak_s, self._least_s = 0.0, 0.0, math.inf
         change = max(self._peak_s, self._peak_before_s) - self.value_s
+        if change < -DELAY_JUMP_S:
+            self.value_s += change
+            return True
         self.value_s += min(max(change, -DELAY_FALL * seconds), DELAY_RISE * seconds)
+        return False
 
     def fix(self, delay_s: float) -> None:
         """Something else decides."""

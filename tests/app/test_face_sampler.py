@@ -165,6 +165,27 @@ def test_a_burst_of_lateness_is_forgotten_in_seconds():
     assert values[-1] == pytest.approx(0.2)
 
 
+def test_a_slow_start_is_made_good_within_seconds_and_without_a_jump():
+    """The first motion comes a second late, all that follows in time."""
+    times = np.arange(0, 8, 0.02)
+    made = records(times, wave(times))
+    arrivals = [(max(time_s + 0.1, 1.2), made[i : i + 1]) for i, time_s in enumerate(times)]
+    sampler = FaceSampler()
+    sampler.add(made[:10])  # seen at 1.2 s: a second old
+    frames = np.arange(1.2, 7.9, 1 / 60)
+    out, waiting = [sampler.sample(1.2)], arrivals[10:]
+    for now in frames[1:]:
+        while waiting and waiting[0][0] <= now:
+            sampler.add(waiting.pop(0)[1])
+        out.append(sampler.sample(float(now)))
+    heard = np.array([face.heard_s for face in out], float)
+    delays = frames - heard
+    assert delays[0] > 0.9
+    assert delays[frames > 6].max() < 0.16
+    jaw = np.array([face.motion.expression[JAW] for face in out])
+    assert np.abs(np.diff(jaw)).max() < 0.15
+
+
 def test_rest_is_a_closed_mouth():
     for at in np.linspace(0, 30, 200):
         pose = rest_pose(float(at))
