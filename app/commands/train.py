@@ -9,6 +9,10 @@ from typing import Annotated
 
 import tyro
 
+from avatar.errors import VisavisError
+
+_LEAST_HOURS = 0.02
+"""Below, what is held back to measure with is too short."""
 _WEIGHTS = Path("speech.safetensors")
 _Output = Annotated[Path, tyro.conf.arg(name="output", aliases=["-o"], metavar="OUT.safetensors")]
 
@@ -92,6 +96,7 @@ def train(settings: TrainSettings) -> None:
     """Do one training task and print its figures as JSON.
 
     Raises:
+        VisavisError: an amount that nothing can be trained with.
         AssetError: a synthesiser, weights or a data set are not there.
         SoundError: a recording cannot be read.
     """
@@ -105,11 +110,21 @@ def train(settings: TrainSettings) -> None:
             _show(_score(task))
 
 
+def _check_amounts(hours: float, *steps: float | None) -> None:
+    """Refuse what would fail after minutes of making speech."""
+    if not _LEAST_HOURS <= hours < 1000:
+        raise VisavisError(f"--hours {hours:g}: expected {_LEAST_HOURS:g} or more hours of speech")
+    for amount in steps:
+        if amount is not None and not amount > 0:
+            raise VisavisError(f"{amount:g} steps or minutes of training: expected more than 0")
+
+
 def _train_speech(task: SpeechTraining) -> Mapping[str, object]:
     import torch
 
     from avatar.training.train_speech import train_speech
 
+    _check_amounts(task.hours, task.minutes, task.steps)
     torch.set_num_threads(1)
     figures = train_speech(task.hours, task.minutes, task.steps, task.seed, task.output)
     if task.grid is None:
@@ -124,6 +139,7 @@ def _fit_lips(task: LipTraining) -> Mapping[str, object]:
 
     from avatar.training.grid import fit_lips
 
+    _check_amounts(task.hours, task.readout_steps, task.tuning_steps)
     torch.set_num_threads(1)
     return fit_lips(
         task.weights,

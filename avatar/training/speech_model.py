@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avatar.errors import AssetError
+from avatar.errors import AssetError, OutputError
 from avatar.speech.features import FEATURES
 from avatar.training.phones import ARTICULATORS, PHONE_CLASSES
 
@@ -97,7 +97,11 @@ def run_both(model: SpeechModel, readout: LipReadout, features: Tensor) -> tuple
 def save_weights(
     path: Path, model: SpeechModel, readout: LipReadout | None, metadata: Mapping[str, object]
 ) -> None:
-    """Write the weights (float16) and `metadata` beside `path`, then rename."""
+    """Write the weights (float16) and `metadata` beside `path`, then rename.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+    """
     tensors = {f"speech.{name}": value for name, value in model.state_dict().items()}
     if readout is not None:
         tensors |= {f"readout.{name}": value for name, value in readout.state_dict().items()}
@@ -105,9 +109,12 @@ def save_weights(
         name: value.detach().to(torch.float16).contiguous() for name, value in tensors.items()
     }
     beside = path.with_suffix(".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(halves, beside, metadata={"visavis": json.dumps(dict(metadata))})
-    beside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(halves, beside, metadata={"visavis": json.dumps(dict(metadata))})
+        beside.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"{path}: the weights cannot be written ({error})") from error
 
 
 def load_weights(path: Path) -> tuple[SpeechModel, LipReadout | None, dict[str, object]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.errors import AssetError, SoundError
+from avatar.errors import AssetError, OutputError, SoundError
 from avatar.speech.features import FEATURES
 from avatar.training import corpus
 from avatar.training.corpus import Utterance, check_packages, make_corpus
@@ -152,6 +152,12 @@ def test_files_that_are_no_weights_or_no_sound_are_refused(tmp_path: Path) -> No
         read_sound(text)
     with pytest.raises(AssetError, match="no speech weights"):
         load_weights(tmp_path / "missing.safetensors")
+
+
+def test_weights_that_cannot_be_written_say_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_weights(tmp_path / "file" / "w.safetensors", SpeechModel(width=8), None, {})
 
 
 def test_a_few_steps_lower_the_loss() -> None:

@@ -6,7 +6,7 @@ import pytest
 import tyro
 
 from app.commands.train import LipTraining, Scoring, SpeechTraining, TrainSettings, train
-from avatar.errors import AssetError
+from avatar.errors import AssetError, VisavisError
 from avatar.training.corpus import REQUIRED_PACKAGES
 
 
@@ -39,3 +39,9 @@ def test_missing_weights_are_refused_before_any_work(tmp_path: Path) -> None:
         train(TrainSettings(task=task))
     with pytest.raises(AssetError, match="offsets"):
         train(TrainSettings(task=Scoring(talking=tmp_path, tracks=tmp_path)))
+
+
+@pytest.mark.parametrize("words", [("--hours", "0"), ("--minutes", "-1"), ("--steps", "0")])
+def test_amounts_that_train_nothing_are_refused(words: tuple[str, str]) -> None:
+    with pytest.raises(VisavisError, match="expected"):
+        train(parse("speech", *words))
