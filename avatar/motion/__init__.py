@@ -1,0 +1,1 @@
+"""The motion latent, what a face does for it, the life between words, and motion files."""

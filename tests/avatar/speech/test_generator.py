@@ -146,6 +146,16 @@ def test_silence_closes_the_mouth_and_does_not_freeze_the_face() -> None:
     assert values[:, LATENT_INDEX["blink"]].max() > 0.9
 
 
+@pytest.mark.parametrize("kind", ["hiss", "hum", "faint hiss"])
+def test_steady_noise_is_not_taken_for_speech(kind: str) -> None:
+    time = np.arange(6 * AUDIO_RATE) / AUDIO_RATE
+    hiss = np.random.default_rng(0).standard_normal(len(time))
+    hum = np.sign(np.sin(2 * np.pi * 50 * time))
+    noise = {"hiss": 0.1 * hiss, "hum": 0.1 * hum, "faint hiss": 3e-4 * hiss}[kind]
+    aperture = latents(all_frames(noise.astype(np.float32)))[100:, LATENT_INDEX["aperture"]]
+    assert np.percentile(aperture, 95) < 0.1
+
+
 def test_voice_opens_the_mouth_in_its_own_rhythm() -> None:
     values = latents(all_frames(syllables(8)))
     envelope = np.clip(np.sin(2 * np.pi * 1.5 * (np.arange(400) + 0.5) / 50) + 0.4, 0, 1)
