@@ -31,7 +31,7 @@ from avatar.types import MOTION_RATE, Float, MotionFrame
 _FRAMES_AHEAD = LOOK_AHEAD_FRAMES + 1
 """Of sound that a frame needs beyond its own: the network's, and one to smooth with."""
 _SILENCE_BEFORE = 150
-"""Frames of silence that every voice begins after: more than the network remembers (128)."""
+"""Frames of silence that every voice begins after: more than the network remembers (138)."""
 
 
 class MotionGenerator:
