@@ -300,6 +300,7 @@ class FrameLoop:
             if first:
                 log.info("ready after %.1f s, drawn by %s", self.timing.seconds, self.backend)
                 self.timing.restart()
+                self._speech.begin()
         elif self._scene is None:
             raise VisavisError(problem)
         else:

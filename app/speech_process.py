@@ -61,6 +61,7 @@ STATUS = np.dtype(
     [
         # Written by the frame loop:
         ("stop", np.int64),
+        ("begin", np.int64),  # 1 from when there is a face to see
         ("gain", np.float64),
         ("microphone_choice", np.int64),  # raised after `microphone` was written
         ("look_again", np.int64),
@@ -231,6 +232,10 @@ class SpeechProcess:
             problem=status.text("problem"),
         )
 
+    def begin(self) -> None:
+        """There is a face to see: a sound file may play. Until then it waits."""
+        self._status["begin"] = 1
+
     def choose_microphone(self, name: str) -> None:
         """Listen to another microphone."""
         self._status.set_text("microphone", name)
@@ -351,7 +356,8 @@ class _Speech:
                         return
                     self._report(source)
                 source = self._obey(source)
-                heard = source.read()
+                waits = isinstance(source, PacedFile) and not status["begin"]
+                heard = None if waits else source.read()
                 if heard is not None:
                     self._take(heard)
                     continue
@@ -437,8 +443,9 @@ class _Speech:
             status["file_position_s"] = source.position_s
             if source.speaker is not None:
                 status["speaker_late_s"] = source.speaker.late_s
-            ended = SourceState.FILE_ENDED
-            status["state"] = ended if source.ended else SourceState.HEARING
+            if status["begin"]:
+                ended = SourceState.FILE_ENDED
+                status["state"] = ended if source.ended else SourceState.HEARING
             return
         status["dropped"], status["restarts"] = source.dropped_blocks, source.restarts
         if source.is_open:

@@ -25,6 +25,7 @@ def running(settings: SpeechSettings) -> Iterator[SpeechProcess]:
     speech = SpeechProcess(settings)
     try:
         speech.start()
+        speech.begin()
         yield speech
     finally:
         speech.close()
@@ -84,6 +85,20 @@ def test_a_file_becomes_motion_at_the_pace_of_time(wav):
         speech.play_again()
         until(lambda: speech.report().state is SourceState.HEARING, "second playing", speech)
         assert collect(speech, 0.5)["expression"][:, JAW].max() > 0.3
+
+
+def test_a_file_waits_until_there_is_a_face_to_see(wav):
+    speech = SpeechProcess(SpeechSettings(audio=wav, play_aloud=False, make_generator=LoudJaw))
+    try:
+        speech.start()
+        assert len(collect(speech, 2.5)) == 0
+        assert speech.report().state is SourceState.LOADING
+        speech.begin()
+        wait_for_motion(speech)
+        until(lambda: speech.report().state is SourceState.HEARING, "sound", speech)
+        assert speech.report().file_position_s < 1.5
+    finally:
+        speech.close()
 
 
 def test_what_the_microphone_hears_moves_the_jaw(pulse_server, wav):
@@ -244,6 +259,7 @@ if __name__ == "__main__":
     settings = SpeechSettings(audio=Path(sys.argv[1]), play_aloud=False, make_generator=LoudJaw)
     speech = SpeechProcess(settings)
     speech.start()
+    speech.begin()
     while not len(speech.read_motion()):
         time.sleep(0.02)
     print(speech.process_id, flush=True)
