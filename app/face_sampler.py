@@ -160,7 +160,8 @@ class FaceSampler:
         if fixed_delay_s is not None:
             self._delay.fix(fixed_delay_s)
             return False
-        self._needed_s = max(self._needed_s, needed_s)
+        if self._count:  # before the first motion nothing was late
+            self._needed_s = max(self._needed_s, needed_s)
         if self._fresh:
             self._delay.observe(self._needed_s)
             self._fresh, self._needed_s = False, 0.0

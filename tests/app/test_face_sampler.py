@@ -101,6 +101,15 @@ def test_a_starved_face_comes_to_rest_and_goes_on_without_a_jump():
     assert after[0].motion.expression[JAW] == pytest.approx(wave(after[0].heard_s), abs=0.02)
 
 
+def test_waiting_for_the_first_motion_does_not_count_as_lateness():
+    sampler = FaceSampler()
+    for now in np.arange(0, 5, 1 / 60):
+        sampler.sample(float(now))
+    sampler.add(records(np.array([4.7, 4.72]), np.array([0.1, 0.2])))
+    sampler.sample(5.0)
+    assert sampler.delay_s == pytest.approx(0.28)
+
+
 def test_a_loudspeaker_sets_the_delay():
     times = np.arange(0, 3, 0.02)
     frames = np.arange(0.5, 2.5, 1 / 60)
