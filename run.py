@@ -314,3 +314,6 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         say("stopped; the next start takes it up again")
         sys.exit(130)
+    except OSError as error:  # a full disk, or a folder that may not be written to
+        say(f"cannot set up: {error}")
+        sys.exit(1)

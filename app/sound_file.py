@@ -26,6 +26,9 @@ MISSING_S, MISSING_PART = 0.5, 0.02
 """Less sound than promised is damage beyond both: encoders round lengths by a block or two."""
 UNKNOWN_LENGTH_BYTES = 0x7FFF_0000
 """A WAV that was piped out of a program claims this size or more: it means "until the end"."""
+WAV_PACKETS = {"max_size": "65536"}
+"""Bytes that FFmpeg reads of a WAV at a time: 64 ms, its own choice, would cost ten times as much
+in calls. Other containers do not know the option and pass it over."""
 BAD_PACKETS_IN_A_ROW = 50
 """A stray tag or a lost packet is skipped; this many are not sound at all."""
 
@@ -110,7 +113,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
         raise SoundError(f"{path}: a folder, expected a sound file.")
     try:
         # "file:" keeps a name with a colon in it from being read as a network address.
-        container = av.open(f"file:{path}", metadata_errors="ignore")
+        container = av.open(f"file:{path}", metadata_errors="ignore", options=WAV_PACKETS)
     except FileNotFoundError:
         raise SoundError(f"{path}: no such file.") from None
     except PermissionError:
