@@ -35,7 +35,7 @@ def run(checkout: Path) -> ModuleType:
 
 
 def test_an_old_python_can_read_it_and_say_that_it_is_old() -> None:
-    ast.parse(SOURCE.read_text(encoding="utf-8"), feature_version=(3, 5))
+    ast.parse(SOURCE.read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
 def set_up_with(run: ModuleType, program: str) -> None:
