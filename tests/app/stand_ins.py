@@ -1,6 +1,5 @@
 """Small real parts for tests of processes: a generator that needs no weights."""
 
-
 import numpy as np
 
 from avatar.types import ARKIT_NAMES, AUDIO_RATE, MOTION_RATE, Float, MotionFrame
@@ -46,5 +45,3 @@ class LoudJaw:
 def broken_generator() -> LoudJaw:
     """Weights that cannot be read."""
     raise ValueError("these weights are for another network")
-
-
