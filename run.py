@@ -43,7 +43,13 @@ RUN_PACKAGES = (
 )
 """Debian packages that the program uses."""
 TEST_PACKAGES = (
-    *("pulseaudio", "pulseaudio-utils", "xvfb", "xdotool"),  # a desktop for the tests
+    *(
+        "pulseaudio",
+        "pulseaudio-utils",
+        "xvfb",
+        "xdotool",
+        "imagemagick",
+    ),  # a desktop for the tests
     # Voices and texts to train on; the tests make a few seconds of them.
     *("flite", "festival", "festvox-kallpc16k", "festvox-kdlpc16k", "festvox-us-slt-hts"),
     *("festvox-italp16k", "festvox-itapc16k", "espeak-ng", "libespeak-ng1", "bible-kjv"),

@@ -146,30 +146,33 @@ def _end(process: subprocess.Popen) -> None:
 
 @pytest.fixture(scope="session")
 def small_avatar() -> Avatar:
-    """A few hundred Gaussians on the head template itself: no portrait, no fit, quick to draw."""
-    from avatar.head.template import load_template
+    """A few thousand Gaussians on the head template itself: no portrait, no fit, quick to draw."""
+    from avatar.head.template import Part, load_template
 
     template = load_template()
     rng = np.random.default_rng(0)
     count = 2500
     vertices = np.ascontiguousarray(template.vertices, np.float32)
     triangles = np.ascontiguousarray(template.triangles, np.int32)
-    centre = vertices[triangles].mean(1)
-    # Only skin that the viewer sees, each triangle as likely as another.
-    front = np.flatnonzero(centre[:, 2] > centre[:, 2].max() - 0.12)
-    identity = np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1))
+    corner, second, third = (vertices[triangles[:, k]] for k in range(3))
+    area = np.linalg.norm(np.cross(second - corner, third - corner), axis=1) / 2
+    # Over the skin in front of the ears, evenly: its triangles differ a hundredfold in size.
+    shown = (template.triangle_part == Part.SKIN) & (corner[:, 2] > -0.08)
+    bound = rng.choice(len(triangles), count, p=area * shown / (area * shown).sum())
+    width = np.sqrt((area * shown).sum() / count / area[bound])  # of its share, in triangle sizes
+    skin = np.array([0.80, 0.55, 0.45])
     return Avatar(
         name="small",
         vertices=vertices,
         triangles=triangles,
         neck_weights=np.ones(len(vertices), np.float32),
         expression_gain=np.ones(52, np.float32),
-        bound_triangle=rng.choice(front, count).astype(np.int32),
+        bound_triangle=bound.astype(np.int32),
         bound_position=np.tile(np.array([1 / 3, 1 / 3, 0], np.float32), (count, 1)),
-        bound_rotation=identity,
-        bound_scale=np.tile(np.array([0.6, 0.6, 0.1], np.float32), (count, 1)),
+        bound_rotation=np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
+        bound_scale=(width[:, None] * np.array([0.6, 0.6, 0.1])).astype(np.float32),
         opacity=np.full(count, 0.9, np.float32),
-        colour=rng.uniform(0.3, 0.9, (count, 3)).astype(np.float32),
+        colour=np.clip(skin + rng.uniform(-0.2, 0.2, (count, 1)), 0, 1).astype(np.float32),
         provenance={"source": "tests"},
     )
 
