@@ -160,6 +160,7 @@ def small_avatar() -> Avatar:
     shown = (template.triangle_part == Part.SKIN) & (corner[:, 2] > -0.08)
     bound = rng.choice(len(triangles), count, p=area * shown / (area * shown).sum())
     width = np.sqrt((area * shown).sum() / count / area[bound])  # of its share, in triangle sizes
+    scale = (width[:, None] * np.array([0.6, 0.6, 0.1])).astype(np.float16)  # as files keep it
     skin = np.array([0.80, 0.55, 0.45])
     return Avatar(
         name="small",
@@ -170,7 +171,7 @@ def small_avatar() -> Avatar:
         bound_triangle=bound.astype(np.int32),
         bound_position=np.tile(np.array([1 / 3, 1 / 3, 0], np.float32), (count, 1)),
         bound_rotation=np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
-        bound_scale=(width[:, None] * np.array([0.6, 0.6, 0.1])).astype(np.float32),
+        bound_scale=scale.astype(np.float32),
         opacity=np.full(count, 0.9, np.float32),
         colour=np.clip(skin + rng.uniform(-0.2, 0.2, (count, 1)), 0, 1).astype(np.float32),
         provenance={"source": "tests"},
