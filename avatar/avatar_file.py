@@ -97,7 +97,7 @@ def load_avatar(path: Path) -> Avatar:
             raise
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AvatarFileError(
-            f"{path}: damaged or cut short ({detail}). Copy the file again, or make the avatar again."
+            f"{path}: damaged or cut short ({detail}). Copy the file, or make the avatar, again."
         ) from error
     _check_arrays(path, arrays)
     return Avatar(

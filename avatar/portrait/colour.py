@@ -4,7 +4,7 @@ Filled, in this order of trust: from the other half of the face, from the surrou
 (a Laplace equation over the mesh), and for hair and clothes from the nearest of their kind.
 """
 
-from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +12,9 @@ import scipy.sparse as sparse
 from scipy.ndimage import distance_transform_edt
 from scipy.sparse.linalg import splu
 
-from avatar.portrait.fit import PhotoCamera, graph_laplacian
+from avatar.portrait.arrays import Array, Mask
+from avatar.portrait.camera import PhotoCamera
+from avatar.portrait.mesh import graph_laplacian
 from avatar.types import Float, Index
 
 _SQUARE = (0.18, 0.55)
@@ -32,32 +34,35 @@ class PhotoColours:
         self.pixels_per_metre = pixels_per_metre
         # Border pixels are mixed with the background: take the nearest solid one instead.
         solid = cv2.erode((person > _SOLID).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        self.image = _nearest(image, solid) if solid.any() else image
+        mixed = solid.any() and not solid.all()
+        self.image = _nearest(image, solid) if mixed else image
         self._levels: dict[int, Float] = {}
 
-    def at(self, pixels: Float, spacing_m: float) -> Float:
+    def at(self, pixels: Array, spacing_m: float) -> Float:
         """[N, 3] colours at [N, 2] pixels, averaged over about a splat's own size."""
         sigma = 0.35 * spacing_m * self.pixels_per_metre
         level = max(0, round(4 * sigma))
         if level not in self._levels:
-            self._levels[level] = (
-                cv2.GaussianBlur(self.image, (0, 0), level / 4) if level > 1 else self.image
-            )
+            blurred = cv2.GaussianBlur(self.image, (0, 0), level / 4) if level > 1 else self.image
+            self._levels[level] = np.asarray(blurred, np.float32)
         return sample(self._levels[level], pixels)
 
-    def person_at(self, pixels: Float) -> Float:
+    def person_at(self, pixels: Array) -> Float:
         """[N] 0..1: person mask at [N, 2] pixels; 0 outside the picture."""
         return sample(self.person[..., None], pixels)[:, 0] * self.within(pixels)
 
-    def within(self, pixels: Float) -> np.ndarray:
+    def within(self, pixels: Array) -> Mask:
         """[N] bool: inside the picture."""
         height, width = self.person.shape
         x, y = pixels[:, 0], pixels[:, 1]
         return (x >= 0) & (y >= 0) & (x < width) & (y < height)
 
 
-def sample(image: Float, pixels: Float) -> Float:
-    """[N, C] bilinear samples at [N, 2] pixels; the first pixel's centre is (0.5, 0.5)."""
+def sample(image: Float, pixels: Array) -> Float:
+    """[N, C] bilinear samples of [H, W, C] at [N, 2] pixels; the first centre is (0.5, 0.5).
+
+    Beyond the picture its border goes on.
+    """
     rows = -(-len(pixels) // _REMAP_COLUMNS)
     grid = np.zeros((rows * _REMAP_COLUMNS, 2), np.float32)
     grid[: len(pixels)] = pixels - 0.5
@@ -69,16 +74,22 @@ def sample(image: Float, pixels: Float) -> Float:
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return result.reshape(rows * _REMAP_COLUMNS, -1)[: len(pixels)]
+    return np.asarray(result, np.float32).reshape(grid.shape[0], -1)[: len(pixels)]
 
 
-def _nearest(image: Float, known: np.ndarray) -> Float:
+def _nearest(image: Float, known: Mask) -> Float:
     """The image with every unknown pixel replaced by its nearest known one."""
-    rows, columns = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    rows, columns = _nearest_known(known)
     return np.ascontiguousarray(image[rows, columns])
 
 
-def squareness(normals: Float, points: Float, camera: PhotoCamera) -> Float:
+def _nearest_known(known: Mask) -> tuple[Index, Index]:
+    """[H, W] twice: row and column of the nearest known pixel."""
+    found: Any = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    return found[0], found[1]
+
+
+def squareness(normals: Array, points: Array, camera: PhotoCamera) -> Float:
     """[N] 0..1 how squarely the camera sees a surface: 0 from _SQUARE[0], 1 from _SQUARE[1]."""
     to_camera = camera.position - points
     to_camera = to_camera / np.linalg.norm(to_camera, axis=1, keepdims=True)
@@ -86,7 +97,7 @@ def squareness(normals: Float, points: Float, camera: PhotoCamera) -> Float:
     return np.clip((cosine - _SQUARE[0]) / (_SQUARE[1] - _SQUARE[0]), 0, 1).astype(np.float32)
 
 
-def unoccluded(points: Float, camera: PhotoCamera, depth: Float) -> np.ndarray:
+def unoccluded(points: Array, camera: PhotoCamera, depth: Float) -> Mask:
     """[N] bool: nothing of the head lies before the point. `depth` [H, W] metres ahead."""
     projected = camera.project(points)
     height, width = depth.shape
@@ -95,26 +106,17 @@ def unoccluded(points: Float, camera: PhotoCamera, depth: Float) -> np.ndarray:
     return projected[:, 2] < depth[row, column] + _DEPTH_SLACK_M
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SkinFill:
-    """Colours for the vertices of the template, seen or not."""
-
-    colour: Float
-    """[V, 3]"""
-    trust: Float
-    """[V] 0..1 how far the photograph itself was believed there."""
-
-
 def fill_skin(
-    rest: Float,
+    rest: Array,
     triangles: Index,
     mirror: Index,
-    seen: Float,
-    trust: Float,
-    lend: Float,
-    fallback: Float,
-) -> SkinFill:
-    """Colour every skin vertex.
+    *,
+    seen: Array,
+    trust: Array,
+    lend: Array,
+    fallback: Array,
+) -> Float:
+    """[V, 3] colours for every vertex of the skin, seen or not.
 
     Args:
         rest: [V, 3] the head, for edge lengths.
@@ -130,15 +132,14 @@ def fill_skin(
     mixed = (trust[:, None] * seen + 0.6 * other[:, None] * seen[mirror]) / np.maximum(
         known[:, None], 1e-6
     )
-    count = len(rest)
-    laplacian = graph_laplacian(rest, triangles, count)
+    laplacian = graph_laplacian(rest, triangles, len(rest))
     hold = laplacian.diagonal() * known
     solver = splu((laplacian + sparse.diags(hold + 1e-5)).tocsc())
     colour = np.stack([solver.solve(hold * mixed[:, c] + 1e-5 * fallback[c]) for c in range(3)], 1)
-    return SkinFill(colour=np.clip(colour, 0, 1).astype(np.float32), trust=trust)
+    return np.clip(colour, 0, 1).astype(np.float32)
 
 
-def like_skin(colour: Float, skin: Float) -> Float:
+def like_skin(colour: Array, skin: Array) -> Float:
     """[N] 0..1: whether [N, 3] colours could be the skin `skin` [3] in other light (CIE Lab)."""
     lab = cv2.cvtColor(colour.reshape(1, -1, 3).astype(np.float32), cv2.COLOR_RGB2LAB)[0]
     reference = cv2.cvtColor(skin.reshape(1, 1, 3).astype(np.float32), cv2.COLOR_RGB2LAB)[0, 0]
@@ -146,13 +147,13 @@ def like_skin(colour: Float, skin: Float) -> Float:
     return np.clip((26 - distance) / 10, 0, 1).astype(np.float32)
 
 
-def behind(image: Float, person: Float, face: Float, skin: Float, pixel_per_m: float) -> Float:
+def behind(image: Float, person: Float, face: Float, skin: Array, pixels_per_metre: float) -> Float:
     """[H, W, 3] what the person may look like from behind: hair and clothes carried over the face.
 
     Each pixel of the face (and of skin around it) is reflected at the nearest border of what is
     not skin, so that hair keeps its strands; then softened, for nobody knows.
     """
-    reach = round(0.01 * pixel_per_m)
+    reach = round(0.01 * pixels_per_metre)
     skin_like = like_skin(image.reshape(-1, 3), skin).reshape(image.shape[:2]) > 0.8
     grown = cv2.dilate(face, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0.5
     known = (person > _SOLID) & ~grown & ~skin_like
@@ -160,8 +161,9 @@ def behind(image: Float, person: Float, face: Float, skin: Float, pixel_per_m: f
         known = (person > _SOLID) & ~grown
     if not known.any():
         return image
-    distance, (rows, columns) = distance_transform_edt(~known, return_indices=True)
+    rows, columns = _nearest_known(known)
     here_rows, here_columns = np.indices(known.shape)
+    distance = np.sqrt((rows - here_rows) ** 2 + (columns - here_columns) ** 2)
     height, width = known.shape
     mirrored_rows = np.clip(2 * rows - here_rows, 0, height - 1)
     mirrored_columns = np.clip(2 * columns - here_columns, 0, width - 1)
@@ -169,6 +171,6 @@ def behind(image: Float, person: Float, face: Float, skin: Float, pixel_per_m: f
     rows = np.where(usable, mirrored_rows, rows)
     columns = np.where(usable, mirrored_columns, columns)
     carried = image[rows, columns]
-    soft = cv2.GaussianBlur(carried, (0, 0), max(1.0, 0.012 * pixel_per_m))
-    blend = np.clip(distance / max(1.0, 0.025 * pixel_per_m), 0, 0.85)[..., None]
+    soft = cv2.GaussianBlur(carried, (0, 0), max(1.0, 0.012 * pixels_per_metre))
+    blend = np.clip(distance / max(1.0, 0.025 * pixels_per_metre), 0, 0.85)[..., None]
     return np.ascontiguousarray(((1 - blend) * carried + blend * soft).astype(np.float32))

@@ -5,19 +5,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.head.eyeball import IRIS_ANGLE
+from avatar.portrait.arrays import Array
 from avatar.portrait.colour import sample
-from avatar.portrait.landmarks import IRIS_LEFT, IRIS_RIGHT, FoundFace
+from avatar.portrait.landmarks import IRIS_LEFT, IRIS_RIGHT, LEFT_EYE, RIGHT_EYE, FoundFace
 from avatar.types import Float
-
-_RIGHT_EYE = (33, 160, 158, 133, 153, 144)
-_LEFT_EYE = (362, 385, 387, 263, 373, 380)
-"""FaceMesh points around each opening: corner, two upper, corner, two lower."""
 
 _PUPIL = np.array([0.025, 0.022, 0.022], np.float32)
 _HIGHLIGHT = np.array([0.97, 0.97, 0.98], np.float32)
 _HIGHLIGHT_AT = (-0.13, 0.17)
 """Where a lamp above and beside the viewer shines, radians from the axis (x, y)."""
 _HIGHLIGHT_RADIUS = 0.07
+_PUPIL_SHARE = 0.38
+"""Of the iris' radius, as in a lit room."""
+_SMALLEST_IRIS, _LARGEST_IRIS = np.radians(21.0), np.radians(29.0)
+"""Radians from the axis: what a measured rim is held within."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +33,15 @@ class EyeColours:
     """Of the iris' rim from the optical axis, radians."""
 
 
-_PUPIL_SHARE = 0.38
-"""Of the iris' radius, as in a lit room."""
-_SMALLEST_IRIS, _LARGEST_IRIS = np.radians(21.0), np.radians(29.0)
-
-
 def eye_colours(image: Float, face: FoundFace, eye_radius_px: float) -> EyeColours:
-    """Medians over both eyes: the darker half of the iris' lower ring, away from the pupil; the white's
-    brighter, greyer pixels between the iris and the corners. The size of the iris is its rim's
-    against the eyeball's, whose radius the fit knows."""
+    """What the photograph says of the eyes, as medians over both.
+
+    Of the iris the darker half of its lower ring, away from the pupil; of the white the brighter
+    pixels between iris and corners. The size of the iris is its rim's against the eyeball's,
+    whose radius in the picture the fit knows.
+    """
     iris, white, radii = [], [], []
-    for rim, opening in ((IRIS_RIGHT, _RIGHT_EYE), (IRIS_LEFT, _LEFT_EYE)):
+    for rim, opening in ((IRIS_RIGHT, RIGHT_EYE), (IRIS_LEFT, LEFT_EYE)):
         middle = face.landmarks[rim[0], :2]
         radius = float(np.mean([np.linalg.norm(face.landmarks[i, :2] - middle) for i in rim[1:]]))
         radii.append(radius)
@@ -71,7 +70,7 @@ def eye_colours(image: Float, face: FoundFace, eye_radius_px: float) -> EyeColou
     )
 
 
-def paint_eyes(directions: Float, colours: EyeColours) -> Float:
+def paint_eyes(directions: Array, colours: EyeColours) -> Float:
     """[N, 3] colours of points on an eyeball.
 
     `directions` [N, 3]: unit vectors from the eyeball's centre in its own frame, axis +z.
@@ -99,10 +98,12 @@ def paint_eyes(directions: Float, colours: EyeColours) -> Float:
     return np.clip(_mix(result, _HIGHLIGHT, 0.9 * lit), 0, 1).astype(np.float32)
 
 
-def _step(value: Float, low: float, high: float) -> Float:
+def _step(value: Array, low: float, high: float) -> Array:
+    """[N] from 0 at `low` to 1 at `high`, smoothly."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def _mix(below: Float, above: Float, weight: Float) -> Float:
+def _mix(below: Array, above: Array, weight: Array) -> Array:
+    """[N, 3] `above` laid over `below` with [N] weights."""
     return below + weight[:, None] * (above - below)

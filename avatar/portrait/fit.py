@@ -14,66 +14,28 @@ from scipy.sparse.linalg import splu
 from scipy.spatial.transform import Rotation
 
 from avatar.head.template import HeadTemplate, Part
-from avatar.portrait.landmarks import EYE_CORNERS, IRIS_LEFT, IRIS_RIGHT, FoundFace
+from avatar.portrait.arrays import Array
+from avatar.portrait.camera import CAMERA_DISTANCE_M, PhotoCamera
+from avatar.portrait.landmarks import IRIS_LEFT, IRIS_RIGHT, FoundFace
+from avatar.portrait.mesh import between_corners, graph_laplacian
 from avatar.types import ARKIT_NAMES, Float
 
-CAMERA_DISTANCE_M = 1.4
-"""One picture cannot tell a near face from a wide lens. Portraits are taken from 1 to 2 m."""
-
 _ITERATIONS = 14
-_LOOSE_AFTER = 4
-"""First iterations hold the priors 3x tighter, so that pose settles before shape explains it."""
+_LOOSE_AFTER, _TIGHT = 4, 3.0
+"""The first iterations hold the priors tighter, so that pose settles before shape explains it."""
 _LANDMARK_SHARE = 1 / 140
 """Standard deviation of a landmark, as a share of the face's diagonal."""
 _HUBER = 4.0
+"""Standard deviations beyond which a landmark pulls no harder."""
 _EXPRESSION_SIGMA = 0.5
 _RARE_SIGMA = 0.15
 """Expressions that landmarks mistake for pose or gaze: eyeLook*, jaw and mouth sideways."""
 _SMOOTHNESS = 0.002
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhotoCamera:
-    """Pinhole of the photograph: x_px = centre + focal * X / -Z in camera space (y up, -z ahead)."""
-
-    rotation: Float
-    """[3, 3] avatar space -> camera space."""
-    translation: Float
-    """[3] metres."""
-    focal_px: float
-    centre_px: tuple[float, float]
-
-    def to_camera(self, points: Float) -> Float:
-        """[..., 3] avatar space -> camera space, metres."""
-        return points @ self.rotation.T + self.translation
-
-    def from_camera(self, points: Float) -> Float:
-        """[..., 3] camera space -> avatar space, metres."""
-        return (points - self.translation) @ self.rotation
-
-    def project(self, points: Float) -> Float:
-        """[..., 3] avatar space -> [..., 3] pixel x, y and distance ahead of the camera (m)."""
-        camera = self.to_camera(points)
-        ahead = np.maximum(-camera[..., 2], 1e-3)
-        x = self.centre_px[0] + self.focal_px * camera[..., 0] / ahead
-        y = self.centre_px[1] - self.focal_px * camera[..., 1] / ahead
-        return np.stack([x, y, ahead], -1)
-
-    def unproject(self, pixels: Float, ahead_m: Float) -> Float:
-        """[..., 2] pixels at [...] metres ahead -> [..., 3] avatar space."""
-        x = (pixels[..., 0] - self.centre_px[0]) * ahead_m / self.focal_px
-        y = -(pixels[..., 1] - self.centre_px[1]) * ahead_m / self.focal_px
-        return self.from_camera(np.stack([x, y, -ahead_m], -1))
-
-    @property
-    def position(self) -> Float:
-        """[3] where the camera stands, avatar space."""
-        return -self.rotation.T @ self.translation
-
-    @property
-    def pixels_per_metre(self) -> float:
-        """At the face's distance."""
-        return self.focal_px / CAMERA_DISTANCE_M
+"""How much a bend of the residual costs, against a landmark missed."""
+_MOUTH_MIDDLES = ((13, 14), (82, 87), (312, 317))
+"""FaceMesh points of the inner lips, upper and lower."""
+_CLOSED = 0.02
+"""Inner lips nearer than this share of the eye distance: a mouth at rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +49,6 @@ class FaceFit:
     """[52] the photograph's own expression."""
     gaze: Float
     """[2] yaw, pitch of the photograph's gaze against the head, radians."""
-    residual: Float
-    """[V, 3] metres, added to the identity's shape."""
     neutral: Float
     """[V, 3] this person with a neutral face, avatar space."""
     landmark_error: float
@@ -101,27 +61,46 @@ class FaceFit:
         return float(yaw), float(-pitch), float(roll)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _State:
+    """The unknowns, as the iterations change them."""
+
     rotation: Rotation
+    """Avatar space -> camera space."""
     log_scale: float
-    shift: np.ndarray
-    identity: np.ndarray
-    expression: np.ndarray
+    """Of pixels a metre at the camera's distance."""
+    shift: Array
+    """[2] metres, of the avatar's origin against the picture's middle."""
+    identity: Array
+    """[I]"""
+    expression: Array
+    """[52]"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prior:
+    """What weights may be, [I + 52] each: the identity's, then the expressions'."""
+
+    precision: Array
+    """1 / standard deviation of a prior around 0."""
+    lower: Array
+    upper: Array
 
 
 class _Problem:
-    """The landmarks' own slice of the template, in float64."""
+    """The landmarks' own slice of the template, in float64; n landmarks lie on the template."""
 
-    def __init__(self, template: HeadTemplate, face: FoundFace, centre: tuple[float, float]):
+    def __init__(
+        self, template: HeadTemplate, face: FoundFace, centre: tuple[float, float]
+    ) -> None:
         used = np.flatnonzero(template.landmark_triangle[:468] >= 0)
         self.used = used
         corners = template.triangles[template.landmark_triangle[used]]
         weights = template.landmark_barycentric[used].astype(np.float64)
         self.corners, self.corner_weights = corners, weights
 
-        def at_landmarks(values: Float) -> np.ndarray:
-            return (weights[..., None] * values[corners].astype(np.float64)).sum(1)
+        def at_landmarks(values: Float) -> Array:
+            return between_corners(weights, values[corners].astype(np.float64))
 
         self.mean = at_landmarks(template.vertices)
         self.identity = np.stack([at_landmarks(m) for m in template.identity_basis])
@@ -134,14 +113,15 @@ class _Problem:
         self.inner = template.landmark_spread[used] < 0.004
         self.sigma_px = face.size_px * _LANDMARK_SHARE
 
-    def shape(self, state: _State) -> np.ndarray:
+    def shape(self, state: _State) -> Array:
+        """[n, 3] avatar space."""
         return (
             self.mean
             + np.tensordot(state.identity, self.identity, 1)
             + np.tensordot(state.expression, self.expression, 1)
         )
 
-    def project(self, state: _State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def project(self, state: _State) -> tuple[Array, Array, Array]:
         """Pixels [n, 2], camera-space points [n, 3], pixels a metre at each point [n]."""
         turned = self.shape(state) @ state.rotation.as_matrix().T
         camera = turned + np.array([*state.shift, 0.0])
@@ -161,12 +141,9 @@ def fit_face(template: HeadTemplate, face: FoundFace, image_size: tuple[int, int
     centre = (image_size[0] / 2, image_size[1] / 2)
     problem = _Problem(template, face, centre)
     state = _start(problem)
-    state.identity = np.zeros(len(template.identity_names))
     prior = _prior(template)
-    lower = np.concatenate([template.identity_lower, np.zeros(52)])
-    upper = np.concatenate([template.identity_upper, np.ones(52)])
     for iteration in range(_ITERATIONS):
-        _gauss_newton(problem, state, prior, lower, upper, tight=iteration < _LOOSE_AFTER)
+        _gauss_newton(problem, state, prior, _TIGHT if iteration < _LOOSE_AFTER else 1.0)
 
     rotation = state.rotation.as_matrix().astype(np.float32)
     camera = PhotoCamera(
@@ -188,17 +165,11 @@ def fit_face(template: HeadTemplate, face: FoundFace, image_size: tuple[int, int
     return FaceFit(
         camera=camera,
         identity=state.identity.astype(np.float32),
-        expression=expression,
+        expression=expression.astype(np.float32),
         gaze=_gaze(template, neutral, camera, face),
-        residual=residual,
         neutral=neutral,
         landmark_error=_error(problem, camera, posed, face),
     )
-
-
-_MOUTH_MIDDLES = ((13, 14), (82, 87), (312, 317))
-_CLOSED = 0.02
-"""Inner lips nearer than this share of the eye distance: a mouth at rest."""
 
 
 def _resting_share(face: FoundFace) -> Float:
@@ -234,12 +205,15 @@ def _start(problem: _Problem) -> _State:
     scale = singular.sum() / (weight * model**2).sum()
     shift = (seen_mean / scale - turn @ model_mean)[:2]
     return _State(
-        Rotation.from_matrix(turn), float(np.log(scale)), shift, np.zeros(0), np.zeros(52)
+        rotation=Rotation.from_matrix(turn),
+        log_scale=float(np.log(scale)),
+        shift=shift,
+        identity=np.zeros(len(problem.identity)),
+        expression=np.zeros(len(ARKIT_NAMES)),
     )
 
 
-def _prior(template: HeadTemplate) -> np.ndarray:
-    """1 / sigma of every morph and expression."""
+def _prior(template: HeadTemplate) -> _Prior:
     rare = np.array(
         [
             name.startswith("eyeLook")
@@ -248,18 +222,14 @@ def _prior(template: HeadTemplate) -> np.ndarray:
         ]
     )
     expression = np.where(rare, _RARE_SIGMA, _EXPRESSION_SIGMA)
-    return 1 / np.concatenate([template.identity_sigma, expression])
+    return _Prior(
+        precision=1 / np.concatenate([template.identity_sigma, expression]),
+        lower=np.concatenate([template.identity_lower, np.zeros(len(expression))]),
+        upper=np.concatenate([template.identity_upper, np.ones(len(expression))]),
+    )
 
 
-def _gauss_newton(
-    problem: _Problem,
-    state: _State,
-    prior: np.ndarray,
-    lower: np.ndarray,
-    upper: np.ndarray,
-    *,
-    tight: bool,
-) -> None:
+def _gauss_newton(problem: _Problem, state: _State, prior: _Prior, tightness: float) -> None:
     """One step on all unknowns: rotation 3, log scale, shift 2, morphs, expressions."""
     pixels, camera, scale = problem.project(state)
     error = problem.target - pixels
@@ -282,7 +252,7 @@ def _gauss_newton(
     jacobian = np.concatenate([np.stack(columns, 1), shape_columns], 1) * row_weight[:, None]
 
     weights = np.concatenate([state.identity, state.expression])
-    pull = (3.0 if tight else 1.0) * prior
+    pull = tightness * prior.precision
     normal = jacobian.T @ jacobian
     right = jacobian.T @ (error.ravel() * row_weight)
     index = np.arange(6, len(normal))
@@ -292,22 +262,17 @@ def _gauss_newton(
     step = _bounded_least_squares(
         normal,
         right,
-        np.concatenate([-free, lower - weights]),
-        np.concatenate([free, upper - weights]),
+        np.concatenate([-free, prior.lower - weights]),
+        np.concatenate([free, prior.upper - weights]),
     )
     state.rotation = Rotation.from_rotvec(step[:3]) * state.rotation
     state.log_scale += float(np.clip(step[3], -0.3, 0.3))
     state.shift = state.shift + step[4:6]
-    weights = np.clip(weights + step[6:], lower, upper)
-    state.identity, state.expression = (
-        weights[: len(state.identity)],
-        weights[len(state.identity) :],
-    )
+    weights = np.clip(weights + step[6:], prior.lower, prior.upper)
+    state.identity, state.expression = np.split(weights, [len(state.identity)])
 
 
-def _bounded_least_squares(
-    normal: np.ndarray, right: np.ndarray, lower: np.ndarray, upper: np.ndarray
-) -> np.ndarray:
+def _bounded_least_squares(normal: Array, right: Array, lower: Array, upper: Array) -> Array:
     """Minimise x'Nx/2 - b'x within bounds by active sets; a few dozen solves of 400 unknowns."""
     fixed = np.zeros(len(right), bool)
     solution = np.zeros(len(right))
@@ -365,18 +330,7 @@ def _residual(template: HeadTemplate, problem: _Problem, state: _State) -> Float
     return residual.astype(np.float32)
 
 
-def graph_laplacian(vertices: Float, triangles: np.ndarray, count: int) -> sparse.csr_matrix:
-    """[count, count] sum over neighbours of (x_i - x_j) / edge length, edges in decimetres."""
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    edges = np.unique(np.sort(edges, 1), axis=0)
-    length = 10 * np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
-    weight = 1 / np.maximum(length, 0.02)
-    one_way = sparse.coo_matrix((weight, (edges[:, 0], edges[:, 1])), (count, count))
-    both = (one_way + one_way.T).tocsr()
-    return (sparse.diags(np.asarray(both.sum(1)).ravel()) - both).tocsr()
-
-
-def _carry_inner_parts(template: HeadTemplate, residual: np.ndarray) -> None:
+def _carry_inner_parts(template: HeadTemplate, residual: Array) -> None:
     """Eyes, teeth and tongue move as wholes, by the mean of the skin around them."""
     skin = template.vertex_part == Part.SKIN
     for part in (
@@ -396,15 +350,16 @@ def _carry_inner_parts(template: HeadTemplate, residual: np.ndarray) -> None:
         residual[own] = residual[near].mean(0) if near.any() else 0
 
 
-def _error(problem: _Problem, camera: PhotoCamera, posed: Float, face: FoundFace) -> float:
-    points = (problem.corner_weights[..., None] * posed[problem.corners]).sum(1)
+def _error(problem: _Problem, camera: PhotoCamera, posed: Array, face: FoundFace) -> float:
+    """Mean distance of the inner landmarks, as a share of the eye distance."""
+    points = between_corners(problem.corner_weights, posed[problem.corners])
     pixels = camera.project(points.astype(np.float32))[:, :2]
     distance = np.linalg.norm(pixels - face.landmarks[problem.used, :2], axis=1)
     return float(distance[problem.inner].mean() / face.eye_distance_px)
 
 
-def _gaze(template: HeadTemplate, neutral: Float, camera: PhotoCamera, face: FoundFace) -> Float:
-    """Yaw and pitch that put both irises where the picture shows them."""
+def _gaze(template: HeadTemplate, neutral: Array, camera: PhotoCamera, face: FoundFace) -> Float:
+    """[2] yaw and pitch that put both irises where the picture shows them, radians."""
     found = []
     for part, iris in ((Part.EYE_LEFT, IRIS_LEFT), (Part.EYE_RIGHT, IRIS_RIGHT)):
         ball = neutral[template.vertex_part == part]
@@ -412,7 +367,7 @@ def _gaze(template: HeadTemplate, neutral: Float, camera: PhotoCamera, face: Fou
         radius = float(np.ptp(ball[:, 0])) / 2
         pixel = face.landmarks[iris[0], :2]
         seen_from = camera.position
-        ray = camera.unproject(pixel, np.float32(CAMERA_DISTANCE_M)) - seen_from
+        ray = camera.unproject(pixel, np.asarray(CAMERA_DISTANCE_M, np.float32)) - seen_from
         ray /= np.linalg.norm(ray)
         to_middle = middle - seen_from
         along = float(ray @ to_middle)

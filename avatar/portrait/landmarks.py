@@ -1,6 +1,7 @@
 """Faces and people in pictures, by mediapipe, behind an interface of our own.
 
-Only this file and the template's correspondence know mediapipe; a later tracker replaces `FaceFinder`.
+Only this file and the template's correspondence know mediapipe; a later tracker implements
+`FaceFinder`.
 mediapipe 0.10.14 carries its models in its wheel (face detection, FaceMesh with iris, selfie
 segmentation); it reports dogs as faces, so a face must convince three of its models at once.
 """
@@ -15,21 +16,38 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from avatar.errors import AssetError, PortraitError
 from avatar.types import Float
 
-LANDMARKS = 478
 IRIS_RIGHT = (468, 469, 470, 471, 472)
 """Centre, then the rim, of the avatar's right eye (left in the picture)."""
 IRIS_LEFT = (473, 474, 475, 476, 477)
+RIGHT_EYE = (33, 160, 158, 133, 153, 144)
+LEFT_EYE = (362, 385, 387, 263, 373, 380)
+"""Around each opening: corner, two above, corner, two below."""
 EYE_CORNERS = (33, 263)
 """Outer corners: right eye, left eye. Their distance is the unit that errors are quoted in."""
+LASH_LINES = (33, 246, 161, 160, 159, 158, 157, 173, 263, 466, 388, 387, 386, 385, 384, 398)
+"""Along the margins of the upper lids."""
+LIPS = (0, 37, 267, 17, 84, 314)
+"""On the red of both lips, away from the line between them."""
+CHEEKS = (50, 280, 101, 330, 205, 425)
+FACE_OVAL = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
+    148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
+"""The outline of the face, once around: hairline, cheeks, jaw."""
+CHIN = 152
+EAR_LEVEL = (234, 454)
+"""On the oval: before the right ear and the left."""
+_NOSE_BRIDGE = 168
 
 SHORTEST_EYE_DISTANCE_PX = 24.0
 """Between the outer eye corners; below this the lips are less than ten pixels wide."""
-FURTHEST_YAW = 0.60
-"""Share of the face's width by which the nose tip may leave its middle; more is a profile."""
+FURTHEST_SIDE_VIEW = 0.60
+"""Of `side_view`; more is a profile."""
 SURE_CLOSE = 0.90
 SURE_FAR = 0.55
 SURE_PERSON = 0.78
@@ -102,12 +120,13 @@ class MediapipeFaceFinder:
     def __init__(self) -> None:
         with quiet_stderr():
             try:
-                from mediapipe.python import solutions
+                from mediapipe.python import solutions as mediapipe_solutions
             except ImportError as error:
                 raise AssetError(
                     f"mediapipe cannot be loaded ({error}); it finds the face. Install it with: "
                     "python run.py doctor, or pip install --no-deps mediapipe==0.10.14"
                 ) from error
+            solutions: Any = mediapipe_solutions  # its members are loaded by name, unseen
             self._mesh: Any = solutions.face_mesh.FaceMesh(
                 static_image_mode=True,
                 refine_landmarks=True,
@@ -167,6 +186,7 @@ class MediapipeFaceFinder:
         ]
 
     def _faces_in(self, image: Float, left: int, top: int) -> list[FoundFace]:
+        """Faces in the part of a picture that begins at `left`, `top`; in the picture's pixels."""
         height, width = image.shape[:2]
         with quiet_stderr():
             result = self._mesh.process(_as_bytes(image))
@@ -181,7 +201,7 @@ class MediapipeFaceFinder:
         ]
 
     def person(self, image: Float) -> Float:
-        """Segmentation is 256x256 inside; give it the part that matters."""
+        """[H, W] 0..1. Segmentation is 256x256 inside; give it the part that matters."""
         with quiet_stderr():
             mask = self._person.process(_as_bytes(image)).segmentation_mask
         return np.clip(np.asarray(mask, np.float32), 0, 1)
@@ -190,12 +210,13 @@ class MediapipeFaceFinder:
         """Both detectors around the face, and the person mask inside it, must agree."""
         box = crop_box(face, image.shape, around=1.1)
         part = image[box[1] : box[3], box[0] : box[2]]
+        pixels = _as_bytes(part)
         with quiet_stderr():
             close, far = (
                 max(
-                    (d.score[0] for d in found.process(_as_bytes(part)).detections or ()), default=0
+                    (face.score[0] for face in detector.process(pixels).detections or ()), default=0
                 )
-                for found in (self._close_faces, self._far_faces)
+                for detector in (self._close_faces, self._far_faces)
             )
         points = face.landmarks[:468, :2] - (box[0], box[1])
         inside = np.zeros(part.shape[:2], np.uint8)
@@ -239,7 +260,7 @@ def subject(finder: FaceFinder, image: Float, source: str) -> tuple[FoundFace, i
             f"at least {SHORTEST_EYE_DISTANCE_PX:.0f} are needed (better 100). Use a larger "
             "picture, or one taken nearer."
         )
-    if side_view(face) > FURTHEST_YAW:
+    if side_view(face) > FURTHEST_SIDE_VIEW:
         raise PortraitError(
             f"{source}: the face is seen from the side. Use a photograph in which the person "
             "looks towards the camera (both eyes visible)."
@@ -250,14 +271,13 @@ def subject(finder: FaceFinder, image: Float, source: str) -> tuple[FoundFace, i
 def side_view(face: FoundFace) -> float:
     """0 for a frontal face, towards 1 for a profile: where the nose bridge lies between the cheeks.
 
-    The bridge (168), not the tip, so that long noses count no more than short ones; cheeks are the
-    oval's points 234 and 454.
+    The bridge, not the tip, so that long noses count no more than short ones.
     """
-    right, left, bridge = (face.landmarks[i, :2] for i in (234, 454, 168))
+    right, left, bridge = (face.landmarks[i, :2] for i in (*EAR_LEVEL, _NOSE_BRIDGE))
     across = left - right
     where = float(np.dot(bridge - right, across) / max(float(across @ across), 1e-6))
     return abs(2 * where - 1)
 
 
-def _as_bytes(image: Float) -> np.ndarray:
+def _as_bytes(image: Float) -> NDArray[np.uint8]:
     return np.ascontiguousarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))

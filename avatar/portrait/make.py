@@ -1,25 +1,19 @@
 """One photograph -> one avatar: the stages in order, and what each tells the person waiting."""
 
 import hashlib
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from avatar.head.template import load_template
-from avatar.portrait.assemble import assemble
+from avatar.portrait.assemble import Progress, assemble
 from avatar.portrait.fit import fit_face
 from avatar.portrait.landmarks import FaceFinder, FoundFace, MediapipeFaceFinder, subject
 from avatar.portrait.person import person_mask
 from avatar.portrait.picture import read_picture
+from avatar.portrait.sitter import Sitter
 from avatar.types import Avatar, Float, Portrait
-
-Progress = Callable[[str, float], None]
-"""Called with what is being done and the share that is done, 0..1."""
-
-_WORKING_FACE_PX = 900.0
-"""A face larger than this (diagonal, pixels) holds more than the splats can show."""
 
 
 def make_avatar(
@@ -32,8 +26,8 @@ def make_avatar(
 ) -> Avatar:
     """The avatar of the person in `portrait_path`.
 
-    Nothing in the making is random; `seed` is recorded so that a later build which samples
-    stays reproducible.
+    Nothing in the making is random: `seed` changes nothing and is only recorded, for a later
+    build that samples.
 
     Raises:
         PortraitError: the picture cannot be read, or shows no usable human face.
@@ -51,9 +45,8 @@ def make_avatar(
     template = load_template()
     height, width = portrait.image.shape[:2]
     fit = fit_face(template, face, (width, height))
-    avatar = assemble(
-        portrait, face, fit, template, name=name, tell=lambda stage, s: tell(stage, 0.4 + 0.6 * s)
-    )
+    sitter = Sitter(portrait=portrait, face=face, fit=fit, template=template)
+    avatar = assemble(sitter, name=name, tell=lambda stage, share: tell(stage, 0.4 + 0.6 * share))
     notes = []
     if portrait.faces_found > 1:
         notes.append(f"{portrait.faces_found} faces in the picture: the largest was taken")
@@ -72,6 +65,7 @@ def make_avatar(
 
 
 def _look(finder: FaceFinder, image: Float, path: Path) -> tuple[Portrait, FoundFace]:
+    """What `finder` sees in the picture; `path` names it in errors."""
     face, people = subject(finder, image, str(path))
     mask = person_mask(finder, image, face)
     return (

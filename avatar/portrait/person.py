@@ -1,13 +1,16 @@
-"""Which pixels belong to the person, finely: segmentation on the part that matters, then refined."""
+"""Which pixels belong to the person: segmentation of the part that matters, then refined."""
 
 import cv2
 import numpy as np
 
+from avatar.portrait.arrays import Array
 from avatar.portrait.landmarks import FaceFinder, FoundFace, crop_box
 from avatar.types import Float
 
 _AROUND = 1.5
 """Face sizes kept on every side: hair above, shoulders below."""
+_PINHOLE = 0.002
+"""A gap smaller than this share of the picture is a flaw of the segmentation."""
 
 
 def person_mask(finder: FaceFinder, image: Float, face: FoundFace) -> Float:
@@ -21,7 +24,8 @@ def person_mask(finder: FaceFinder, image: Float, face: FoundFace) -> Float:
     part = image[top:bottom, left:right]
     coarse = finder.person(part)
     radius = max(2, round(face.size_px / 30))
-    fine = _guided_filter(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), coarse, radius, 1e-3)
+    grey = np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.float32)
+    fine = _guided_filter(grey, coarse, radius, 1e-3)
     fine = np.clip((fine - 0.25) / 0.5, 0, 1)
     fine = _connected(fine, face.landmarks[:468, :2] - (left, top))
     mask = np.zeros(image.shape[:2], np.float32)
@@ -29,12 +33,13 @@ def person_mask(finder: FaceFinder, image: Float, face: FoundFace) -> Float:
     return mask
 
 
-def _guided_filter(guide: Float, values: Float, radius: int, epsilon: float) -> Float:
+def _guided_filter(guide: Float, values: Float, radius: int, epsilon: float) -> Array:
     """Edge-preserving smoothing of `values` by a grey `guide` (He et al., eq. 5-8)."""
     size = (2 * radius + 1, 2 * radius + 1)
 
-    def mean(image: Float) -> Float:
-        return cv2.boxFilter(image, -1, size, borderType=cv2.BORDER_REFLECT)
+    def mean(image: Array) -> Array:
+        filtered = cv2.boxFilter(image, -1, size, borderType=cv2.BORDER_REFLECT)
+        return np.asarray(filtered, image.dtype)
 
     mean_guide, mean_values = mean(guide), mean(values)
     covariance = mean(guide * values) - mean_guide * mean_values
@@ -44,28 +49,18 @@ def _guided_filter(guide: Float, values: Float, radius: int, epsilon: float) -> 
     return mean(slope) * guide + mean(offset)
 
 
-def _connected(mask: Float, face_points: Float) -> Float:
+def _connected(mask: Array, face_points: Float) -> Float:
     """Keep only what hangs together with the face; close pinholes inside."""
-    solid = (mask > 0.5).astype(np.uint8)
     hull = cv2.convexHull(face_points.astype(np.int32))
-    cv2.fillConvexPoly(solid, hull, 1)
-    _, labels = cv2.connectedComponents(solid)
-    counts = np.bincount(labels[tuple(_inside(hull, mask.shape))], minlength=2)
+    face = np.zeros(mask.shape, np.uint8)
+    cv2.fillConvexPoly(face, hull, 1.0)
+    _, labels = cv2.connectedComponents(np.maximum(mask > 0.5, face).astype(np.uint8))
+    counts = np.bincount(labels[face > 0], minlength=2)
     counts[0] = 0
     own = labels == int(counts.argmax())
-    _, holes = cv2.connectedComponents((~own).astype(np.uint8))
-    sizes = np.bincount(holes.ravel())
-    small = (sizes < 0.002 * mask.size) & (np.arange(len(sizes)) > 0)
-    filled = own | small[holes]
-    near = cv2.dilate(filled.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    result = np.where(near, mask, 0)
-    result[small[holes]] = 1
-    cv2.fillConvexPoly(result, hull, 1.0)
-    return result.astype(np.float32)
-
-
-def _inside(hull: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    area = np.zeros(shape[:2], np.uint8)
-    cv2.fillConvexPoly(area, hull, 1)
-    rows, columns = np.nonzero(area)
-    return rows, columns
+    _, gaps = cv2.connectedComponents((~own).astype(np.uint8))
+    sizes = np.bincount(gaps.ravel())
+    pinholes = (sizes < _PINHOLE * mask.size) & (np.arange(len(sizes)) > 0)
+    hole = pinholes[gaps]
+    near = cv2.dilate((own | hole).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return np.where(hole | (face > 0), 1, np.where(near, mask, 0)).astype(np.float32)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from avatar.errors import PortraitError
@@ -58,8 +59,9 @@ def read_picture(path: Path) -> Float:
         ) from error
     scale = LONGEST_SIDE / max(pixels.shape[:2])
     if scale < 1:
-        pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(pixels.astype(np.float32) / 255)
+        smaller = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        pixels = np.asarray(smaller, np.uint8)
+    return np.divide(pixels, 255, dtype=np.float32)
 
 
 def _refuse_heic(path: Path) -> None:
@@ -95,7 +97,7 @@ def _at_most(picture: Image.Image, side: int) -> Image.Image:
     return picture.reduce(factor) if factor > 1 and picture.mode != "P" else picture
 
 
-def _as_rgb(picture: Image.Image) -> np.ndarray:
+def _as_rgb(picture: Image.Image) -> NDArray[np.uint8]:
     """[H, W, 3] uint8, turned upright."""
     picture = ImageOps.exif_transpose(picture)
     if picture.mode in ("I;16", "I", "F"):

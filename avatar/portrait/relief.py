@@ -12,14 +12,17 @@ outline lies: behind the cheeks, through the ears, down the neck.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import scipy.sparse as sparse
+from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.sparse.linalg import spsolve
 
-from avatar.portrait.fit import CAMERA_DISTANCE_M, PhotoCamera
+from avatar.portrait.arrays import Array, Mask
+from avatar.portrait.camera import CAMERA_DISTANCE_M, PhotoCamera
 from avatar.types import Float, Index
 
 CELL_M = 0.005
@@ -32,10 +35,17 @@ _TUCK_M = 0.004
 _OVERLAY_M = 0.0012
 """How far it stands before the skin elsewhere, so that the two do not fight for the front."""
 _THICKEST_HAIR_M = 0.035
+_HAIR_RISES_M = 0.05
+"""From the face's border it takes this far to reach its thickness."""
+_CLOTH_M = 0.001
 _DEEPEST_BODY_M = 0.085
 _DEEPEST_HEAD_M = 0.125
 _HOLD = 12.0
 """How strongly the template underneath holds the relief, against its roundness."""
+_LOWEST_M = 0.004
+"""Where the template holds it, the relief stands at least so far from the middle surface."""
+_PIN = 1e4
+"""As `_HOLD`, on the outline: firmly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +78,7 @@ class Relief:
     """[S, 3] counter-clockwise seen from outside."""
     pixel: Float
     """[R, 2] where in the photograph the vertex is seen."""
-    is_back: np.ndarray
+    is_back: Mask
     """[R] bool: on the far side, whose colour no photograph shows."""
 
 
@@ -79,7 +89,7 @@ def build_relief(scene: Surroundings, camera: PhotoCamera) -> Relief:
     grid = _Grid(scene, cell)
     thickness = _thickness(grid, camera)
     within_face = grid.face > 0.5
-    tucked = within_face & ~_eroded(_eroded(_eroded(within_face)))
+    tucked = within_face & ~_eroded(within_face, rounds=3)
     outside_face = grid.inside & (~within_face | tucked)
     # Above the jaw hair lies on the skin and fades out over it; below, the jaw moves before it.
     under_face = np.where(grid.y < scene.still_row, _OVERLAY_M, -_TUCK_M)
@@ -107,33 +117,27 @@ class _Grid:
         self.face = self._sample(scene.face, cv2.INTER_LINEAR)
         self.front = self._sample(scene.front, cv2.INTER_NEAREST)
         self.back = self._sample(scene.back, cv2.INTER_NEAREST)
-        self._middle = scene.middle
         self.inside = self.person > _OUTLINE
         # A thin rim beyond the outline carries its soft border.
         self.rim = _grown(self.inside) & ~self.inside
         self.above_chin = self.y < scene.chin_row
         # The picture's own border is no outline: the person goes on beyond it.
-        edge = np.zeros_like(self.inside)
         near = 1.5 * cell
-        edge |= (
-            (self.x < near) | (self.x > width - near) | (self.y > height - near) | (self.y < near)
-        )
-        self.cut = edge & self.inside
+        beside = (self.x < near) | (self.x > width - near)
+        self.cut = self.inside & (beside | (self.y < near) | (self.y > height - near))
         self._fit_outline(scene.person > _OUTLINE)
+        self.middle = self._sample(scene.middle, cv2.INTER_LINEAR)
 
-    def _fit_outline(self, person: np.ndarray) -> None:
+    def _fit_outline(self, person: Mask) -> None:
         """Move the nodes at the border onto the outline itself, so that it shows no stairs."""
         solid = person.astype(np.uint8)
-        signed = cv2.distanceTransform(solid, cv2.DIST_L2, 5) - cv2.distanceTransform(
-            1 - solid, cv2.DIST_L2, 5
-        )
-        signed = cv2.GaussianBlur(signed, (0, 0), 0.4 * self.cell)
-        slope_x = self._sample(
-            cv2.Sobel(signed, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8), cv2.INTER_LINEAR
-        )
-        slope_y = self._sample(
-            cv2.Sobel(signed, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8), cv2.INTER_LINEAR
-        )
+        within = cv2.distanceTransform(solid, cv2.DIST_L2, 5)
+        beyond = cv2.distanceTransform(1 - solid, cv2.DIST_L2, 5)
+        signed = cv2.GaussianBlur(within - beyond, (0, 0), 0.4 * self.cell)
+        slope_x = cv2.Sobel(signed, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
+        slope_y = cv2.Sobel(signed, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
+        slope_x = self._sample(slope_x, cv2.INTER_LINEAR)
+        slope_y = self._sample(slope_y, cv2.INTER_LINEAR)
         steepness = np.maximum(np.hypot(slope_x, slope_y), 0.3)
         here = self._sample(signed, cv2.INTER_LINEAR)
         first = self.inside & ~_eroded(self.inside) & ~self.cut
@@ -141,43 +145,29 @@ class _Grid:
         to_outline = np.clip(to_outline, -1.2 * self.cell, 1.2 * self.cell)
         self.x = self.x + to_outline * slope_x / steepness
         self.y = self.y + to_outline * slope_y / steepness
-        self.middle = cv2.remap(
-            self._middle,
-            self.x.astype(np.float32),
-            self.y.astype(np.float32),
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
 
-    def _sample(self, image: Float, how: int) -> np.ndarray:
-        return cv2.remap(
-            image,
-            self.x.astype(np.float32),
-            self.y.astype(np.float32),
-            how,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
+    def _sample(self, image: NDArray[Any], how: int) -> Array:
+        """[gh, gw] the image at the nodes."""
+        x, y = self.x.astype(np.float32), self.y.astype(np.float32)
+        found = cv2.remap(image, x, y, how, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(found, np.float32)
 
 
-def _thickness(grid: _Grid, camera: PhotoCamera) -> np.ndarray:
+def _thickness(grid: _Grid, camera: PhotoCamera) -> Array:
     """[gh, gw] metres of hair (or hat) over the skull: what stands beyond its outline, on average.
 
     It begins with nothing at the face's border, so that the hairline does not stand off the skin.
     """
     metres = grid.cell / camera.pixels_per_metre
-    covered = np.isfinite(grid.front)
-    beyond = distance_transform_edt(~covered) * metres
+    beyond = _from(np.isfinite(grid.front)) * metres
     outline = grid.inside & ~_eroded(grid.inside) & grid.above_chin & ~grid.cut
     typical = float(np.median(np.minimum(beyond[outline], 0.08))) if outline.any() else 0.0
     hair = min(typical, _THICKEST_HAIR_M)
-    from_face = distance_transform_edt(grid.face < 0.5) * metres
-    head = hair * np.clip(from_face / 0.05, 0, 1)
-    return np.where(grid.above_chin, head, 0.001).astype(np.float64)
+    head = hair * np.clip(_from(grid.face >= 0.5) * metres / _HAIR_RISES_M, 0, 1)
+    return np.where(grid.above_chin, head, _CLOTH_M)
 
 
-def _heights(
-    grid: _Grid, camera: PhotoCamera, domain: np.ndarray, over_template: np.ndarray
-) -> np.ndarray:
+def _heights(grid: _Grid, camera: PhotoCamera, domain: Mask, over_template: Array) -> Array:
     """[gh, gw] metres from the middle surface, >= 0, 0 on the outline.
 
     Solves (Laplacian + hold) u = -4 + hold * template_height^2 for u = height^2.
@@ -186,7 +176,6 @@ def _heights(
     nodes[domain] = np.arange(domain.sum())
     count = int(domain.sum())
     held = domain & np.isfinite(over_template)
-    target = np.where(held, np.maximum(over_template, 0.004), 0) ** 2
     here, there, weight = [], [], []
     diagonal = np.zeros(count)
     outline = np.zeros(count, bool)
@@ -203,34 +192,25 @@ def _heights(
         weight.append(np.full(int(pair.sum()), -1.0))
         diagonal[nodes[pair]] += 1
         outline[nodes[domain & exists & ~inside & ~grid.cut]] = True
-    hold = np.zeros(count)
+    hold, goal = np.zeros(count), np.zeros(count)
     hold[nodes[held]] = _HOLD
-    hold[outline] = 1e4
-    goal = np.zeros(count)
-    goal[nodes[held]] = target[held]
-    goal[outline] = 0
-    system = sparse.coo_matrix(
-        (
-            np.concatenate([*weight, diagonal + hold + 1e-6]),
-            (np.concatenate([*here, np.arange(count)]), np.concatenate([*there, np.arange(count)])),
-        ),
-        (count, count),
-    ).tocsc()
+    goal[nodes[held]] = np.maximum(over_template[held], _LOWEST_M) ** 2
+    hold[outline], goal[outline] = _PIN, 0
+    each = np.arange(count)
+    values = np.concatenate([*weight, diagonal + hold + 1e-6])
+    places = np.concatenate([*here, each]), np.concatenate([*there, each])
+    system: Any = sparse.coo_matrix((values, places), (count, count)).tocsc()
     cell_m = grid.cell / camera.pixels_per_metre
-    squared = spsolve(system, 4 * cell_m**2 + hold * goal)
+    squared: Any = spsolve(system, 4 * cell_m**2 + hold * goal)
     heights = np.zeros(domain.shape)
     heights[domain] = np.sqrt(np.maximum(squared, 0))
     deepest = np.where(grid.above_chin, _DEEPEST_HEAD_M, _DEEPEST_BODY_M)
-    deepest = cv2.GaussianBlur(deepest, (0, 0), 4)
+    deepest = np.asarray(cv2.GaussianBlur(deepest, (0, 0), 4), np.float64)
     return deepest * np.tanh(heights / deepest)
 
 
 def _mesh(
-    grid: _Grid,
-    camera: PhotoCamera,
-    outside_face: np.ndarray,
-    front: np.ndarray,
-    back: np.ndarray,
+    grid: _Grid, camera: PhotoCamera, outside_face: Mask, front: Array, back: Array
 ) -> Relief:
     """Two height fields, joined along the outline."""
     pixels = np.stack([grid.x, grid.y], -1)
@@ -261,19 +241,27 @@ def _mesh(
 def middle_surface(camera: PhotoCamera, plane_z: float, width: int, height: int) -> Float:
     """[H, W] metres ahead of the camera of the plane z = `plane_z` of avatar space: the coronal
     plane through the ears, where a head is widest and its outline lies."""
-    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    near = camera.unproject(np.stack([x, y], -1), np.ones_like(x))[..., 2]
-    far = camera.unproject(np.stack([x, y], -1), np.full_like(x, 2.0))[..., 2]
-    step = np.minimum(far - near, -1e-3)
-    ahead = 1 + (plane_z - near) / step
+    x = (np.arange(width) + 0.5 - camera.centre_px[0]) / camera.focal_px
+    y = -(np.arange(height)[:, None] + 0.5 - camera.centre_px[1]) / camera.focal_px
+    # z of avatar space grows by `step` with each metre along a pixel's ray from the camera.
+    along_x, along_y, along_z = (float(value) for value in camera.rotation[:, 2])
+    step = np.minimum(along_x * x + along_y * y - along_z, -1e-3)
+    ahead = (plane_z - float(camera.position[2])) / step
     return np.clip(ahead, CAMERA_DISTANCE_M - 0.1, CAMERA_DISTANCE_M + 0.3).astype(np.float32)
 
 
-def _eroded(mask: np.ndarray) -> np.ndarray:
+def _eroded(mask: Mask, rounds: int = 1) -> Mask:
     """Without the nodes that have one of their four neighbours outside."""
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    return cv2.erode(mask.astype(np.uint8), cross, borderValue=1) > 0
+    return cv2.erode(mask.astype(np.uint8), cross, iterations=rounds, borderValue=1) > 0
 
 
-def _grown(mask: np.ndarray) -> np.ndarray:
+def _grown(mask: Mask) -> Mask:
+    """With the nodes that have one of their eight neighbours inside."""
     return cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+
+
+def _from(mask: Mask) -> Array:
+    """How far every node is from the nearest one of the mask, in cells."""
+    found: Any = distance_transform_edt(~mask)
+    return found

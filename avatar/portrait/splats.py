@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sparse
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
+from avatar.portrait.arrays import Array, Mask
+from avatar.portrait.mesh import area_normals
 from avatar.types import Float, Index
 
 SWELL = 1.9
@@ -19,6 +21,8 @@ SWELL_ALONE = 2.3
 """The same for a sheet that nothing lines from behind: no light may come through its lattice."""
 SWELL_BORDER = 1.45
 """The same along an outline, which wide splats would scallop."""
+_NARROWEST = 0.3
+"""Width against length: a sliver's splat would show as a line."""
 _THINNEST = 0.12
 """Thickness against width: flat on the skin."""
 _ROUND = 0.75
@@ -47,8 +51,8 @@ class Lattice:
     def __len__(self) -> int:
         return len(self.triangle)
 
-    def select(self, keep: np.ndarray) -> "Lattice":
-        """The splats named by a mask or by indices."""
+    def select(self, keep: Mask) -> "Lattice":
+        """The splats for which `keep` [N] holds."""
         return Lattice(
             triangle=self.triangle[keep],
             barycentric=self.barycentric[keep],
@@ -59,19 +63,21 @@ class Lattice:
         )
 
 
-def count_for(vertices: Float, triangles: Index, spacing_m: Float) -> int:
-    """How many splats `lay` would lay."""
-    return int((_cuts(vertices, triangles, spacing_m) ** 2).sum())
+def count_for(area: Array, spacing_m: Array) -> int:
+    """How many splats `lay` would lay on triangles of these areas [T], square metres."""
+    return int((_cuts(area, spacing_m) ** 2).sum())
 
 
 def lay(
-    vertices: Float, triangles: Index, spacing_m: Float, swell: float | np.ndarray = SWELL
+    vertices: Array, triangles: Index, spacing_m: Array, swell: float | Array = SWELL
 ) -> Lattice:
     """Splats over `triangles` [T, 3]; `spacing_m` [T], 0 or less leaves a triangle bare.
 
     `swell` (one, or [T]) widens them against the small triangle's own spread.
     """
-    cuts = _cuts(vertices, triangles, spacing_m)
+    normal = area_normals(vertices, triangles)
+    doubled = np.linalg.norm(normal, axis=1, keepdims=True)
+    cuts = _cuts(0.5 * doubled[:, 0], spacing_m)
     corners = vertices[triangles].astype(np.float64)
     owner, weights = [], []
     for cut in np.unique(cuts[cuts > 0]):
@@ -81,21 +87,8 @@ def lay(
         weights.append(np.tile(centroids, (len(members), 1)))
     triangle = np.concatenate(owner) if owner else np.zeros(0, int)
     barycentric = np.concatenate(weights) if weights else np.zeros((0, 3))
-
-    edges = corners[:, [1, 2, 0]] - corners
-    edges = edges / np.maximum(cuts, 1)[:, None, None]
-    covariance = np.einsum("tki,tkj->tij", edges, edges) / 36
-    variance, axes = np.linalg.eigh(covariance)
-    swell = np.broadcast_to(swell, len(triangles))[:, None]
-    spread = swell * np.sqrt(np.maximum(variance, 0))[:, ::-1]  # widest first
-    axes = axes[:, :, ::-1]
-    axes = axes * np.sign(np.linalg.det(axes))[:, None, None]
-    widest = np.maximum(spread[:, 0], 1e-6)
-    spread[:, 1] = np.maximum(spread[:, 1], 0.3 * widest)
-    spread[:, 2] = _THINNEST * spread[:, 1]
-    turn = Rotation.from_matrix(axes).as_quat()[:, [3, 0, 1, 2]]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    spread, turn = _spreads(corners, np.maximum(cuts, 1), swell)
+    normal /= np.maximum(doubled, 1e-12)
     return Lattice(
         triangle=triangle.astype(np.int32),
         barycentric=barycentric.astype(np.float32),
@@ -106,19 +99,36 @@ def lay(
     )
 
 
-def scatter(vertices: Float, triangles: Index, spacing_m: Float) -> Lattice:
+def _spreads(corners: Array, cuts: Index, swell: float | Array) -> tuple[Array, Array]:
+    """Standard deviations [T, 3] and quaternions [T, 4] of a triangle's splats.
+
+    A triangle's own covariance is the sum of its edges' outer products over 36.
+    """
+    edges = (corners[:, [1, 2, 0]] - corners) / cuts[:, None, None]
+    variance, axes = np.linalg.eigh(np.einsum("tki,tkj->tij", edges, edges) / 36)
+    widening = np.broadcast_to(swell, len(corners))[:, None]
+    spread = widening * np.sqrt(np.maximum(variance, 0))[:, ::-1]  # widest first
+    axes = axes[:, :, ::-1]
+    axes = axes * np.sign(np.linalg.det(axes))[:, None, None]
+    widest = np.maximum(spread[:, 0], 1e-6)
+    spread[:, 1] = np.maximum(spread[:, 1], _NARROWEST * widest)
+    spread[:, 2] = _THINNEST * spread[:, 1]
+    return spread, Rotation.from_matrix(axes).as_quat()[:, [3, 0, 1, 2]]
+
+
+def scatter(vertices: Array, triangles: Index, spacing_m: Array) -> Lattice:
     """Round splats, one for each `spacing_m`^2 of surface, where triangles are smaller than that.
 
     Systematic sampling: walking along the triangles, one is taken whenever another square is
     full, so that any stretch of the surface gets its share; nothing is random.
     """
     corners = vertices[triangles].astype(np.float64)
-    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    double_area = np.linalg.norm(flat, axis=1)
-    squares = np.where(spacing_m > 0, 0.5 * double_area / np.maximum(spacing_m, 1e-6) ** 2, 0)
+    flat = area_normals(vertices, triangles)
+    doubled = np.linalg.norm(flat, axis=1)
+    squares = np.where(spacing_m > 0, 0.5 * doubled / np.maximum(spacing_m, 1e-6) ** 2, 0)
     filled = np.floor(np.cumsum(squares) + 0.5)
     chosen = np.flatnonzero(np.diff(filled, prepend=0) > 0)
-    normal = flat[chosen] / np.maximum(double_area[chosen, None], 1e-12)
+    normal = flat[chosen] / np.maximum(doubled[chosen, None], 1e-12)
     upright = np.where(np.abs(normal[:, 1:2]) < 0.9, [[0.0, 1, 0]], [[1.0, 0, 0]])
     first = np.cross(upright, normal)
     first /= np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-12)
@@ -147,7 +157,7 @@ def joined(parts: list[Lattice]) -> Lattice:
     )
 
 
-def unblurred(lattice: Lattice, wanted: Float, rounds: int = 4) -> Float:
+def unblurred(lattice: Lattice, wanted: Array, rounds: int = 4) -> Float:
     """[N, 3] colours that, once blended with their neighbours', show about `wanted` [N, 3].
 
     A splat is drawn over its neighbours, so a surface shows local means of its splats' colours.
@@ -155,9 +165,9 @@ def unblurred(lattice: Lattice, wanted: Float, rounds: int = 4) -> Float:
     the Gaussian weights between splats on the surface.
     """
     if len(lattice) < 2:
-        return wanted
+        return wanted.astype(np.float32)
     near = min(_NEIGHBOURS, len(lattice))
-    distance, other = cKDTree(lattice.means).query(lattice.means, k=near)
+    distance, other = KDTree(lattice.means).query(lattice.means, k=near)
     width = np.sqrt(lattice.scales[:, 0] * lattice.scales[:, 1])
     # Two sheets that touch, as closed lips do, do not blend: only what faces the same way does.
     alike = np.einsum("ni,nki->nk", lattice.normals, lattice.normals[other])
@@ -172,18 +182,14 @@ def unblurred(lattice: Lattice, wanted: Float, rounds: int = 4) -> Float:
     return colour.astype(np.float32)
 
 
-def _cuts(vertices: Float, triangles: Index, spacing_m: Float) -> np.ndarray:
+def _cuts(area: Array, spacing_m: Array) -> Index:
     """[T] into how many parts each edge is cut; 0 for bare triangles."""
-    corners = vertices[triangles].astype(np.float64)
-    area = 0.5 * np.linalg.norm(
-        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
-    )
     wanted = np.sqrt(area) / np.maximum(spacing_m, 1e-6)
-    cuts = np.clip(np.round(wanted), 1, _MOST_PER_EDGE).astype(int)
+    cuts = np.clip(np.round(wanted), 1, _MOST_PER_EDGE).astype(np.int32)
     return np.where((spacing_m > 0) & (area > 1e-12), cuts, 0)
 
 
-def _centroids(cut: int) -> np.ndarray:
+def _centroids(cut: int) -> Array:
     """[cut^2, 3] barycentric centroids of the small triangles, upright and inverted."""
     i, j = np.meshgrid(np.arange(cut), np.arange(cut), indexing="ij")
     upright = np.stack([i, j], -1)[i + j < cut] + 1 / 3

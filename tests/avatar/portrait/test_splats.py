@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from avatar.portrait.mesh import areas
 from avatar.portrait.splats import count_for, joined, lay, scatter, unblurred
 
 SQUARE = np.array([[0, 0, 0], [0.1, 0, 0], [0.1, 0.1, 0], [0, 0.1, 0]], np.float32)
@@ -15,7 +16,7 @@ HALVES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
 def test_there_are_as_many_as_announced_about_one_per_square(spacing: float):
     wanted = np.full(2, spacing)
     lattice = lay(SQUARE, HALVES, wanted)
-    assert len(lattice) == count_for(SQUARE, HALVES, wanted)
+    assert len(lattice) == count_for(areas(SQUARE, HALVES), wanted)
     cuts = max(1, round(np.sqrt(0.005) / spacing))
     assert len(lattice) == 2 * min(cuts, 40) ** 2
 
@@ -43,9 +44,8 @@ def test_they_cover_the_surface_without_gaps():
 
 def test_a_triangle_without_spacing_or_area_stays_bare():
     flat = np.array([[0, 1, 1]], np.int32)
-    assert len(lay(SQUARE, HALVES, np.array([0.0, 0.01]))) == count_for(
-        SQUARE, HALVES[1:], np.array([0.01])
-    )
+    half = count_for(areas(SQUARE, HALVES[1:]), np.array([0.01]))
+    assert len(lay(SQUARE, HALVES, np.array([0.0, 0.01]))) == half
     assert len(lay(SQUARE, flat, np.array([0.01]))) == 0
 
 

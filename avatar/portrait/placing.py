@@ -1,0 +1,141 @@
+"""Where the Gaussians lie and how far apart: fine on face and eyes, coarse where nobody looks."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from avatar.head.template import Part
+from avatar.portrait.arrays import Array, Mask
+from avatar.portrait.bust import Bust
+from avatar.portrait.mesh import areas
+from avatar.portrait.sitter import Sitter
+from avatar.portrait.splats import (
+    SWELL,
+    SWELL_ALONE,
+    SWELL_BORDER,
+    Lattice,
+    count_for,
+    joined,
+    lay,
+    scatter,
+)
+
+TARGET_SPLATS = 59_000
+"""Within the 30k to 60k that two processor cores draw at more than 20 frames a second."""
+
+FACE_SPACING = 0.00105
+HAIR_SPACING = 0.0022
+_BODY_SPACING = 0.0034
+"""Metres between splats; these three are stretched alike to meet TARGET_SPLATS."""
+_LEAST_STRETCH, _MOST_STRETCH = 0.6, 3.0
+_LID_SPACING = 0.0011
+"""Lids unfold to several times their area when they close."""
+_EYE_SPACING = 0.0007
+_EYE_SEEN = np.radians(75.0)
+"""From an eyeball's axis; what lies further round stays behind the lids."""
+_TEETH_SPACING = 0.002
+_CAVITY_SPACING = 0.003
+_SIDE_SPACING = 0.0024
+BACK_SPACING = 0.006
+_LINING_SPACING = 0.0036
+_LINING_BELOW_M = 0.0006
+_SHOULDERS_BELOW_CHIN_M = 0.06
+"""Further down the relief draws the person, not the template."""
+_COARSE_BELOW_CHIN_M = 0.03
+"""Further down an outline of clothes needs no splats smaller than its triangles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spacings:
+    """[F + S] metres between the splats of each triangle, 0 where there are none of that kind."""
+
+    stretched: Array
+    """To be stretched until TARGET_SPLATS come out."""
+    fixed: Array
+    """As they are: eyes, lids, teeth and edges that are seen."""
+    scattered: Array
+    """Where triangles are smaller than the splats wanted."""
+
+
+def place_splats(bust: Bust) -> Lattice:
+    """Splats over everything, so many that with the lining TARGET_SPLATS come out."""
+    vertices, triangles = bust.vertices, bust.triangles
+    spacings = _spacings(bust)
+    scattered = scatter(vertices, triangles, spacings.scattered)
+    lining = scatter(vertices, triangles, np.where(bust.lined, _LINING_SPACING, 0))
+    area = areas(vertices, triangles)
+    room = TARGET_SPLATS - count_for(area, spacings.fixed) - len(scattered) - len(lining)
+    low, high = _LEAST_STRETCH, _MOST_STRETCH
+    for _ in range(20):
+        stretch = (low + high) / 2
+        if count_for(area, spacings.stretched * stretch) > room:
+            low = stretch
+        else:
+            high = stretch
+    swell = np.full(len(triangles), SWELL)
+    swell[bust.head_triangles :] = np.where(bust.at_outline, SWELL_BORDER, SWELL_ALONE)
+    return joined(
+        [
+            lay(vertices, triangles, spacings.stretched * high, swell),
+            lay(vertices, triangles, spacings.fixed, swell),
+            scattered,
+        ]
+    )
+
+
+def place_lining(bust: Bust, covered: Mask) -> Lattice:
+    """A coarse sheet just beneath the skin, under the triangles [F + S] that are `covered`: where
+    stretched skin opens between its splats, it shows and not the dark inside of the head."""
+    spacing = np.where(bust.lined & covered, _LINING_SPACING, 0)
+    sheet = scatter(bust.vertices, bust.triangles, spacing)
+    return replace(sheet, means=sheet.means - _LINING_BELOW_M * sheet.normals)
+
+
+def _spacings(bust: Bust) -> _Spacings:
+    head, relief = _head_spacings(bust.sitter), _relief_spacings(bust)
+    return _Spacings(
+        stretched=np.concatenate([head.stretched, relief.stretched]),
+        fixed=np.concatenate([head.fixed, relief.fixed]),
+        scattered=np.concatenate([head.scattered, relief.scattered]),
+    )
+
+
+def _head_spacings(sitter: Sitter) -> _Spacings:
+    """[F] of each kind."""
+    template = sitter.template
+    part, skin = template.triangle_part, sitter.skin
+    stretched, fixed, scattered = (np.zeros(len(part)) for _ in range(3))
+    lids = skin & (sitter.lids[template.triangles].max(1) > 0.3)
+    stretched[sitter.on_face & ~lids] = FACE_SPACING
+    scattered[skin & ~sitter.on_face & ~lids] = _SIDE_SPACING
+    scattered[part == Part.MOUTH] = _CAVITY_SPACING
+    fixed[lids] = _LID_SPACING
+    eyes = (part == Part.EYE_LEFT) | (part == Part.EYE_RIGHT)
+    angle = np.nan_to_num(template.eye_angle, nan=9.0)[template.triangles].max(1)
+    fixed[eyes & (angle < _EYE_SEEN)] = _EYE_SPACING
+    others = (Part.SKIN, Part.MOUTH, Part.EYE_LEFT, Part.EYE_RIGHT, Part.LASHES)
+    fixed[~np.isin(part, others)] = _TEETH_SPACING
+    highest = sitter.fit.neutral[template.triangles][:, :, 1].max(1)
+    shoulders = highest < sitter.chin_height - _SHOULDERS_BELOW_CHIN_M
+    bare = sitter.ear_triangles | sitter.under_relief | shoulders
+    for spacing in (stretched, fixed, scattered):
+        spacing[bare] = 0
+    return _Spacings(stretched=stretched, fixed=fixed, scattered=scattered)
+
+
+def _relief_spacings(bust: Bust) -> _Spacings:
+    """[S] of each kind."""
+    relief, chin = bust.relief, bust.sitter.chin_height
+    back = np.all(relief.is_back[relief.triangles], axis=1)
+    height = relief.vertices[relief.triangles][:, :, 1].mean(1)
+    front = np.where(height > chin, HAIR_SPACING, _BODY_SPACING)
+    edge = bust.at_outline | bust.at_hairline
+    # The head's edge is cut in two along each side, any other not at all: those triangles are
+    # long in depth, which nobody sees, and short in the picture.
+    side = np.sqrt(areas(relief.vertices, relief.triangles))
+    at_edge = np.maximum(side, 1e-5) / np.where(height > chin - _COARSE_BELOW_CHIN_M, 2, 1)
+    return _Spacings(
+        stretched=np.where(back | edge, 0, front),
+        fixed=np.where(edge, at_edge, 0),
+        scattered=np.where(back & ~edge, BACK_SPACING, 0),
+    )

@@ -1,0 +1,188 @@
+"""The person in the portrait, as every later stage asks for them; each answer is computed once."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from scipy.spatial import KDTree
+
+from avatar.head.rasterise import rasterise
+from avatar.head.template import HeadTemplate, Part
+from avatar.portrait.arrays import Array, Mask
+from avatar.portrait.colour import PhotoColours
+from avatar.portrait.fit import FaceFit
+from avatar.portrait.landmarks import CHEEKS, CHIN, FACE_OVAL, LASH_LINES, LIPS, FoundFace
+from avatar.portrait.mesh import between_corners, smooth_normals
+from avatar.types import ARKIT_NAMES, Float, Portrait
+
+_BROWS = 9
+"""FaceMesh's point between the brows."""
+_EAR_MOVES_M = 5e-4
+"""A vertex that an ear's morph moves further than this belongs to the ear."""
+_FACE_MASK_INSET_M = 0.004
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Sitter:
+    """A photographed face with the head fitted to it: V vertices and F triangles, the template's.
+
+    In the fit's `neutral` head the face is at rest, in `posed` it does what it did for the
+    photograph. How the head was held is said by the camera.
+    """
+
+    portrait: Portrait
+    face: FoundFace
+    fit: FaceFit
+    template: HeadTemplate
+
+    @cached_property
+    def posed(self) -> Float:
+        """[V, 3] the head with the photograph's expression, avatar space."""
+        moved = np.tensordot(self.fit.expression, self.template.expression_basis, 1)
+        return (self.fit.neutral + moved).astype(np.float32)
+
+    @cached_property
+    def depth(self) -> Float:
+        """[H, W] metres ahead of the camera of the posed head; inf where it is not."""
+        height, width = self.portrait.image.shape[:2]
+        drawn = self.template.triangles[self.template.triangle_part != Part.LASHES]
+        return rasterise(self.fit.camera.project(self.posed), drawn, width, height).depth
+
+    @cached_property
+    def photo(self) -> PhotoColours:
+        """The photograph as a source of colours."""
+        return PhotoColours(
+            self.portrait.image, self.portrait.person, self.fit.camera.pixels_per_metre
+        )
+
+    @cached_property
+    def normals(self) -> Array:
+        """[F, 3] of the posed head, smooth."""
+        return smooth_normals(self.posed, self.template.triangles)
+
+    @cached_property
+    def face_mask(self) -> Float:
+        """[H, W] 1 inside FaceMesh's oval of the photograph, a little inset."""
+        mask = np.zeros(self.depth.shape, np.uint8)
+        oval = self.face.landmarks[list(FACE_OVAL), :2]
+        cv2.fillPoly(mask, [np.round(oval).astype(np.int32)], 1.0)
+        inset = max(1, round(_FACE_MASK_INSET_M * self.fit.camera.pixels_per_metre))
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * inset + 1, 2 * inset + 1))
+        return cv2.erode(mask, kernel).astype(np.float32)
+
+    @cached_property
+    def skin_tone(self) -> Float:
+        """[3] the cheeks' colour in the photograph."""
+        return self._median_colour(CHEEKS, 0.01)
+
+    @cached_property
+    def lip_colour(self) -> Float:
+        """[3] of both lips' red in the photograph."""
+        return self._median_colour(LIPS, 0.002)
+
+    def _median_colour(self, points: tuple[int, ...], spacing_m: float) -> Float:
+        seen = self.photo.at(self.face.landmarks[list(points), :2], spacing_m)
+        return np.median(seen, 0).astype(np.float32)
+
+    @cached_property
+    def skin(self) -> Mask:
+        """[F]"""
+        return self.template.triangle_part == Part.SKIN
+
+    @cached_property
+    def centres(self) -> Array:
+        """[F, 3] the triangles' middles on the neutral head."""
+        return self.fit.neutral[self.template.triangles].mean(1)
+
+    @cached_property
+    def ears(self) -> Mask:
+        """[V]"""
+        template = self.template
+        ears = np.zeros(len(template.vertices), bool)
+        for index, morph in enumerate(template.identity_names):
+            if morph.startswith("ears/"):
+                moved = np.linalg.norm(template.identity_basis[index], axis=1)
+                ears |= moved > _EAR_MOVES_M
+        return ears
+
+    @cached_property
+    def ear_triangles(self) -> Mask:
+        """[F] with a corner on an ear: the relief draws them, in their place and size."""
+        return np.any(self.ears[self.template.triangles], axis=1)
+
+    @cached_property
+    def chin_height(self) -> float:
+        """Metres above the eyes (so: negative), on the neutral head."""
+        corners = self.template.triangles[self.template.landmark_triangle[CHIN]]
+        return float(self.fit.neutral[corners, 1].mean())
+
+    @cached_property
+    def on_face(self) -> Mask:
+        """[F] skin of the face itself, seen from the front of the neutral head."""
+        ahead = self.centres[:, 2] > self._oval[:, 2].min() - 0.02
+        return self._in_oval(self.centres, 1.06) & ahead & self.skin
+
+    @cached_property
+    def inner_face(self) -> Float:
+        """[V] 1 well inside the face, where what is dark is brow or beard and not hair."""
+        return self._in_oval(self.fit.neutral, 0.86).astype(np.float32)
+
+    @cached_property
+    def under_relief(self) -> Mask:
+        """[F] scalp and nape, which hair and the relief's back cover; the jaw's underside and the
+        throat stay, for the relief begins beyond them."""
+        neutral, template = self.fit.neutral, self.template
+        ear_plane = float(neutral[self.ears, 2].mean())
+        brow = neutral[template.triangles[template.landmark_triangle[_BROWS]], 1].mean()
+        covered = (self.centres[:, 1] > brow) | (self.centres[:, 2] < ear_plane - 0.005)
+        return covered & self.skin & ~self.on_face
+
+    @cached_property
+    def lids(self) -> Float:
+        """[V] 0..1: lid skin that an open eye folds away, so that the photograph shows it as a
+        dark line or not at all."""
+        lid = np.zeros(len(self.template.vertices), np.float32)
+        for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+            offsets = self.template.expression_basis[ARKIT_NAMES.index(name)]
+            lid += np.clip((np.linalg.norm(offsets, axis=1) - 0.0015) / 0.003, 0, 1)
+        return np.minimum(lid, 1)
+
+    def lid_margin(self, reach_m: float) -> Float:
+        """[V] 0..1: the upper lids' margin, `reach_m` around the line of the lashes."""
+        margin = np.clip((reach_m - self._from_lashes) / 0.0012, 0, 1) * (self.lids > 0)
+        return margin.astype(np.float32)
+
+    @cached_property
+    def _from_lashes(self) -> Array:
+        """[V] metres to the nearest landmark of the lash lines, on the neutral head."""
+        distance, _ = KDTree(self._at_landmarks(LASH_LINES)).query(self.fit.neutral)
+        return np.asarray(distance)
+
+    @cached_property
+    def _oval(self) -> Array:
+        """[n, 3] FaceMesh's oval on the neutral head."""
+        return self._at_landmarks(FACE_OVAL)
+
+    def _at_landmarks(self, points: tuple[int, ...]) -> Array:
+        """[n, 3] those of the landmarks that lie on the template, on the neutral head."""
+        template = self.template
+        known = [point for point in points if template.landmark_triangle[point] >= 0]
+        corners = template.triangles[template.landmark_triangle[known]]
+        return between_corners(template.landmark_barycentric[known], self.fit.neutral[corners])
+
+    def _in_oval(self, points: Array, scale: float) -> Mask:
+        """[N] inside the oval, scaled about its middle, seen from the front."""
+        oval = self._oval[:, :2]
+        middle = oval.mean(0)
+        return in_polygon(points[:, :2], middle + scale * (oval - middle))
+
+
+def in_polygon(points: Array, polygon: Array) -> Mask:
+    """[N] whether [N, 2] points lie inside a polygon of [n, 2] corners (even-odd rule)."""
+    x, y = points[:, :1].astype(np.float64), points[:, 1:].astype(np.float64)
+    (x0, y0), (x1, y1) = polygon.T.astype(np.float64), np.roll(polygon, -1, 0).T.astype(np.float64)
+    spans = (y0 > y) != (y1 > y)
+    rise = np.where(y1 == y0, 1, y1 - y0)  # a level edge spans nothing
+    right_of = x < x0 + (y - y0) * (x1 - x0) / rise
+    return np.sum(spans & right_of, axis=1) % 2 == 1
