@@ -1,1 +1,1 @@
-"""Data that ships with the program; sources, licences and checksums are in README.md beside this."""
+"""Data that ships with the program; sources and licences are in README.md beside this."""

@@ -1,1 +1,1 @@
-"""Sound and portraits become Gaussians here. Arrays in, arrays out: no devices, windows or threads."""
+"""Sound and portraits become Gaussians here: arrays in, arrays out, no devices or windows."""

@@ -124,9 +124,9 @@ class Avatar:
     """[N] 0..1."""
     colour: Float
     """[N, 3] sRGB, as seen in the portrait's light."""
-    fit: dict[str, list[float]] = field(default_factory=dict)
-    """What the fit found: `identity`, `expression`, `head_rotation`, `camera`, ... (for reports)."""
-    provenance: dict[str, str] = field(default_factory=dict)
+    fit: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    """What the fit found: `identity`, `expression`, `head_rotation`, `camera`, ..."""
+    provenance: dict[str, str] = field(default_factory=dict[str, str])
     """Where it comes from: `source`, `made_by`, `made_at`, `licence`, ..."""
 
     def __len__(self) -> int:
