@@ -132,7 +132,8 @@ def fill_skin(
     mixed = (trust[:, None] * seen + 0.6 * other[:, None] * seen[mirror]) / np.maximum(
         known[:, None], 1e-6
     )
-    laplacian = graph_laplacian(rest, triangles, len(rest))
+    # In single precision the fallback's faint pull would drown in the rounding of large sums.
+    laplacian = graph_laplacian(rest.astype(np.float64), triangles, len(rest))
     hold = laplacian.diagonal() * known
     solver = splu((laplacian + sparse.diags(hold + 1e-5)).tocsc())
     colour = np.stack([solver.solve(hold * mixed[:, c] + 1e-5 * fallback[c]) for c in range(3)], 1)
