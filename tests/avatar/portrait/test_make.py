@@ -1,5 +1,6 @@
 """From a photograph to an avatar, with the real tracker; and who is turned away."""
 
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from avatar.deform import Deformer
 from avatar.errors import PortraitError
 from avatar.head.template import load_template
 from avatar.portrait.fit import fit_face
-from avatar.portrait.landmarks import EYE_CORNERS, MediapipeFaceFinder, subject
+from avatar.portrait.landmarks import EYE_CORNERS, FoundFace, MediapipeFaceFinder, subject
 from avatar.portrait.make import make_avatar
-from avatar.types import ARKIT_NAMES, Avatar
+from avatar.types import ARKIT_NAMES, Avatar, Float
 from render.camera import View, orbit_view
 from render.choose import open_renderer
 
@@ -191,18 +192,71 @@ def test_a_profile_is_turned_away(astronaut: Avatar, tmp_path: Path, finder: Med
 
 def test_a_face_of_a_few_pixels_is_turned_away(tmp_path: Path, finder: MediapipeFaceFinder):
     small = Image.fromarray(astronaut_picture()).resize((128, 128))
-    ground = Image.new("RGB", (256, 256), (120, 120, 120))
-    ground.paste(small, (64, 64))
-    path = tmp_path / "far.png"
-    ground.save(path)
-    with pytest.raises(PortraitError):
-        make_avatar(path, name="far", finder=finder)
+    far = Image.new("RGB", (256, 256), (120, 120, 120))
+    far.paste(small, (64, 64))
+    stamp = Image.fromarray(astronaut_picture()).crop((80, 0, 360, 280)).resize((64, 64))
+    for picture in (far, stamp):
+        path = tmp_path / "small.png"
+        picture.save(path)
+        with pytest.raises(PortraitError) as caught:
+            make_avatar(path, name="small", finder=finder)
+        assert "\n" not in str(caught.value)
 
 
 def test_the_largest_face_of_a_grey_picture_is_found(tmp_path: Path, finder: MediapipeFaceFinder):
     path = tmp_path / "grey.png"
     Image.fromarray(astronaut_picture()).convert("L").save(path)
     assert len(make_avatar(path, name="grey", finder=finder)) > 30_000
+
+
+def face_box(finder: MediapipeFaceFinder) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the astronaut's face."""
+    found = finder.faces((astronaut_picture() / 255).astype(np.float32))[0].landmarks[:468, :2]
+    left, top = np.floor(found.min(0)).astype(int)
+    right, bottom = np.ceil(found.max(0)).astype(int)
+    return int(left), int(top), int(right), int(bottom)
+
+
+@pytest.mark.parametrize("part", ["the face alone", "without its chin", "without its right"])
+def test_a_face_that_the_picture_cuts_off_becomes_a_sound_avatar(
+    part: str, tmp_path: Path, finder: MediapipeFaceFinder
+):
+    left, top, right, bottom = face_box(finder)
+    box = {
+        "the face alone": (left, top, right, bottom),
+        "without its chin": (0, 0, 512, bottom - (bottom - top) // 6),
+        "without its right": (left + (right - left) // 6, 0, 512, 512),
+    }[part]
+    path = tmp_path / "cut.png"
+    Image.fromarray(astronaut_picture()).crop(box).save(path)
+    assert_sound(make_avatar(path, name=part, finder=finder))
+
+
+@pytest.mark.parametrize("everywhere", [0.0, 1.0])
+def test_a_useless_person_mask_still_gives_a_sound_avatar(
+    everywhere: float, astronaut_file: Path, finder: MediapipeFaceFinder
+):
+    class Unsure:
+        def faces(self, image: Float) -> list[FoundFace]:
+            return finder.faces(image)
+
+        def human(self, image: Float, face: FoundFace) -> bool:
+            return True
+
+        def person(self, image: Float) -> Float:
+            return np.full(image.shape[:2], everywhere, np.float32)
+
+    assert_sound(make_avatar(astronaut_file, name="unsure", finder=Unsure()))
+
+
+def assert_sound(avatar: Avatar) -> None:
+    assert 30_000 <= len(avatar) <= 60_000
+    for field in fields(avatar):
+        values = getattr(avatar, field.name)
+        if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+            assert np.isfinite(values).all(), field.name
+    assert avatar.bound_triangle.max() < len(avatar.triangles)
+    assert avatar.triangles.max() < len(avatar.vertices)
 
 
 def test_turning_the_photograph_turns_the_fitted_head(finder: MediapipeFaceFinder):
