@@ -45,6 +45,8 @@ def test_the_laplacian_of_a_constant_is_nothing_and_a_linear_field_balances_insi
     triangles = np.concatenate([np.stack([a, a + 1, a + 6], 1), np.stack([a, a + 6, a + 5], 1)])
     laplacian = graph_laplacian(vertices, triangles.astype(np.int32), 25)
     np.testing.assert_allclose(laplacian @ np.ones(25), 0, atol=1e-12)
+    np.testing.assert_allclose(laplacian[0, 1], -1)  # an edge of a decimetre
+    np.testing.assert_allclose(laplacian[0, 6], -np.sqrt(0.5))
     inner = (laplacian @ vertices[:, 0]).reshape(5, 5)[1:-1, 1:-1]
     np.testing.assert_allclose(inner, 0, atol=1e-12)
 
