@@ -15,7 +15,7 @@ _HIGHLIGHT = np.array([0.97, 0.97, 0.98], np.float32)
 _HIGHLIGHT_AT = (-0.13, 0.17)
 """Where a lamp above and beside the viewer shines, radians from the axis (x, y)."""
 _HIGHLIGHT_RADIUS = 0.07
-_PUPIL_SHARE = 0.38
+_PUPIL_SHARE = 0.42
 """Of the iris' radius, as in a lit room."""
 _SMALLEST_IRIS, _LARGEST_IRIS = np.radians(21.0), np.radians(29.0)
 """Radians from the axis: what a measured rim is held within."""
@@ -61,7 +61,7 @@ def eye_colours(image: Float, face: FoundFace, eye_radius_px: float) -> EyeColou
     bright = whites[brightness >= np.quantile(brightness, 0.6)]
     found_white = np.median(bright, 0)
     # A painter's or a small photograph's white may be mostly lid: keep it pale.
-    grey = np.full(3, float(np.clip(found_white.mean(), 0.58, 0.82)))
+    grey = np.full(3, float(np.clip(0.95 * found_white.mean(), 0.52, 0.80)))
     rim = np.arcsin(np.clip(np.mean(radii) / eye_radius_px, 0, 0.9))
     return EyeColours(
         iris=np.clip(np.median(irises, 0), 0.03, 0.85).astype(np.float32),
@@ -80,11 +80,11 @@ def paint_eyes(directions: Array, colours: EyeColours) -> Float:
     rim, pupil = colours.iris_angle, _PUPIL_SHARE * colours.iris_angle
     inward = np.clip((angle - pupil) / (rim - pupil), 0, 1)
     fibres = 1 + 0.10 * np.sin(23 * turn + 3 * np.sin(5 * turn)) * np.sin(np.pi * inward)
-    shade = (1.18 - 0.25 * inward) * (1 - 0.55 * _step(inward, 0.82, 1.0)) * fibres
+    shade = (1.08 - 0.25 * inward) * (1 - 0.65 * _step(inward, 0.75, 1.0)) * fibres
     iris = np.clip(colours.iris * shade[:, None], 0, 1)
     # Whites darken towards the corners and under the upper lid, whose shadow falls on them.
     lid = (
-        1 - 0.38 * _step(directions[:, 1], 0.14, 0.42) - 0.12 * _step(-directions[:, 1], 0.2, 0.45)
+        1 - 0.5 * _step(directions[:, 1], 0.08, 0.40) - 0.12 * _step(-directions[:, 1], 0.2, 0.45)
     )
     corner = 1 - 0.30 * _step(np.abs(directions[:, 0]), 0.45, 0.85)
     white = colours.white * (lid * corner)[:, None]

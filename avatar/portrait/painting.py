@@ -31,6 +31,7 @@ _FAINTEST = 0.02
 
 _CAVITY = np.array([0.30, 0.10, 0.09], np.float32)
 _TOOTH = np.array([0.93, 0.89, 0.82], np.float32)
+_GUMS = np.array([0.72, 0.40, 0.38], np.float32)
 _TONGUE = np.array([0.70, 0.36, 0.34], np.float32)
 
 _LEND = 0.8
@@ -76,8 +77,7 @@ def paint_head(bust: Bust, lattice: Lattice) -> Painted:
     opacity = np.full(len(own), _SURFACE_OPACITY, np.float32)
 
     skin = part == Part.SKIN
-    flesh = skin | (part == Part.GUMS)
-    colour[flesh] = _paint_skin(sitter, own.select(flesh), skin[flesh])
+    colour[skin] = _paint_skin(sitter, own.select(skin))
     opacity[skin & _stands_out(sitter, own)] = 0
     _paint_mouth(sitter, own, part, colour)
     _paint_eyeballs(sitter, own, part, colour)
@@ -107,12 +107,12 @@ def _stands_out(sitter: Sitter, own: Lattice) -> Mask:
     return outside & ~sitter.on_face[own.triangle]
 
 
-def _paint_skin(sitter: Sitter, own: Lattice, outside: Mask) -> Float:
+def _paint_skin(sitter: Sitter, own: Lattice) -> Float:
     """[N, 3] what the photograph shows at the splats, or at the other half of the face, or what
-    `_skin_colours` filled in. `outside` [N] says which lie on the skin, and not on the gums."""
+    `_skin_colours` filled in."""
     template, camera, photo = sitter.template, sitter.fit.camera, sitter.photo
     corners = template.triangles[own.triangle]
-    spacing = float(np.median(own.scales[outside, 0])) if outside.any() else FACE_SPACING
+    spacing = float(np.median(own.scales[:, 0])) if len(own) else FACE_SPACING
     lid = between_corners(own.barycentric, sitter.lids[corners])
 
     at = between_corners(own.barycentric, sitter.posed[corners])
@@ -132,7 +132,7 @@ def _paint_skin(sitter: Sitter, own: Lattice, outside: Mask) -> Float:
     rest = 1 - trust - other
     colour = trust[:, None] * shown + other[:, None] * twin + rest[:, None] * filled
     colour = _clean_lips(sitter, own, colour.astype(np.float32))
-    sharp = outside & (lid < 0.2)
+    sharp = lid < 0.2
     colour[sharp] = unblurred(own.select(sharp), colour[sharp], rounds=2)
     return colour
 
@@ -194,7 +194,7 @@ def _skin_colours(sitter: Sitter) -> Float:
 
 
 def _paint_mouth(sitter: Sitter, own: Lattice, part: NDArray[np.uint8], colour: Float) -> None:
-    """Teeth, tongue and cavity in their own colours under the template's own light; only the
+    """Teeth, gums, tongue and cavity in their own colours under the template's own light; only the
     lips' lining takes the photograph's lip colour."""
     template = sitter.template
     for kind, tint in (
@@ -202,6 +202,7 @@ def _paint_mouth(sitter: Sitter, own: Lattice, part: NDArray[np.uint8], colour: 
         (Part.TEETH_UPPER, _TOOTH),
         (Part.TEETH_LOWER, 0.95 * _TOOTH),
         (Part.TONGUE, _TONGUE),
+        (Part.GUMS, _GUMS),
     ):
         chosen = part == kind
         corners = template.triangles[own.triangle[chosen]]

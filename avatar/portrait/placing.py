@@ -35,6 +35,9 @@ _EYE_SEEN = np.radians(75.0)
 """From an eyeball's axis; what lies further round stays behind the lids."""
 _TEETH_SPACING = 0.002
 _CAVITY_SPACING = 0.003
+_UPPER_LIP = 13
+"""FaceMesh's landmark at the middle of the upper lip's edge."""
+_LIPS_DEEP_M = 0.016
 _SIDE_SPACING = 0.0024
 BACK_SPACING = 0.006
 _LINING_SPACING = 0.0036
@@ -73,6 +76,7 @@ def place_splats(bust: Bust) -> Lattice:
         else:
             high = stretch
     swell = np.full(len(triangles), SWELL)
+    swell[: bust.head_triangles][bust.sitter.lids_and_lips] = SWELL_ALONE
     swell[bust.head_triangles :] = np.where(bust.at_outline, SWELL_BORDER, SWELL_ALONE)
     return joined(
         [
@@ -108,7 +112,11 @@ def _head_spacings(sitter: Sitter) -> _Spacings:
     lids = skin & (sitter.lids[template.triangles].max(1) > 0.3)
     stretched[sitter.on_face & ~lids] = FACE_SPACING
     scattered[skin & ~sitter.on_face & ~lids] = _SIDE_SPACING
-    scattered[part == Part.MOUTH] = _CAVITY_SPACING
+    # The cavity's large splats would hang out from under the lips: near them they are small.
+    lips = sitter.fit.neutral[template.triangles[template.landmark_triangle[_UPPER_LIP]], 2].mean()
+    depth = lips - sitter.fit.neutral[template.triangles][:, :, 2].mean(1)
+    scattered[(part == Part.MOUTH) & (depth > _LIPS_DEEP_M)] = _CAVITY_SPACING
+    fixed[(part == Part.MOUTH) & (depth <= _LIPS_DEEP_M)] = _TEETH_SPACING
     fixed[lids] = _LID_SPACING
     eyes = (part == Part.EYE_LEFT) | (part == Part.EYE_RIGHT)
     angle = np.nan_to_num(template.eye_angle, nan=9.0)[template.triangles].max(1)

@@ -148,6 +148,12 @@ class Sitter:
             lid += np.clip((np.linalg.norm(offsets, axis=1) - 0.0015) / 0.003, 0, 1)
         return np.minimum(lid, 1)
 
+    @cached_property
+    def lids_and_lips(self) -> Mask:
+        """[F] skin that folds away or ends: nothing lines it from behind."""
+        either = np.maximum(self.lids, self.template.lip)[self.template.triangles]
+        return (np.max(either, axis=1) > 0.05) & self.skin
+
     def lid_margin(self, reach_m: float) -> Float:
         """[V] 0..1: the upper lids' margin, `reach_m` around the line of the lashes."""
         margin = np.clip((reach_m - self._from_lashes) / 0.0012, 0, 1) * (self.lids > 0)
