@@ -83,9 +83,7 @@ def paint_eyes(directions: Array, colours: EyeColours) -> Float:
     shade = (1.08 - 0.25 * inward) * (1 - 0.65 * _step(inward, 0.75, 1.0)) * fibres
     iris = np.clip(colours.iris * shade[:, None], 0, 1)
     # Whites darken towards the corners and under the upper lid, whose shadow falls on them.
-    lid = (
-        1 - 0.5 * _step(directions[:, 1], 0.08, 0.40) - 0.12 * _step(-directions[:, 1], 0.2, 0.45)
-    )
+    lid = 1 - 0.5 * _step(directions[:, 1], 0.08, 0.40) - 0.12 * _step(-directions[:, 1], 0.2, 0.45)
     corner = 1 - 0.30 * _step(np.abs(directions[:, 0]), 0.45, 0.85)
     white = colours.white * (lid * corner)[:, None]
     iris = iris * lid[:, None]
