@@ -16,11 +16,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from avatar.types import Avatar
 
 # Before anything loads OpenMP: threads that spin while they wait slow a busy machine down.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Time is measured in tests/benchmarks, not judged here; and a gate draws the same examples each
+# time, so that it says something about the change. At a desk they differ from run to run.
+settings.register_profile("desk", deadline=None)
+settings.register_profile("gate", deadline=None, derandomize=True)
+settings.load_profile("gate" if os.environ.get("CI") else "desk")
 
 STARTUP_S = 15.0
 """Longest wait for a server to come up; on an idle machine it takes 0.2 s."""

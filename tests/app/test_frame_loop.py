@@ -2,7 +2,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.frame_loop import BUDGET_S, Loader, PictureSize, Scene
@@ -53,6 +53,7 @@ def test_a_measurement_draws_what_was_asked_for():
     assert set(after(size, 60, lambda pixels: (0.1, 0.9), (512, 512))) == {(512, 512)}
 
 
+@example(room=(64, 3584), largest=64, times=[1.0])
 @given(
     room=st.tuples(st.integers(64, 4000), st.integers(64, 4000)),
     largest=st.integers(64, 2000),
@@ -66,7 +67,8 @@ def test_every_size_has_the_shape_of_the_room_and_fits(room, largest, times):
         assert 2 <= width <= room[0]
         assert 2 <= height <= room[1]
         assert max(width, height) <= largest + 1
-        assert width / height == pytest.approx(room[0] / room[1], rel=1.5 / min(width, height))
+        if min(width, height) > 2:  # a window 50 times as wide as high gets 2 rows all the same
+            assert width / height == pytest.approx(room[0] / room[1], rel=1.5 / min(width, height))
 
 
 def test_the_loader_makes_scenes_beside_the_loop_and_keeps_the_renderer():
