@@ -17,7 +17,7 @@ from avatar.portrait.camera import PhotoCamera
 from avatar.portrait.mesh import graph_laplacian
 from avatar.types import Float, Index
 
-_SQUARE = (0.18, 0.55)
+SQUARE = (0.18, 0.55)
 """Cosine of the angle to the camera from which, and by which, a colour is believed."""
 _DEPTH_SLACK_M = 0.006
 _REMAP_COLUMNS = 4096
@@ -89,12 +89,15 @@ def _nearest_known(known: Mask) -> tuple[Index, Index]:
     return found[0], found[1]
 
 
-def squareness(normals: Array, points: Array, camera: PhotoCamera) -> Float:
-    """[N] 0..1 how squarely the camera sees a surface: 0 from _SQUARE[0], 1 from _SQUARE[1]."""
+def squareness(
+    normals: Array, points: Array, camera: PhotoCamera, between: tuple[float, float] = SQUARE
+) -> Float:
+    """[N] 0..1 how squarely the camera sees a surface: 0 at the lesser cosine of `between`, 1 from the
+    greater on."""
     to_camera = camera.position - points
     to_camera = to_camera / np.linalg.norm(to_camera, axis=1, keepdims=True)
     cosine = (normals * to_camera).sum(1)
-    return np.clip((cosine - _SQUARE[0]) / (_SQUARE[1] - _SQUARE[0]), 0, 1).astype(np.float32)
+    return np.clip((cosine - between[0]) / (between[1] - between[0]), 0, 1).astype(np.float32)
 
 
 def unoccluded(points: Array, camera: PhotoCamera, depth: Float) -> Mask:

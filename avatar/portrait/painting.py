@@ -39,7 +39,9 @@ _LEND = 0.8
 _LASHES_REACH_M = 0.0027
 _IN_THE_SHADE = 0.88
 """Of the colours carried to the back: they are seen without the photograph's front light."""
-_STREAK_SPACING = 0.02
+_RELIEF_SQUARE = (0.06, 0.32)
+"""Less than for skin: a streak of hair is still hair."""
+_STREAK_SPACING = 0.012
 """Metres that are averaged where a pixel would be drawn out into a streak."""
 
 _FADE_FROM_M, _FADE_TO_M = 0.21, 0.29
@@ -239,7 +241,7 @@ def paint_relief(bust: Bust, lattice: Lattice) -> Painted:
 
     # Where the shell runs away from the camera a pixel would be drawn out into a streak.
     normal = smooth_normals(relief.vertices, relief.triangles)[triangle]
-    square = squareness(normal, own.means, camera)[:, None]
+    square = squareness(normal, own.means, camera, _RELIEF_SQUARE)[:, None]
     smeared = photo.at(pixels, _STREAK_SPACING)
     colour = square * photo.at(pixels, HAIR_SPACING) + (1 - square) * smeared
     colour[~back] = unblurred(own.select(~back), colour[~back], rounds=2)
