@@ -92,8 +92,8 @@ def _nearest_known(known: Mask) -> tuple[Index, Index]:
 def squareness(
     normals: Array, points: Array, camera: PhotoCamera, between: tuple[float, float] = SQUARE
 ) -> Float:
-    """[N] 0..1 how squarely the camera sees a surface: 0 at the lesser cosine of `between`, 1 from the
-    greater on."""
+    """[N] 0..1 how squarely the camera sees a surface: 0 up to the lesser cosine of `between`, 1
+    from the greater on."""
     to_camera = camera.position - points
     to_camera = to_camera / np.linalg.norm(to_camera, axis=1, keepdims=True)
     cosine = (normals * to_camera).sum(1)
