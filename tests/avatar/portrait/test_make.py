@@ -278,3 +278,16 @@ def test_turning_the_photograph_turns_the_fitted_head(finder: MediapipeFaceFinde
         face, _ = subject(finder, image, "turned")
         rolls.append(np.degrees(fit_face(template, face, (512, 512)).yaw_pitch_roll[2]))
     np.testing.assert_allclose(np.diff(rolls), [12, 12], atol=3)
+
+
+@pytest.mark.parametrize(("yaw", "pitch"), [(0, 0), (20, 0), (-20, 0), (0, 12), (0, -12)])
+def test_the_turn_of_a_drawn_head_is_found(
+    yaw: int, pitch: int, astronaut: Avatar, finder: MediapipeFaceFinder
+):
+    """A camera to the avatar's left sees a head that is turned to its right, and so on."""
+    view = orbit_view(np.radians(yaw), np.radians(pitch), 1.4, width=640, height=640)
+    shown = Deformer(astronaut).gaussians()
+    drawn = open_renderer("cpu").render(shown, [view], np.full(3, 0.6, np.float32))[0]
+    face, _ = subject(finder, (drawn / 255).astype(np.float32), "drawn")
+    found = np.degrees(fit_face(load_template(), face, (640, 640)).yaw_pitch_roll)
+    np.testing.assert_allclose(found, [-yaw, -pitch, 0], atol=7)
