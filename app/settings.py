@@ -107,6 +107,10 @@ class Colour:
         return (self.red, self.green, self.blue)
 
 
+BACKDROP = Colour(0x73 / 255, 0x78 / 255, 0x7F / 255)
+"""A calm grey like the window's: dark hair and collars stand out from it as well as light ones."""
+
+
 def parse_fps(words: list[str]) -> float:
     """Frames a second; raises ValueError outside what players take."""
     (fps,) = _numbers(words[0], "frames a second", 1)
@@ -222,7 +226,7 @@ class RenderSettings:
     """Frames a second."""
     view: ViewOption = ViewPoint()
     """Where the camera stands: degrees towards the avatar's left, degrees up, metres away."""
-    background: ColourOption = Colour()
+    background: ColourOption = BACKDROP
     """The colour behind the head: RRGGBB, black, grey or white."""
     backend: Backend = "auto"
     """Which renderer draws: auto takes the fastest, reference is slow and exact."""
@@ -252,7 +256,7 @@ class StillSettings:
     """Pixels: SIDE or WIDTHxHEIGHT."""
     view: ViewOption = ViewPoint()
     """Where the camera stands: degrees towards the avatar's left, degrees up, metres away."""
-    background: ColourOption = Colour()
+    background: ColourOption = BACKDROP
     """The colour behind the head: RRGGBB, black, grey or white."""
     backend: Backend = "auto"
     """Which renderer draws: auto takes the fastest, reference is slow and exact."""
