@@ -20,7 +20,13 @@ from avatar.portrait.colour import (
 )
 from avatar.portrait.eyes import eye_colours, paint_eyes
 from avatar.portrait.mesh import between_corners, smooth_normals, vertex_normals
-from avatar.portrait.placing import BACK_SPACING, FACE_SPACING, HAIR_SPACING, place_lining
+from avatar.portrait.placing import (
+    BACK_SPACING,
+    DISSOLVED_BELOW_M,
+    FACE_SPACING,
+    HAIR_SPACING,
+    place_lining,
+)
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.splats import Lattice, unblurred
 from avatar.types import Float, Index
@@ -44,8 +50,8 @@ _RELIEF_SQUARE = (0.06, 0.32)
 _STREAK_SPACING = 0.012
 """Metres that are averaged where a pixel would be drawn out into a streak."""
 
-_FADE_FROM_M, _FADE_TO_M = 0.21, 0.29
-"""Below the eyes: where the shoulders begin to dissolve, and have dissolved."""
+_FADE_FROM_M = 0.21
+"""Below the eyes: where the shoulders begin to dissolve."""
 _EDGE_FADE_M = 0.035
 """Likewise towards the picture's own left, right and lower edge, where the person goes on."""
 _TUCK_M = 0.008
@@ -272,4 +278,4 @@ def _soft_border(sitter: Sitter, pixels: Array, back: Mask) -> Array:
 
 def _fade(points: Array) -> Array:
     """[N] 1 down to the shoulders, then dissolving."""
-    return np.clip((points[:, 1] + _FADE_TO_M) / (_FADE_TO_M - _FADE_FROM_M), 0, 1)
+    return np.clip((points[:, 1] + DISSOLVED_BELOW_M) / (DISSOLVED_BELOW_M - _FADE_FROM_M), 0, 1)

@@ -44,8 +44,10 @@ _LINING_SPACING = 0.0036
 _LINING_BELOW_M = 0.0006
 _SHOULDERS_BELOW_CHIN_M = 0.06
 """Further down the relief draws the person, not the template."""
-_COARSE_BELOW_CHIN_M = 0.03
-"""Further down an outline of clothes needs no splats smaller than its triangles."""
+
+
+DISSOLVED_BELOW_M = 0.29
+"""Below the eyes: further down nothing is left of the shoulders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,12 +140,12 @@ def _relief_spacings(bust: Bust) -> _Spacings:
     height = relief.vertices[relief.triangles][:, :, 1].mean(1)
     front = np.where(height > chin, HAIR_SPACING, _BODY_SPACING)
     edge = bust.at_outline | bust.at_hairline
-    # The head's edge is cut in two along each side, any other not at all: those triangles are
-    # long in depth, which nobody sees, and short in the picture.
-    side = np.sqrt(areas(relief.vertices, relief.triangles))
-    at_edge = np.maximum(side, 1e-5) / np.where(height > chin - _COARSE_BELOW_CHIN_M, 2, 1)
+    # An edge is cut in two along each side and no finer: its triangles are long in depth, which
+    # nobody sees, and short in the picture.
+    at_edge = np.maximum(np.sqrt(areas(relief.vertices, relief.triangles)), 1e-5) / 2
+    kept = relief.vertices[relief.triangles][:, :, 1].max(1) > -DISSOLVED_BELOW_M
     return _Spacings(
-        stretched=np.where(back | edge, 0, front),
-        fixed=np.where(edge, at_edge, 0),
-        scattered=np.where(back & ~edge, BACK_SPACING, 0),
+        stretched=np.where(kept & ~back & ~edge, front, 0),
+        fixed=np.where(kept & edge, at_edge, 0),
+        scattered=np.where(kept & back & ~edge, BACK_SPACING, 0),
     )
