@@ -55,11 +55,6 @@ def spoken(sound: Path, seed: int) -> Iterator[MotionFrame]:
     Raises:
         SoundError: the file cannot be read.
     """
-    import torch
-
-    # The network's layers are small: a second thread costs more in hand-over than it saves, and
-    # the renderer wants the core.
-    torch.set_num_threads(1)
     from app.sound_file import read_blocks
     from avatar.speech.generator import MotionGenerator
 

@@ -198,9 +198,7 @@ class MakeSettings:
     portrait: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PORTRAIT")]
     """The photograph (JPEG, PNG, WebP, ...): one face, looking at the camera, well lit."""
     output: Annotated[Path, _output("OUT.avatar")]
-    """The avatar file to write."""
-    seed: int = 0
-    """The same portrait and seed give the same avatar."""
+    """The avatar file to write. The same portrait always gives the same avatar."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,6 +78,10 @@ class Scoring:
     """A folder with the tracked GRID corpus: its speakers that no training saw are scored too."""
     labelled: Path | None = None
     """A folder of WAV files with Praat TextGrids: do the lips close on p, b and m?"""
+    synthetic_hours: float | None = None
+    """The same question to so many hours of new synthetic speech (.1 takes a minute)."""
+    seed: int = 3
+    """Of that speech; training heard 0 and 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +166,12 @@ def _score(task: Scoring) -> Mapping[str, object]:
         figures["unseen_grid"] = score.score_lips(score.unseen_grid_clips(task.grid))
     if task.labelled is not None:
         figures["closures"] = score.score_labelled(task.labelled)
+    if task.synthetic_hours is not None:
+        from avatar.training.corpus import make_corpus
+
+        _check_amounts(task.synthetic_hours)
+        speech = make_corpus(task.synthetic_hours, task.seed)
+        figures["synthetic_closures"] = score.score_synthetic(speech)
     return figures
 
 

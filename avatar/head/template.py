@@ -43,9 +43,6 @@ class Part(IntEnum):
     """Triangles only; their vertices are called teeth."""
 
 
-PART_NAMES: tuple[str, ...] = tuple(part.name.lower() for part in Part)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeadTemplate:
     """V vertices, F triangles, I identity directions. Never written to after loading."""

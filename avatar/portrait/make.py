@@ -20,14 +20,12 @@ def make_avatar(
     portrait_path: Path,
     *,
     name: str,
-    seed: int = 0,
     progress: Progress | None = None,
     finder: FaceFinder | None = None,
 ) -> Avatar:
     """The avatar of the person in `portrait_path`.
 
-    Nothing in the making is random: `seed` changes nothing and is only recorded, for a later
-    build that samples.
+    Nothing in the making is random: the same portrait gives the same avatar.
 
     Raises:
         PortraitError: the picture cannot be read, or shows no usable human face.
@@ -56,7 +54,6 @@ def make_avatar(
             "source_sha256": hashlib.sha256(portrait_path.read_bytes()).hexdigest(),
             "made_by": "visavis make",
             "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seed": str(seed),
             "notes": "; ".join(notes),
         }
     )

@@ -170,7 +170,8 @@ def _thickness(grid: _Grid, camera: PhotoCamera) -> Array:
 def _heights(grid: _Grid, camera: PhotoCamera, domain: Mask, over_template: Array) -> Array:
     """[gh, gw] metres from the middle surface, >= 0, 0 on the outline.
 
-    Solves (Laplacian + hold) u = -4 + hold * template_height^2 for u = height^2.
+    Solves (hold - Laplacian) u = 4 + hold * template_height^2 for u = height^2: without hold, the
+    solution over a disc is a hemisphere.
     """
     nodes = np.full(domain.shape, -1)
     nodes[domain] = np.arange(domain.sum())

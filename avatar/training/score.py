@@ -6,7 +6,7 @@ Measured on the motion itself and on the head template that it moves, before any
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -200,7 +200,7 @@ def score_labelled(folder: Path) -> dict[str, int]:
     return dict(total)
 
 
-def score_synthetic(utterances: Sequence[Utterance]) -> dict[str, int]:
+def score_synthetic(utterances: Iterable[Utterance]) -> dict[str, int]:
     """`score_closures` summed over synthetic sentences, whose phones are known."""
     template = load_template()
     total: Counter[str] = Counter()
