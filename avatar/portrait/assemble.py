@@ -7,10 +7,12 @@ import numpy as np
 from avatar.deform import bind
 from avatar.portrait.bust import Bust, build_bust
 from avatar.portrait.fit import FaceFit
-from avatar.portrait.painting import Painted, paint_head, paint_lining, paint_relief
+from avatar.portrait.painted import Painted
+from avatar.portrait.painting import paint_head, paint_lining
 from avatar.portrait.placing import place_splats
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.splats import joined
+from avatar.portrait.surroundings import paint_relief
 from avatar.types import ARKIT_NAMES, Avatar
 
 Progress = Callable[[str, float], None]

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from avatar.head.eyeball import IRIS_ANGLE
+from avatar.head.template import Part
 from avatar.portrait.arrays import Array
 from avatar.portrait.colour import sample
 from avatar.portrait.landmarks import IRIS_LEFT, IRIS_RIGHT, LEFT_EYE, RIGHT_EYE, FoundFace
+from avatar.portrait.sitter import Sitter
+from avatar.portrait.splats import Lattice
 from avatar.types import Float
 
 _PUPIL = np.array([0.025, 0.022, 0.022], np.float32)
@@ -105,3 +109,17 @@ def _step(value: Array, low: float, high: float) -> Array:
 def _mix(below: Array, above: Array, weight: Array) -> Array:
     """[N, 3] `above` laid over `below` with [N] weights."""
     return below + weight[:, None] * (above - below)
+
+
+def paint_eyeballs(sitter: Sitter, own: Lattice, part: NDArray[np.uint8], colour: Float) -> None:
+    """Both eyes alike, in the photograph's colours."""
+    template, neutral = sitter.template, sitter.fit.neutral
+    height = float(np.ptp(neutral[template.vertex_part == Part.EYE_LEFT, 1]))
+    radius_px = height / 2 * sitter.fit.camera.pixels_per_metre
+    colours = eye_colours(sitter.portrait.image, sitter.face, radius_px)
+    for eye in (Part.EYE_LEFT, Part.EYE_RIGHT):
+        chosen = part == eye
+        ball = neutral[template.vertex_part == eye]
+        outward = own.means[chosen] - (ball.max(0) + ball.min(0)) / 2
+        outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
+        colour[chosen] = paint_eyes(outward, colours)
