@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from avatar.errors import AvatarFileError, OutputError
 from avatar.types import Avatar
@@ -44,7 +44,7 @@ _STORED_SMALL = ("bound_position", "bound_rotation", "bound_scale", "opacity", "
 
 
 def save_avatar(avatar: Avatar, path: Path) -> None:
-    """Write `avatar` to `path`, whole or not at all.
+    """Write `avatar` to `path`, whole or not at all; the same avatar gives the same bytes.
 
     Raises:
         OutputError: the folder is missing or not writable, or the disk is full.
@@ -65,13 +65,23 @@ def save_avatar(avatar: Avatar, path: Path) -> None:
         raise OutputError(f"{path}: there is no folder {path.parent}; make it, or name another.")
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(tensors, beside, metadata)
+        beside.write_bytes(_in_order(save(tensors, metadata)))
         beside.replace(path)
     except (OSError, SafetensorError) as error:
         detail = error.strerror if isinstance(error, OSError) else str(error)
         raise OutputError(f"{path}: cannot be written ({detail or error}).") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _in_order(serialised: bytes) -> bytes:
+    """The same safetensors file with its header's keys sorted: the library shuffles the metadata
+    at every call, and then two makings of one avatar could not be compared."""
+    (length,) = struct.unpack("<Q", serialised[:8])
+    facts = json.loads(serialised[8 : 8 + length])
+    header = json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors begin at a multiple of 8
+    return struct.pack("<Q", len(header)) + header + serialised[8 + length :]
 
 
 def load_avatar(path: Path) -> Avatar:

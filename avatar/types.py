@@ -127,7 +127,8 @@ class Avatar:
     fit: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     """What the fit found: `identity`, `expression`, `head_rotation`, `camera`, ..."""
     provenance: dict[str, str] = field(default_factory=dict[str, str])
-    """Where it comes from: `source`, `made_by`, `made_at`, `licence`, ..."""
+    """Where it comes from: `source`, `made_by`, `licence`, ...; no times, so that the same portrait
+    gives the same file."""
 
     def __len__(self) -> int:
         return len(self.bound_triangle)

@@ -18,7 +18,7 @@ def make(settings: MakeSettings) -> None:
     """
     check_output(settings.output, (".avatar",), (settings.portrait,))
     started_s = time.monotonic()
-    avatar = make_avatar(settings.portrait, name=settings.output.stem, progress=Stages())
+    avatar = make_avatar(settings.portrait, name=settings.portrait.stem, progress=Stages())
     save_avatar(avatar, settings.output)
     for note in filter(None, avatar.provenance.get("notes", "").split("; ")):
         print(f"note: {note}", file=sys.stderr)

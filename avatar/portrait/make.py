@@ -1,7 +1,6 @@
 """One photograph -> one avatar: the stages in order, and what each tells the person waiting."""
 
 import hashlib
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -31,34 +30,56 @@ def make_avatar(
         PortraitError: the picture cannot be read, or shows no usable human face.
     """
     tell = progress or (lambda _stage, _share: None)
+    sitter = fit_sitter(portrait_path, tell=part(tell, 0.0, 0.4), finder=finder)
+    avatar = first_avatar(sitter, portrait_path, name=name, tell=part(tell, 0.4, 1.0))
+    tell("done", 1.0)
+    return avatar
+
+
+def fit_sitter(portrait_path: Path, *, tell: Progress, finder: FaceFinder | None = None) -> Sitter:
+    """Read the picture, find the face, and fit the head to it.
+
+    Raises:
+        PortraitError: the picture cannot be read, or shows no usable human face.
+    """
     tell("reading the picture", 0.0)
     image = read_picture(portrait_path)
-    tell("finding the face", 0.05)
+    tell("finding the face", 0.12)
     if finder is None:
         with MediapipeFaceFinder() as own:
             portrait, face = _look(own, image, portrait_path)
     else:
         portrait, face = _look(finder, image, portrait_path)
-    tell("fitting the head", 0.15)
+    tell("fitting the head", 0.38)
     template = load_template()
     height, width = portrait.image.shape[:2]
     fit = fit_face(template, face, (width, height))
-    sitter = Sitter(portrait=portrait, face=face, fit=fit, template=template)
-    avatar = assemble(sitter, name=name, tell=lambda stage, share: tell(stage, 0.4 + 0.6 * share))
+    return Sitter(portrait=portrait, face=face, fit=fit, template=template)
+
+
+def first_avatar(sitter: Sitter, portrait_path: Path, *, name: str, tell: Progress) -> Avatar:
+    """The avatar as it is assembled, with where it comes from: whole and usable, not refined.
+
+    No time of making is kept: the same portrait gives the same file, to the byte.
+    """
+    avatar = assemble(sitter, name=name, tell=tell)
     notes = []
-    if portrait.faces_found > 1:
-        notes.append(f"{portrait.faces_found} faces in the picture: the largest was taken")
+    if sitter.portrait.faces_found > 1:
+        notes.append(f"{sitter.portrait.faces_found} faces in the picture: the largest was taken")
     avatar.provenance.update(
         {
             "source": portrait_path.name,
             "source_sha256": hashlib.sha256(portrait_path.read_bytes()).hexdigest(),
             "made_by": "visavis make",
-            "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "notes": "; ".join(notes),
         }
     )
-    tell("done", 1.0)
     return avatar
+
+
+def part(tell: Progress, begin: float, end: float) -> Progress:
+    """What one step of the work calls: its own 0..1 is `begin`..`end` of the whole."""
+    return lambda stage, share: tell(stage, begin + (end - begin) * share)
 
 
 def _look(finder: FaceFinder, image: Float, path: Path) -> tuple[Portrait, FoundFace]:

@@ -46,6 +46,15 @@ def test_what_is_saved_comes_back(small_avatar: Avatar, small_avatar_file: Path)
             assert after == before
 
 
+def test_the_same_avatar_gives_the_same_bytes(small_avatar: Avatar, tmp_path: Path):
+    written = set()
+    for number in range(8):  # by chance one of the library's orders comes twice, eight times never
+        path = tmp_path / f"{number}.avatar"
+        save_avatar(small_avatar, path)
+        written.add(path.read_bytes())
+    assert len(written) == 1
+
+
 def test_a_file_cut_short_is_named(small_avatar_file: Path, tmp_path: Path):
     for share in (0.02, 0.5, 0.999):
         raw = small_avatar_file.read_bytes()
