@@ -10,15 +10,16 @@ from avatar.head.rasterise import rasterise
 from avatar.head.template import Part
 from avatar.portrait.arrays import Mask
 from avatar.portrait.colour import sample
+from avatar.portrait.hair import falls, haired
 from avatar.portrait.landmarks import CHIN, EAR_LEVEL
 from avatar.portrait.relief import Relief, Surroundings, build_relief, middle_surface
-from avatar.portrait.sitter import Sitter
+from avatar.portrait.sitter import NECK_BELOW_CHIN_M, Sitter
 from avatar.types import Float, Index
 
 _OUTLINE_REACH_M, _HAIRLINE_REACH_M = 0.004, 0.006
 """Relief nearer than this to the person's outline or to the face has an edge that is seen."""
-_NECK_BELOW_CHIN_M = 0.055
-"""Further down the relief follows the person's outline alone, not the template's shoulders."""
+_NAPE_M = 0.045
+"""Above the chin: where the back of the skull turns inwards to the neck."""
 _LID_REACH_M = 0.0045
 """Around the lashes, where no lining may stand in the slit of a closing eye."""
 _NECK_BANDS = 39
@@ -60,7 +61,7 @@ class Bust:
     @cached_property
     def at_hairline(self) -> Mask:
         """[S] the relief's front where it borders on the face."""
-        near = self._within(self.sitter.face_mask == 0, _HAIRLINE_REACH_M) & ~self.relief.is_back
+        near = self._within(self.sitter.bare_skin == 0, _HAIRLINE_REACH_M) & ~self.relief.is_back
         return np.any(near[self.relief.triangles], axis=1)
 
     def _within(self, area: Mask, reach_m: float) -> Mask:
@@ -114,17 +115,20 @@ def surroundings(sitter: Sitter) -> Surroundings:
     camera, triangles = sitter.fit.camera, sitter.template.triangles
     height, width = sitter.depth.shape
     highest = sitter.posed[triangles][:, :, 1].max(1)
-    shoulders = highest < sitter.chin_height - _NECK_BELOW_CHIN_M
+    shoulders = highest < sitter.chin_height - NECK_BELOW_CHIN_M
     skull = triangles[sitter.skin & ~sitter.ear_triangles & ~shoulders]
-    projected = camera.project(sitter.posed)
+    projected = camera.project(haired(sitter))
     front = rasterise(projected, skull, width, height).depth
     projected[:, 2] = _BEYOND_M - projected[:, 2]  # now the far side is the nearest
+    if falls(sitter):  # the nape lies under the hair
+        neck = sitter.posed[skull][:, :, 1].max(1) < sitter.chin_height + _NAPE_M
+        skull = skull[~neck]
     far = rasterise(projected, skull, width, height).depth
     ear_plane = float(sitter.posed[sitter.ears, 2].mean())
     landmarks = sitter.face.landmarks
     return Surroundings(
         person=sitter.portrait.person,
-        face=sitter.face_mask,
+        face=sitter.bare_skin,
         front=front,
         back=np.where(np.isfinite(far), _BEYOND_M - far, -np.inf).astype(np.float32),
         middle=middle_surface(camera, ear_plane, width, height),

@@ -25,7 +25,7 @@ def person_mask(finder: FaceFinder, image: Float, face: FoundFace) -> Float:
     coarse = finder.person(part)
     radius = max(2, round(face.size_px / 30))
     grey = np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.float32)
-    fine = _guided_filter(grey, coarse, radius, 1e-3)
+    fine = guided_filter(grey, coarse, radius, 1e-3)
     fine = np.clip((fine - 0.25) / 0.5, 0, 1)
     fine = _connected(fine, face.landmarks[:468, :2] - (left, top))
     mask = np.zeros(image.shape[:2], np.float32)
@@ -33,7 +33,7 @@ def person_mask(finder: FaceFinder, image: Float, face: FoundFace) -> Float:
     return mask
 
 
-def _guided_filter(guide: Float, values: Float, radius: int, epsilon: float) -> Array:
+def guided_filter(guide: Float, values: Float, radius: int, epsilon: float) -> Array:
     """Edge-preserving smoothing of `values` by a grey `guide` (He et al., eq. 5-8)."""
     size = (2 * radius + 1, 2 * radius + 1)
 

@@ -30,6 +30,7 @@ _BODY_SPACING = 0.0034
 _LEAST_STRETCH, _MOST_STRETCH = 0.6, 3.0
 _LID_SPACING = 0.0011
 """Lids unfold to several times their area when they close."""
+_EAR_SPACING = 0.0014
 _EYE_SPACING = 0.0007
 _EYE_SEEN = np.radians(75.0)
 """From an eyeball's axis; what lies further round stays behind the lids."""
@@ -38,7 +39,7 @@ _CAVITY_SPACING = 0.003
 _UPPER_LIP = 13
 """FaceMesh's landmark at the middle of the upper lip's edge."""
 _LIPS_DEEP_M = 0.016
-_SIDE_SPACING = 0.0024
+_SIDE_SPACING = 0.0019
 BACK_SPACING = 0.006
 _LINING_SPACING = 0.0036
 _LINING_BELOW_M = 0.0006
@@ -113,7 +114,9 @@ def _head_spacings(sitter: Sitter) -> _Spacings:
     stretched, fixed, scattered = (np.zeros(len(part)) for _ in range(3))
     lids = skin & (sitter.lids[template.triangles].max(1) > 0.3)
     stretched[sitter.on_face & ~lids] = FACE_SPACING
-    scattered[skin & ~sitter.on_face & ~lids] = _SIDE_SPACING
+    stretched[sitter.bare_ears] = _EAR_SPACING
+    beside = skin & ~sitter.on_face & ~lids & ~sitter.bare_ears
+    stretched[beside] = _SIDE_SPACING
     # The cavity's large splats would hang out from under the lips: near them they are small.
     lips = sitter.fit.neutral[template.triangles[template.landmark_triangle[_UPPER_LIP]], 2].mean()
     depth = lips - sitter.fit.neutral[template.triangles][:, :, 2].mean(1)
@@ -127,7 +130,7 @@ def _head_spacings(sitter: Sitter) -> _Spacings:
     fixed[~np.isin(part, others)] = _TEETH_SPACING
     highest = sitter.fit.neutral[template.triangles][:, :, 1].max(1)
     shoulders = highest < sitter.chin_height - _SHOULDERS_BELOW_CHIN_M
-    bare = sitter.ear_triangles | sitter.under_relief | shoulders
+    bare = sitter.hidden_ears | sitter.under_relief | shoulders
     for spacing in (stretched, fixed, scattered):
         spacing[bare] = 0
     return _Spacings(stretched=stretched, fixed=fixed, scattered=scattered)

@@ -34,10 +34,6 @@ _TUCK_M = 0.004
 """How far the relief runs under the face behind its skin, so that no gap opens at the border."""
 _OVERLAY_M = 0.0012
 """How far it stands before the skin elsewhere, so that the two do not fight for the front."""
-_THICKEST_HAIR_M = 0.035
-_HAIR_RISES_M = 0.05
-"""From the face's border it takes this far to reach its thickness."""
-_CLOTH_M = 0.001
 _DEEPEST_BODY_M = 0.085
 _DEEPEST_HEAD_M = 0.125
 _HOLD = 12.0
@@ -57,7 +53,8 @@ class Surroundings:
     face: Float
     """[H, W] 1 inside the face, which the template draws itself."""
     front: Float
-    """[H, W] metres ahead of the camera of the template (skull, neck) there; inf where none."""
+    """[H, W] metres ahead of the camera of the skull with its hair, and the neck; inf where
+    none."""
     back: Float
     """[H, W] the same of its far side; -inf where none."""
     middle: Float
@@ -78,6 +75,8 @@ class Relief:
     """[S, 3] counter-clockwise seen from outside."""
     pixel: Float
     """[R, 2] where in the photograph the vertex is seen."""
+    height: Float
+    """[R] metres before (or, on the back, behind) the surface on which the outline lies."""
     is_back: Mask
     """[R] bool: on the far side, whose colour no photograph shows."""
 
@@ -87,15 +86,15 @@ def build_relief(scene: Surroundings, camera: PhotoCamera) -> Relief:
     by_area = float(np.sqrt((scene.person > _OUTLINE).sum() / _MOST_NODES))
     cell = max(2.0, CELL_M * camera.pixels_per_metre, by_area)
     grid = _Grid(scene, cell)
-    thickness = _thickness(grid, camera)
     within_face = grid.face > 0.5
     tucked = within_face & ~_eroded(within_face, rounds=3)
     outside_face = grid.inside & (~within_face | tucked)
     # Above the jaw hair lies on the skin and fades out over it; below, the jaw moves before it.
-    under_face = np.where(grid.y < scene.still_row, _OVERLAY_M, -_TUCK_M)
-    over_skin = grid.middle - grid.front + np.where(tucked, under_face, thickness + _OVERLAY_M)
+    moving = (grid.y > scene.still_row) & ~(grid.y > scene.chin_row)
+    under_face = np.where(moving, -_TUCK_M, _OVERLAY_M)
+    over_skin = grid.middle - grid.front + np.where(tucked, under_face, _OVERLAY_M)
     front = _heights(grid, camera, outside_face, over_skin)
-    back = _heights(grid, camera, grid.inside, grid.back - grid.middle + thickness)
+    back = _heights(grid, camera, grid.inside, grid.back - grid.middle + _OVERLAY_M)
     return _mesh(grid, camera, outside_face, front, back)
 
 
@@ -153,20 +152,6 @@ class _Grid:
         return np.asarray(found, np.float32)
 
 
-def _thickness(grid: _Grid, camera: PhotoCamera) -> Array:
-    """[gh, gw] metres of hair (or hat) over the skull: what stands beyond its outline, on average.
-
-    It begins with nothing at the face's border, so that the hairline does not stand off the skin.
-    """
-    metres = grid.cell / camera.pixels_per_metre
-    beyond = _from(np.isfinite(grid.front)) * metres
-    outline = grid.inside & ~_eroded(grid.inside) & grid.above_chin & ~grid.cut
-    typical = float(np.median(np.minimum(beyond[outline], 0.08))) if outline.any() else 0.0
-    hair = min(typical, _THICKEST_HAIR_M)
-    head = hair * np.clip(_from(grid.face >= 0.5) * metres / _HAIR_RISES_M, 0, 1)
-    return np.where(grid.above_chin, head, _CLOTH_M)
-
-
 def _heights(grid: _Grid, camera: PhotoCamera, domain: Mask, over_template: Array) -> Array:
     """[gh, gw] metres from the middle surface, >= 0, 0 on the outline.
 
@@ -217,23 +202,25 @@ def _mesh(
     pixels = np.stack([grid.x, grid.y], -1)
     sheets = []
     offset = 0
-    for domain, ahead, is_back in (
-        (outside_face | grid.rim, grid.middle - front, False),
-        (grid.inside | grid.rim, grid.middle + back, True),
+    for domain, depth, is_back in (
+        (outside_face | grid.rim, -front, False),
+        (grid.inside | grid.rim, back, True),
     ):
         index = np.full(domain.shape, -1)
         index[domain] = np.arange(offset, offset + domain.sum())
         offset += int(domain.sum())
-        points = camera.unproject(pixels[domain], ahead[domain])
+        points = camera.unproject(pixels[domain], (grid.middle + depth)[domain])
         a, b = index[:-1, :-1], index[:-1, 1:]
         c, d = index[1:, :-1], index[1:, 1:]
         whole = (a >= 0) & (b >= 0) & (c >= 0) & (d >= 0)
         # Seen from the camera rows go down: a-c-b turns counter-clockwise.
         faces = np.concatenate([np.stack([a, c, b], -1)[whole], np.stack([b, c, d], -1)[whole]])
-        sheets.append((points, faces[:, ::-1] if is_back else faces, pixels[domain], is_back))
+        faces = faces[:, ::-1] if is_back else faces
+        sheets.append((points, faces, pixels[domain], is_back, np.abs(depth[domain])))
     return Relief(
         vertices=np.concatenate([s[0] for s in sheets]).astype(np.float32),
         triangles=np.concatenate([s[1] for s in sheets]).astype(np.int32),
+        height=np.concatenate([s[4] for s in sheets]).astype(np.float32),
         pixel=np.concatenate([s[2] for s in sheets]).astype(np.float32),
         is_back=np.concatenate([np.full(len(s[0]), s[3]) for s in sheets]),
     )

@@ -5,22 +5,34 @@ from functools import cached_property
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from avatar.head.rasterise import rasterise
 from avatar.head.template import HeadTemplate, Part
 from avatar.portrait.arrays import Array, Mask
-from avatar.portrait.colour import PhotoColours
+from avatar.portrait.colour import PhotoColours, like_skin, sample, squareness
 from avatar.portrait.fit import FaceFit
 from avatar.portrait.landmarks import CHEEKS, CHIN, FACE_OVAL, LASH_LINES, LIPS, FoundFace
 from avatar.portrait.mesh import between_corners, smooth_normals
+from avatar.portrait.regions import Clues, Regions, find_regions
 from avatar.types import ARKIT_NAMES, Float, Portrait
 
 _BROWS = 9
 """FaceMesh's point between the brows."""
-_EAR_MOVES_M = 5e-4
-"""A vertex that an ear's morph moves further than this belongs to the ear."""
+_EAR_MORPHS = ("-ear-flap-incr", "-ear-shape-round", "-ear-wing-incr")
+"""Morphs that move the ear itself; others carry the skin around it along."""
+_EAR_MOVES = 0.35
+"""Of the most that such a morph moves: what moves further belongs to the ear."""
 _FACE_MASK_INSET_M = 0.004
+NECK_BELOW_CHIN_M = 0.055
+"""Further down the relief follows the person's outline alone, not the template's shoulders."""
+_UNDER_RELIEF_M = 0.015
+"""Skin further than this from the bare skin's border, in the picture, is left out."""
+_SMALLEST_BARE_M = 0.004
+"""Bare skin narrower than this is left to the relief, and gaps as narrow are closed."""
+_EAR_SEEN = 0.5
+"""Share of an ear's area in the picture that must be skin, for the template's ear to be drawn."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -68,8 +80,40 @@ class Sitter:
         oval = self.face.landmarks[list(FACE_OVAL), :2]
         cv2.fillPoly(mask, [np.round(oval).astype(np.int32)], 1.0)
         inset = max(1, round(_FACE_MASK_INSET_M * self.fit.camera.pixels_per_metre))
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * inset + 1, 2 * inset + 1))
-        return cv2.erode(mask, kernel).astype(np.float32)
+        return cv2.erode(mask, _disc(inset)).astype(np.float32)
+
+    @cached_property
+    def regions(self) -> Regions:
+        """Where the photograph shows skin, hair and clothes."""
+        image, landmarks = self.portrait.image, self.face.landmarks
+        skin_like = like_skin(image.reshape(-1, 3), self.skin_tone).reshape(self.depth.shape)
+        clues = Clues(
+            person=self.portrait.person,
+            face=(self.face_mask > 0) & (skin_like > 0.3),
+            covered=np.isfinite(self.depth),
+            chin_row=float(landmarks[CHIN, 1]),
+            pixels_per_metre=self.fit.camera.pixels_per_metre,
+        )
+        return find_regions(image, clues)
+
+    @cached_property
+    def bare_skin(self) -> Float:
+        """[H, W] 1 where the template itself is drawn: the face, and the ears, jaw and neck that
+        the photograph shows bare; around it the relief begins."""
+        rows = np.arange(len(self.depth))[:, None]
+        metres = self.fit.camera.pixels_per_metre
+        neck_ends = self.face.landmarks[CHIN, 1] + NECK_BELOW_CHIN_M * metres
+        beside = (self.regions.skin > 0.5) & (self.portrait.person > 0.5) & (rows < neck_ends)
+        bare = ((beside & np.isfinite(self.depth)) | (self.face_mask > 0)).astype(np.uint8)
+        kernel = _disc(_SMALLEST_BARE_M * metres)
+        bare = cv2.morphologyEx(
+            cv2.morphologyEx(bare, cv2.MORPH_CLOSE, kernel), cv2.MORPH_OPEN, kernel
+        )
+        bare = np.maximum(bare, (self.face_mask > 0).astype(np.uint8))
+        _, labels = cv2.connectedComponents(bare)
+        counts = np.bincount(labels[self.face_mask > 0], minlength=2)
+        counts[0] = 0
+        return (labels == int(counts.argmax())).astype(np.float32)
 
     @cached_property
     def skin_tone(self) -> Float:
@@ -101,15 +145,34 @@ class Sitter:
         template = self.template
         ears = np.zeros(len(template.vertices), bool)
         for index, morph in enumerate(template.identity_names):
-            if morph.startswith("ears/"):
+            if morph.endswith(_EAR_MORPHS):
                 moved = np.linalg.norm(template.identity_basis[index], axis=1)
-                ears |= moved > _EAR_MOVES_M
+                ears |= moved > _EAR_MOVES * moved.max()
         return ears
 
     @cached_property
     def ear_triangles(self) -> Mask:
-        """[F] with a corner on an ear: the relief draws them, in their place and size."""
+        """[F] with a corner on an ear."""
         return np.any(self.ears[self.template.triangles], axis=1)
+
+    @cached_property
+    def hidden_ears(self) -> Mask:
+        """[F] of the ears that the photograph shows under hair or a hat, or not at all."""
+        hidden = np.zeros(len(self.template.triangles), bool)
+        at = self.posed[self.template.triangles].mean(1)
+        facing = squareness(self.normals, at, self.fit.camera)
+        pixels = self.fit.camera.project(at)[:, :2]
+        skin = sample((self.regions.skin * self.portrait.person)[..., None], pixels)[:, 0]
+        for side in (self.centres[:, 0] > 0, self.centres[:, 0] <= 0):
+            ear = self.ear_triangles & side
+            if (facing * skin)[ear].sum() < _EAR_SEEN * facing[ear].sum():
+                hidden |= ear
+        return hidden
+
+    @cached_property
+    def bare_ears(self) -> Mask:
+        """[F] of the ears that are drawn as the template's own."""
+        return self.ear_triangles & ~self.hidden_ears
 
     @cached_property
     def chin_height(self) -> float:
@@ -130,13 +193,22 @@ class Sitter:
 
     @cached_property
     def under_relief(self) -> Mask:
-        """[F] scalp and nape, which hair and the relief's back cover; the jaw's underside and the
-        throat stay, for the relief begins beyond them."""
-        neutral, template = self.fit.neutral, self.template
-        ear_plane = float(neutral[self.ears, 2].mean())
-        brow = neutral[template.triangles[template.landmark_triangle[_BROWS]], 1].mean()
-        covered = (self.centres[:, 1] > brow) | (self.centres[:, 2] < ear_plane - 0.005)
-        return covered & self.skin & ~self.on_face
+        """[F] skin that the relief covers: what the photograph shows beyond the bare skin, and of
+        what it does not show the scalp and the nape."""
+        camera = self.fit.camera
+        at = self.posed[self.template.triangles].mean(1)
+        pixels = camera.project(at)[:, :2]
+        solid = (self.bare_skin == 0).astype(np.uint8)
+        beyond = np.asarray(cv2.distanceTransform(solid, cv2.DIST_L2, 5), np.float32)
+        beyond_m = sample(beyond[..., None], pixels)[:, 0] / camera.pixels_per_metre
+        shown = (squareness(self.normals, at, camera, (0.0, 0.1)) > 0) & (
+            self.fit.camera.project(at)[:, 2] < sample(self.depth[..., None], pixels)[:, 0] + 0.01
+        )
+        ear_plane = float(self.fit.neutral[self.ears, 2].mean())
+        brow = self._at_landmarks((_BROWS,))[0, 1]
+        behind = (self.centres[:, 1] > brow) | (self.centres[:, 2] < ear_plane - 0.005)
+        covered = np.where(shown, beyond_m > _UNDER_RELIEF_M, behind)
+        return covered & self.skin & ~self.on_face & ~self.bare_ears
 
     @cached_property
     def lids(self) -> Float:
@@ -192,3 +264,9 @@ def in_polygon(points: Array, polygon: Array) -> Mask:
     rise = np.where(y1 == y0, 1, y1 - y0)  # a level edge spans nothing
     right_of = x < x0 + (y - y0) * (x1 - x0) / rise
     return np.sum(spans & right_of, axis=1) % 2 == 1
+
+
+def _disc(radius_px: float) -> NDArray[np.uint8]:
+    """A round structuring element."""
+    size = 2 * max(1, round(radius_px)) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), np.uint8)
