@@ -67,12 +67,13 @@ def find_regions(image: Float, clues: Clues) -> Regions:
     picture = small(image)
     person = small(clues.person)
     face, covered = small(clues.face) > 0.9, small(clues.covered)
-    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB)
+    lab = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2LAB), np.float32)
     rows = np.indices(person.shape)[0] / scale
     metres = clues.pixels_per_metre
     below_chin = (rows - clues.chin_row) / metres
     solid = person > 0.9
-    away = cv2.distanceTransform((covered < 0.5).astype(np.uint8), cv2.DIST_L2, 5) / (
+    uncovered = (covered < 0.5).astype(np.uint8)
+    away = np.asarray(cv2.distanceTransform(uncovered, cv2.DIST_L2, 5), np.float32) / (
         metres * scale
     )
     seeds = (

@@ -1,5 +1,7 @@
 """Colours of hair, ears, clothes: the relief's front as photographed, its back guessed."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -77,8 +79,8 @@ def wrapped(sitter: Sitter, pixels: Array, height: Array) -> Array:
     person = sitter.portrait.person > 0.5
     depth = np.asarray(cv2.distanceTransform(person.astype(np.uint8), cv2.DIST_L2, 5), np.float32)
     beyond = cv2.distanceTransform((~person).astype(np.uint8), cv2.DIST_L2, 5)
-    smooth = cv2.GaussianBlur(depth - np.asarray(beyond), (0, 0), max(1.0, 0.004 * metres))
-    slope = np.stack(
+    smooth: Any = cv2.GaussianBlur(depth - np.asarray(beyond), (0, 0), max(1.0, 0.004 * metres))
+    slope: Any = np.stack(
         [
             cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8),
             cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8),
