@@ -11,6 +11,7 @@ from avatar.portrait.painted import Painted
 from avatar.portrait.painting import paint_head, paint_lining
 from avatar.portrait.placing import place_splats
 from avatar.portrait.sitter import Sitter
+from avatar.portrait.skin import Complexion
 from avatar.portrait.splats import joined
 from avatar.portrait.surroundings import paint_relief
 from avatar.types import ARKIT_NAMES, Avatar
@@ -26,7 +27,8 @@ def assemble(sitter: Sitter, *, name: str, tell: Progress) -> Avatar:
     tell("laying the Gaussians", 0.45)
     lattice = place_splats(bust)
     tell("colouring them", 0.6)
-    head = paint_head(bust, lattice)
+    complexion = Complexion(sitter=sitter)
+    head = paint_head(bust, complexion, lattice)
     painted = [head, paint_lining(bust, head), paint_relief(bust, lattice)]
     tell("binding them to the head", 0.9)
     return _bound(bust, painted, name)

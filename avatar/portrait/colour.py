@@ -1,7 +1,7 @@
 """Colours from one photograph: what it shows squarely is taken, what it hides is filled.
 
 Filled, in this order of trust: from the other half of the face, from the surroundings on the skin
-(a Laplace equation over the mesh), and for hair and clothes from the nearest of their kind.
+(a Poisson equation over the mesh), and for hair and clothes from the nearest of their kind.
 """
 
 from typing import Any
@@ -24,6 +24,10 @@ _REMAP_COLUMNS = 4096
 """OpenCV's remap takes at most 32767 columns."""
 _SOLID = 0.96
 """Person mask above which a pixel holds no background."""
+
+
+_SEEN_HOLD, _TWIN_HOLD = 3.0, 0.002
+"""What is seen against a vertex's neighbours; what is mirrored, which only steps are taken of."""
 
 
 class PhotoColours:
@@ -109,38 +113,47 @@ def unoccluded(points: Array, camera: PhotoCamera, depth: Float) -> Mask:
     return projected[:, 2] < depth[row, column] + _DEPTH_SLACK_M
 
 
-def fill_skin(
+def fill_in(
     rest: Array,
     triangles: Index,
-    mirror: Index,
     *,
     seen: Array,
     trust: Array,
-    lend: Array,
-    fallback: Array,
+    twin: Array,
+    lent: Array,
+    likely: Array,
+    pull: Array,
 ) -> Float:
-    """[V, 3] colours for every vertex of the skin, seen or not.
+    """[V, C] values for every vertex of a surface, seen or not, without seams.
+
+    Poisson image editing (Pérez et al. 2003) on a mesh: where nothing is seen, neighbours differ
+    as they do on the other half, or not at all, and the whole is shifted to meet what is seen.
 
     Args:
         rest: [V, 3] the head, for edge lengths.
-        triangles: [T, 3] the skin.
-        mirror: [V] each vertex's partner on the other half.
-        seen: [V, 3] the photograph's colour at each vertex.
-        trust: [V] how far to believe it.
-        lend: [V] how far to believe it for the other half (hair at the temple is no skin).
-        fallback: [3] where nothing is near.
+        triangles: [T, 3] the surface.
+        seen: [V, C] what is seen at each vertex.
+        trust: [V] 0..1 how far to believe it.
+        twin: [V, C] what is seen at each vertex's partner on the other half.
+        lent: [V] 0..1 how far to believe that here.
+        likely: [V, C] what to tend to,
+        pull: [V] and how strongly, against a vertex's neighbours: more than 0.
     """
-    other = (trust * lend)[mirror] * (1 - trust)
-    known = trust + 0.6 * other
-    mixed = (trust[:, None] * seen + 0.6 * other[:, None] * seen[mirror]) / np.maximum(
-        known[:, None], 1e-6
-    )
-    # In single precision the fallback's faint pull would drown in the rounding of large sums.
+    # In single precision faint pulls would drown in the rounding of large sums.
     laplacian = graph_laplacian(rest.astype(np.float64), triangles, len(rest))
-    hold = laplacian.diagonal() * known
-    solver = splu((laplacian + sparse.diags(hold + 1e-5)).tocsc())
-    colour = np.stack([solver.solve(hold * mixed[:, c] + 1e-5 * fallback[c]) for c in range(3)], 1)
-    return np.clip(colour, 0, 1).astype(np.float32)
+    degree = laplacian.diagonal()
+    edges: Any = sparse.triu(laplacian, 1).tocoo()
+    a, b = edges.row, edges.col
+    step = (-edges.data * np.minimum(lent[a], lent[b]))[:, None] * (twin[a] - twin[b])
+    right = np.zeros(seen.shape)
+    np.add.at(right, a, step)
+    np.add.at(right, b, -step)
+    known = _SEEN_HOLD * degree * trust
+    lending = _TWIN_HOLD * degree * lent * (1 - trust)
+    faint = pull * np.maximum(degree, 1) * (1 - trust)
+    right += known[:, None] * seen + lending[:, None] * twin + faint[:, None] * likely
+    system = laplacian + sparse.diags(known + lending + faint + 1e-12)
+    return splu(system.tocsc()).solve(right).astype(np.float32)
 
 
 def like_skin(colour: Array, skin: Array) -> Float:

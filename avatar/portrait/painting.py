@@ -11,11 +11,11 @@ from avatar.portrait.mouth import paint_mouth
 from avatar.portrait.painted import LINING_OPACITY, SURFACE_OPACITY, Painted
 from avatar.portrait.placing import place_lining
 from avatar.portrait.sitter import Sitter
-from avatar.portrait.skin import paint_skin
+from avatar.portrait.skin import Complexion, paint_skin
 from avatar.portrait.splats import Lattice
 
 
-def paint_head(bust: Bust, lattice: Lattice) -> Painted:
+def paint_head(bust: Bust, complexion: Complexion, lattice: Lattice) -> Painted:
     """Those of the splats that lie on the template: skin, mouth and eyes."""
     sitter, template = bust.sitter, bust.sitter.template
     own = lattice.select(lattice.triangle < bust.head_triangles)
@@ -24,7 +24,7 @@ def paint_head(bust: Bust, lattice: Lattice) -> Painted:
     opacity = np.full(len(own), SURFACE_OPACITY, np.float32)
 
     skin = part == Part.SKIN
-    colour[skin] = paint_skin(sitter, own.select(skin))
+    colour[skin] = paint_skin(complexion, own.select(skin))
     opacity[skin & _stands_out(sitter, own)] = 0
     paint_mouth(sitter, own, part, colour)
     paint_eyeballs(sitter, own, part, colour)

@@ -191,6 +191,15 @@ class Sitter:
         """[V] 1 well inside the face, where what is dark is brow or beard and not hair."""
         return self._in_oval(self.fit.neutral, 0.86).astype(np.float32)
 
+    def within_landmarks(self, points: tuple[int, ...]) -> Mask:
+        """[V] inside the polygon of these landmarks, seen from the front of the neutral head."""
+        return in_polygon(self.fit.neutral[:, :2], self._at_landmarks(points)[:, :2])
+
+    @cached_property
+    def cheek_middles(self) -> Array:
+        """[2, 3] on the neutral head: the right cheek's, the left one's."""
+        return np.stack([self._at_landmarks(CHEEKS[side::2]).mean(0) for side in (0, 1)])
+
     @cached_property
     def under_relief(self) -> Mask:
         """[F] skin that the relief covers: what the photograph shows beyond the bare skin, and of

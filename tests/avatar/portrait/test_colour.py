@@ -7,7 +7,7 @@ from avatar.portrait.camera import CAMERA_DISTANCE_M, PhotoCamera
 from avatar.portrait.colour import (
     PhotoColours,
     behind,
-    fill_skin,
+    fill_in,
     like_skin,
     sample,
     squareness,
@@ -87,37 +87,50 @@ def strip() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
 
 
-def test_trusted_colours_stay_and_the_other_half_takes_them(strip):
+def plain_fill(vertices: np.ndarray, **given: np.ndarray) -> dict[str, np.ndarray]:
+    """Arguments of `fill_in` that lend nothing and tend faintly to black, but for `given`."""
+    count = len(vertices)
+    usual = {
+        "seen": np.zeros((count, 3)),
+        "trust": np.zeros(count),
+        "twin": np.zeros((count, 3)),
+        "lent": np.zeros(count),
+        "likely": np.zeros((count, 3)),
+        "pull": np.full(count, 1e-6),
+    }
+    return usual | given
+
+
+def test_what_is_seen_stays_and_the_other_half_takes_its_changes_without_a_seam(strip):
     vertices, triangles, mirror = strip
     right = vertices[:, 0] < -0.001
-    seen = np.where(right[:, None], SKIN * (1 + 2 * vertices[:, :1]), (0.0, 1.0, 0.0))
-    filled = fill_skin(
+    marked = SKIN * (1 + np.where(vertices[:, :1] < -0.05, 0.3, 0))
+    seen = np.where(right[:, None], marked, (0.0, 1.0, 0.0))
+    left = 1.0 * (vertices[:, 0] > 0.001)
+    # Seen from the other half all is darker: only its changes may come over.
+    filled = fill_in(
         vertices,
         triangles,
-        mirror,
-        seen=seen,
-        trust=right.astype(np.float32),
-        lend=np.ones(len(vertices), np.float32),
-        fallback=np.zeros(3, np.float32),
+        **plain_fill(vertices, seen=seen, trust=1.0 * right, twin=0.7 * seen[mirror], lent=left),
     )
-    inner = np.abs(vertices[:, 0]) > 0.02
-    np.testing.assert_allclose(filled[right & inner], seen[right & inner], atol=0.02)
-    left = inner & ~right
-    np.testing.assert_allclose(filled[left], seen[mirror[left]], atol=0.05)
+    np.testing.assert_allclose(filled[right], seen[right], atol=0.03)
+    steps = np.abs(np.diff(filled[:21], axis=0)).max(1)
+    assert steps[9:11].max() < 0.03, "a seam where the halves meet"
+    spot = filled[np.argmax(vertices[:, 0])] - filled[13]
+    np.testing.assert_allclose(spot, 0.7 * 0.3 * SKIN, atol=0.05)
 
 
-def test_what_no_half_shows_is_filled_from_around_and_else_from_the_fallback(strip):
-    vertices, triangles, mirror = strip
+def test_what_no_half_shows_is_filled_from_around_and_else_with_what_is_likely(strip):
+    vertices, triangles, _ = strip
     middle = np.abs(vertices[:, 0]) < 0.025
-    fill = {
-        "seen": np.where(middle[:, None], (0.0, 1.0, 0.0), SKIN),
-        "lend": np.ones(len(vertices)),
-        "fallback": np.array([0.2, 0.3, 0.4]),
-    }
-    around = fill_skin(vertices, triangles, mirror, trust=(~middle).astype(float), **fill)
+    seen = np.where(middle[:, None], (0.0, 1.0, 0.0), SKIN)
+    likely = np.tile([0.2, 0.3, 0.4], (len(vertices), 1))
+    around = fill_in(
+        vertices, triangles, **plain_fill(vertices, seen=seen, trust=1.0 * ~middle, likely=likely)
+    )
     np.testing.assert_allclose(around, np.tile(SKIN, (len(vertices), 1)), atol=1e-3)
-    nothing = fill_skin(vertices, triangles, mirror, trust=np.zeros(len(vertices)), **fill)
-    np.testing.assert_allclose(nothing, np.tile([0.2, 0.3, 0.4], (len(vertices), 1)), atol=1e-4)
+    nothing = fill_in(vertices, triangles, **plain_fill(vertices, likely=likely))
+    np.testing.assert_allclose(nothing, likely, atol=1e-4)
 
 
 def test_skin_in_the_shade_is_like_skin_and_hair_and_grass_are_not():

@@ -6,6 +6,7 @@ from skimage.measure import points_in_poly
 from avatar.portrait.mesh import (
     areas,
     between_corners,
+    diffused,
     graph_laplacian,
     smooth_normals,
     vertex_normals,
@@ -60,3 +61,23 @@ def test_points_in_a_polygon_are_those_that_scikit_image_finds():
     np.testing.assert_array_equal(in_polygon(points, polygon), points_in_poly(points, polygon))
     level = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
     assert in_polygon(np.array([[0.5, 0.5], [1.5, 0.5], [0.5, 1.5]]), level).tolist() == [1, 0, 0]
+
+
+def test_a_blur_over_the_surface_keeps_the_sum_and_reaches_as_far_as_asked():
+    x, y = np.meshgrid(np.linspace(-0.05, 0.05, 61), np.linspace(-0.05, 0.05, 61))
+    vertices = np.stack([x, y, 0 * x], -1).reshape(-1, 3)
+    a = (np.arange(60)[:, None] * 61 + np.arange(60)).ravel()
+    triangles = np.concatenate([np.stack([a, a + 1, a + 62], 1), np.stack([a, a + 62, a + 61], 1)])
+    spike = np.zeros((61 * 61, 1))
+    spike[30 * 61 + 30] = 1
+    blurred = diffused(vertices, triangles.astype(np.int32), spike, 0.006)
+    np.testing.assert_allclose(blurred.sum(), 1, rtol=1e-3)
+    assert blurred.min() > -1e-6
+    spread = np.sqrt((blurred[:, 0] * vertices[:, 0] ** 2).sum())
+    np.testing.assert_allclose(spread, 0.006, rtol=0.1)
+
+
+def test_a_blur_leaves_a_constant_and_what_has_no_triangles():
+    values = np.concatenate([np.full((6, 2), 3.0), [[5.0, 7.0]]])
+    vertices = np.concatenate([OCTAHEDRON, [[9.0, 9, 9]]])
+    np.testing.assert_allclose(diffused(vertices, FACES, values, 0.5), values, atol=1e-4)
