@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from avatar.head.template import HeadTemplate, Part
 from avatar.portrait.arrays import Array
+from avatar.portrait.bounded import bounded_least_squares
 from avatar.portrait.camera import CAMERA_DISTANCE_M, PhotoCamera
 from avatar.portrait.landmarks import FACE_OVAL, IRIS_LEFT, IRIS_RIGHT, FoundFace
 from avatar.portrait.mesh import between_corners, graph_laplacian
@@ -282,7 +283,7 @@ def _gauss_newton(
     right[6:] -= pull**2 * weights
     normal[range(3), range(3)] += hold_rotation
     free = np.full(6, np.inf)
-    step = _bounded_least_squares(
+    step = bounded_least_squares(
         normal,
         right,
         np.concatenate([-free, prior.lower - weights]),
@@ -293,32 +294,6 @@ def _gauss_newton(
     state.shift = state.shift + step[4:6]
     weights = np.clip(weights + step[6:], prior.lower, prior.upper)
     state.identity, state.expression = np.split(weights, [len(state.identity)])
-
-
-def _bounded_least_squares(normal: Array, right: Array, lower: Array, upper: Array) -> Array:
-    """Minimise x'Nx/2 - b'x within bounds by active sets; a few dozen solves of 400 unknowns."""
-    fixed = np.zeros(len(right), bool)
-    solution = np.zeros(len(right))
-    for _ in range(25):
-        free = ~fixed
-        solution[free] = np.linalg.solve(
-            normal[np.ix_(free, free)],
-            right[free] - normal[np.ix_(free, fixed)] @ solution[fixed],
-        )
-        outside = free & ((solution < lower - 1e-9) | (solution > upper + 1e-9))
-        if outside.any():
-            solution[outside] = np.clip(solution[outside], lower[outside], upper[outside])
-            fixed |= outside
-            continue
-        slope = normal @ solution - right
-        release = fixed & (
-            ((solution <= lower + 1e-12) & (slope < -1e-6))
-            | ((solution >= upper - 1e-12) & (slope > 1e-6))
-        )
-        if not release.any():
-            break
-        fixed &= ~release
-    return np.clip(solution, lower, upper)
 
 
 def _residual(template: HeadTemplate, problem: _Problem, state: _State) -> Float:
