@@ -111,6 +111,27 @@ def quiet_stderr() -> Iterator[None]:
         os.close(sink)
 
 
+def _solutions() -> Any:
+    """mediapipe's parts, which it loads by name, unseen by type checkers.
+
+    Raises: `AssetError` where it is not installed.
+    """
+    try:
+        from mediapipe.python import solutions
+    except ImportError as error:
+        raise AssetError(
+            f"mediapipe cannot be loaded ({error}); it finds the face. Install it with: "
+            "python run.py doctor, or pip install --no-deps mediapipe==0.10.14"
+        ) from error
+    return solutions
+
+
+def _in_picture(found: Any, left: int, top: int, width: int, height: int) -> FoundFace:
+    """A face of FaceMesh, found in a part of a picture, in the picture's pixels."""
+    points = [[p.x * width + left, p.y * height + top, p.z * width] for p in found.landmark]
+    return FoundFace(np.array(points, np.float32))
+
+
 class MediapipeFaceFinder:
     """FaceMesh, both face detectors and selfie segmentation of mediapipe 0.10.14-0.10.21.
 
@@ -119,14 +140,7 @@ class MediapipeFaceFinder:
 
     def __init__(self) -> None:
         with quiet_stderr():
-            try:
-                from mediapipe.python import solutions as mediapipe_solutions
-            except ImportError as error:
-                raise AssetError(
-                    f"mediapipe cannot be loaded ({error}); it finds the face. Install it with: "
-                    "python run.py doctor, or pip install --no-deps mediapipe==0.10.14"
-                ) from error
-            solutions: Any = mediapipe_solutions  # its members are loaded by name, unseen
+            solutions = _solutions()
             self._mesh: Any = solutions.face_mesh.FaceMesh(
                 static_image_mode=True,
                 refine_landmarks=True,
@@ -191,12 +205,7 @@ class MediapipeFaceFinder:
         with quiet_stderr():
             result = self._mesh.process(_as_bytes(image))
         return [
-            FoundFace(
-                np.array(
-                    [[p.x * width + left, p.y * height + top, p.z * width] for p in face.landmark],
-                    np.float32,
-                )
-            )
+            _in_picture(face, left, top, width, height)
             for face in result.multi_face_landmarks or ()
         ]
 
@@ -224,6 +233,89 @@ class MediapipeFaceFinder:
         person = self.person(part)[inside > 0]
         share = float(person.mean()) if person.size else 0.0
         return (close >= SURE_CLOSE or far >= SURE_FAR) and share >= SURE_PERSON
+
+
+class FaceFollower(Protocol):
+    """What tracking a film or a camera asks: the same one face, frame after frame."""
+
+    def follow(self, image: NDArray[np.uint8]) -> FoundFace | None:
+        """The face in the next frame, [H, W, 3] sRGB bytes; None where it is not seen."""
+        ...
+
+
+class MediapipeFaceFollower:
+    """FaceMesh that looks where the face was in the last frame: steadier than finding it anew.
+
+    Where it sees none, the far detector looks for the largest one, and the surroundings of that
+    are followed from then on. Close it, or use it as a context manager.
+    """
+
+    def __init__(self) -> None:
+        with quiet_stderr():
+            solutions = _solutions()
+            self._mesh: Any = solutions.face_mesh.FaceMesh(
+                static_image_mode=False,
+                refine_landmarks=True,
+                max_num_faces=1,
+                min_detection_confidence=0.3,
+                min_tracking_confidence=0.5,
+            )
+            self._far_faces: Any = solutions.face_detection.FaceDetection(
+                model_selection=1, min_detection_confidence=SURE_FAR
+            )
+            blank = np.zeros((64, 64, 3), np.uint8)
+            for graph in (self._mesh, self._far_faces):
+                graph.process(blank)
+        self._region: tuple[int, int, int, int] | None = None
+        self._size: tuple[int, ...] = ()
+
+    def __enter__(self) -> "MediapipeFaceFollower":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the native graphs."""
+        with quiet_stderr():
+            for graph in (self._mesh, self._far_faces):
+                graph.close()
+
+    def follow(self, image: NDArray[np.uint8]) -> FoundFace | None:
+        """The face in the next frame, [H, W, 3] sRGB bytes; None where it is not seen."""
+        if image.shape != self._size:
+            self._size, self._region = image.shape, None
+        if self._region is None:
+            self._region = self._surroundings(image)
+            if self._region is None:
+                return None
+        left, top, right, bottom = self._region
+        with quiet_stderr():
+            result = self._mesh.process(np.ascontiguousarray(image[top:bottom, left:right]))
+        found = result.multi_face_landmarks
+        if not found:
+            self._region = None
+            return None
+        face = _in_picture(found[0], left, top, right - left, bottom - top)
+        low, high = face.landmarks[:468, :2].min(0), face.landmarks[:468, :2].max(0)
+        beyond = (low < (left, top)) | (high > (right, bottom))
+        if np.any(beyond) and (right - left, bottom - top) != (image.shape[1], image.shape[0]):
+            self._region = None  # it walks out of its surroundings: seek them anew
+        return face
+
+    def _surroundings(self, image: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
+        """Left, top, right, bottom around the largest face that the far detector sees."""
+        height, width = image.shape[:2]
+        with quiet_stderr():
+            found = self._far_faces.process(np.ascontiguousarray(image)).detections or ()
+        boxes = [detection.location_data.relative_bounding_box for detection in found]
+        if not boxes:
+            return None
+        box = max(boxes, key=lambda b: b.width * b.height)
+        x, y, w, h = box.xmin * width, box.ymin * height, box.width * width, box.height * height
+        left, top = max(int(x - 1.2 * w), 0), max(int(y - 1.2 * h), 0)
+        right, bottom = min(int(x + 2.2 * w), width), min(int(y + 2.2 * h), height)
+        return (left, top, right, bottom) if min(right - left, bottom - top) > 16 else None
 
 
 def crop_box(face: FoundFace, shape: tuple[int, ...], around: float) -> tuple[int, int, int, int]:
