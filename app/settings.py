@@ -203,10 +203,11 @@ class MakeSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RenderSettings:
-    """Make a film of an avatar that speaks a sound file, or follows a motion file.
+    """Make a film of an avatar that speaks a sound, follows a face in a video, or a motion file.
 
     For example:
       visavis render --audio speech.wav -o film.mp4
+      visavis render --avatar me.avatar --drive webcam.mp4 -o film.mp4
       visavis render --avatar me.avatar --motion speech.npz --view 30,5,1 -o film.mp4
     """
 
@@ -218,6 +219,8 @@ class RenderSettings:
     """What it says: any sound or video file. The sound goes into the film."""
     motion: Annotated[Path | None, tyro.conf.arg(metavar="M.npz")] = None
     """Instead of --audio: a file written by visavis motion; the film is silent."""
+    drive: Annotated[Path | None, tyro.conf.arg(metavar="VIDEO")] = None
+    """Instead of --audio: a video of a face, which the avatar follows; its sound is kept."""
     size: SizeOption = PictureSize()
     """Pixels: SIDE or WIDTHxHEIGHT."""
     fps: FpsOption = DEFAULT_FPS
@@ -232,8 +235,9 @@ class RenderSettings:
     """Of blinks and small head motion."""
 
     def __post_init__(self) -> None:
-        if (self.audio is None) == (self.motion is None):
-            raise ValueError("expected one of --audio FILE and --motion M.npz")
+        given = [source for source in (self.audio, self.motion, self.drive) if source is not None]
+        if len(given) != 1:
+            raise ValueError("expected one of --audio FILE, --motion M.npz and --drive VIDEO")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 * VisavisError              the base; its text is one line fit to show to a person
   + PortraitError           a picture cannot become an avatar: no face, a dog, damaged, too small
   + SoundError              a sound cannot be read: not sound, empty, damaged
+  + VideoError              a video cannot be read, or no face can be followed in it
   + AvatarFileError         a file is not an avatar, is damaged, or of a version not readable here
   + MotionFileError         a motion file cannot be read or written
   + AssetError              a file that ships with the program is missing or damaged
@@ -25,6 +26,10 @@ class PortraitError(VisavisError):
 
 class SoundError(VisavisError):
     """A sound file cannot be read, or holds no sound."""
+
+
+class VideoError(VisavisError):
+    """A video cannot be read, holds no pictures, or shows no face that can be followed."""
 
 
 class AvatarFileError(VisavisError):

@@ -1,4 +1,4 @@
-"""`visavis render`: a sound or a motion file and an avatar become a film."""
+"""`visavis render`: an avatar and a sound, a face in a video, or a motion file become a film."""
 
 import math
 import sys
@@ -27,8 +27,8 @@ def render(settings: RenderSettings) -> None:
         VisavisError: an input cannot be read, or the film cannot be written.
     """
     avatar_file = avatar_path(settings.avatar)
-    inputs = [path for path in (avatar_file, settings.audio, settings.motion) if path]
-    check_output(settings.output, (".mp4",), tuple(inputs))
+    inputs = (avatar_file, settings.audio, settings.motion, settings.drive)
+    check_output(settings.output, (".mp4",), tuple(path for path in inputs if path))
     avatar = load_avatar(avatar_file)
     if settings.audio is not None:
         facts = examine_sound(settings.audio)
@@ -42,7 +42,27 @@ def render(settings: RenderSettings) -> None:
         count = frame_count(track.duration_s, settings.fps)
         motion = sampled(track.frames(), settings.fps, count)
         _film(settings, avatar, motion, count, None)
+    elif settings.drive is not None:
+        from app.driven import driven
+
+        sound = sound_of(settings.drive)
+        tracked, followed = driven(settings.drive)
+        count = frame_count(followed.end_s, settings.fps)
+        motion = sampled(tracked.frames(), settings.fps, count)
+        _film(settings, avatar, motion, count, sound)
     print(settings.output)
+
+
+def sound_of(video: Path) -> tuple[Path, SoundFacts] | None:
+    """The video's own sound, for a film that follows its face; None where it has none.
+
+    Raises:
+        VideoError: not a video.
+        SoundError: it has a sound that cannot be read.
+    """
+    from app.video_file import examine_video
+
+    return (video, examine_sound(video)) if examine_video(video).has_sound else None
 
 
 def frame_count(duration_s: float, fps: float) -> int:

@@ -76,9 +76,11 @@ def test_a_mistyped_expression_lists_those_most_like_it() -> None:
             parse_expression([wrong])
 
 
-def test_a_film_wants_a_sound_or_a_motion_not_both(tmp_path) -> None:
+def test_a_film_wants_a_sound_a_motion_or_a_face_and_one_of_them(tmp_path) -> None:
     target = tmp_path / "a.mp4"
-    with pytest.raises(ValueError, match=r"one of --audio FILE and --motion"):
+    with pytest.raises(ValueError, match=r"one of --audio FILE, --motion"):
         RenderSettings(output=target)
-    with pytest.raises(ValueError, match=r"one of --audio FILE and --motion"):
+    with pytest.raises(ValueError, match=r"one of --audio FILE, --motion"):
         RenderSettings(output=target, audio=tmp_path / "a.wav", motion=tmp_path / "m.npz")
+    with pytest.raises(ValueError, match=r"one of --audio FILE, --motion"):
+        RenderSettings(output=target, audio=tmp_path / "a.wav", drive=tmp_path / "v.mp4")
