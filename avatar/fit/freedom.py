@@ -1,0 +1,96 @@
+"""Which Gaussians a photograph may change, and how far: those that it shows, squarely, as skin,
+hair or clothes. Teeth, tongue and eyeballs are painted by rule and stay as they are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.deform import Deformer, triangle_frames
+from avatar.fit.rasteriser import Lens, Rasteriser
+from avatar.head.template import HeadTemplate, Part
+from avatar.types import ARKIT_NAMES, Avatar, Float, Gaussians
+
+_SEEN = (0.06, 0.35)
+"""Share of a splat that is not hidden: nothing is learned below the first, all from the second."""
+_SQUARE = (0.10, 0.35)
+"""Likewise of the cosine between its normal and the way to the camera."""
+_STRETCHED = (1.6, 2.6)
+"""Likewise, falling: how much a triangle's size differs between the pose and rest. Skin folded
+together in the photograph would be torn apart when it unfolds."""
+
+_BLINKING_M = (0.0008, 0.003)
+"""Likewise, how far a blink moves the skin: from the first on it counts as lid."""
+_LIDS_KEPT = 0.85
+"""How much of its own colour a lid keeps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freedom:
+    """Of N splats, 0..1."""
+
+    colour: Float
+    """[N] how far the photograph may change the colour and opacity."""
+    shape: Float
+    """[N] how far it may change place, size and turn."""
+    ruled: NDArray[np.bool_]
+    """[N] painted by rule, not to be learned."""
+    weight: Float
+    """[N] how many pixels' worth of the picture each splat is."""
+
+
+def find_freedom(
+    deformer: Deformer, gaussians: Gaussians, lens: Lens, template: HeadTemplate
+) -> Freedom:
+    """Of the avatar's `gaussians`, posed as photographed through `lens`."""
+    avatar = deformer.avatar
+    on_template = avatar.bound_triangle < len(template.triangles)
+    part = template.triangle_part[np.where(on_template, avatar.bound_triangle, 0)]
+    ruled = on_template & (part != Part.SKIN)
+    rasteriser = Rasteriser()
+    colour, _ = rasteriser.draw(gaussians, lens)
+    # With a slope of 1 the gradient of a colour is the sum of its weights over the picture.
+    shown = rasteriser.backward(colour, np.ones_like(colour)).colours[:, 0].copy()
+    seen = _ramp(shown / np.maximum(rasteriser.footprints(), 1e-6), _SEEN)
+    square = _ramp(facing(gaussians, lens), _SQUARE)
+    lid = _lids(avatar, template)
+    free = np.where(ruled, 0, seen * square * (1 - _LIDS_KEPT * lid))
+    stretch = _stretch(avatar, deformer.vertices)
+    return Freedom(
+        colour=free.astype(np.float32),
+        shape=(free * (1 - lid) * (1 - _ramp(stretch, _STRETCHED))).astype(np.float32),
+        ruled=ruled,
+        weight=shown,
+    )
+
+
+def facing(gaussians: Gaussians, lens: Lens) -> Float:
+    """[N] cosine between each splat's third axis and the way to the camera, either side of it."""
+    w, x, y, z = gaussians.rotations.T
+    normal = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1)
+    away = lens.position - gaussians.means
+    lengths = np.linalg.norm(away, axis=1) * np.linalg.norm(normal, axis=1)
+    return np.abs((normal * away).sum(1)) / np.maximum(lengths, 1e-9)
+
+
+def _lids(avatar: Avatar, template: HeadTemplate) -> Float:
+    """[N] 0..1: skin that a blink carries along. An open eye folds it or lays the shadow of the
+    lashes over it, and neither may be seen on the closed lid."""
+    moved = np.zeros(len(avatar.vertices), np.float32)
+    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+        offsets = template.expression_basis[ARKIT_NAMES.index(name)]
+        moved[: len(offsets)] += np.linalg.norm(offsets, axis=1)
+    return _ramp(moved[avatar.triangles[avatar.bound_triangle]].mean(1), _BLINKING_M)
+
+
+def _stretch(avatar: Avatar, posed: Float) -> Float:
+    """[N] >= 1: how much each splat's triangle is larger or smaller at rest than posed."""
+    used, local = np.unique(avatar.bound_triangle, return_inverse=True)
+    sizes = [triangle_frames(mesh, avatar.triangles[used])[2] for mesh in (avatar.vertices, posed)]
+    ratio = sizes[0] / sizes[1]
+    return np.maximum(ratio, 1 / ratio)[local].astype(np.float32)
+
+
+def _ramp(value: Float, between: tuple[float, float]) -> Float:
+    low, high = between
+    return np.clip((value - low) / (high - low), 0, 1).astype(np.float32)

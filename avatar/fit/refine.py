@@ -1,0 +1,292 @@
+"""The finished avatar held against its photograph: colours, sizes and places of the Gaussians that
+the photograph shows are changed until a drawing from its camera looks like it.
+
+Only what the photograph shows is changed, and only so far that the head still holds from the side:
+splats stay in the plane they lay in, near their place, about as large and round as they were.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import cv2
+import numpy as np
+
+from avatar.deform import Deformer, bind, multiply_quaternions
+from avatar.fit.freedom import Freedom, find_freedom
+from avatar.fit.optimiser import (
+    COLOUR,
+    OPACITY,
+    PLACE,
+    SIZE,
+    TURN,
+    WIDTH,
+    Limits,
+    SplatOptimiser,
+)
+from avatar.fit.photograph import (
+    as_photographed,
+    background,
+    photo_lens,
+    presence,
+    shrunk,
+)
+from avatar.fit.rasteriser import Lens, Rasteriser
+from avatar.fit.similarity import PictureLoss
+from avatar.head.template import HeadTemplate
+from avatar.portrait.colour import sample
+from avatar.types import Avatar, Float, Gaussians, Index, Portrait
+
+
+class Budget(Enum):
+    """How much time the making of an avatar may take."""
+
+    QUICK = "quick"
+    """The avatar as assembled, not refined."""
+    NORMAL = "normal"
+    BEST = "best"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Level:
+    side: int
+    """Pixels of the longer side of the box around the avatar."""
+    steps: int
+
+
+_LEVELS = {
+    Budget.QUICK: (),
+    Budget.NORMAL: (
+        _Level(side=256, steps=50),
+        _Level(side=448, steps=60),
+        _Level(side=704, steps=70),
+    ),
+    Budget.BEST: (
+        _Level(side=256, steps=80),
+        _Level(side=448, steps=120),
+        _Level(side=768, steps=200),
+    ),
+}
+_SSIM_SHARE = 0.3
+_MOST_RECOLOURED = 0.6
+_SMALLER, _LARGER = 0.4, 1.6
+_MOST_MOVED = 1.0
+"""Of its own width."""
+_MOST_TURNED = math.pi / 2
+_FAINTER, _FAINTER_AT_OUTLINE, _DENSER = 0.7, 0.1, 1.15
+_MOST_OPAQUE = 0.985
+_RATE = np.zeros(WIDTH, np.float32)
+_RATE[COLOUR], _RATE[OPACITY], _RATE[SIZE], _RATE[PLACE], _RATE[TURN] = 0.02, 0.01, 0.02, 0.03, 0.03
+_PULL = np.zeros(WIDTH, np.float32)
+_PULL[COLOUR], _PULL[OPACITY], _PULL[SIZE], _PULL[PLACE] = 0.2, 0.1, 0.05, 0.05
+_LAST_PACE = 0.15
+"""Of the rates, at the end of each level."""
+_MARGIN = 0.03
+"""Of the box around the avatar, added on each side."""
+_RULED = (0.08, 0.3)
+"""Share of splats painted by rule in a pixel's colour from which it counts less, and not at all."""
+_TILTS = ((0.0, 0.0), (0.7, 0.0), (0.0, 0.5), (-0.7, 0.0), (0.0, -0.5))
+"""Orders in which the splats are drawn by turns, as tangents of the head's turn: else a splat
+would take any colour where its neighbours hide it from here, and speckle the turned head."""
+_TONES = (0.0, 1.0, 0.5)
+"""Greys before which the person is seen by turns: before one wall, a splat at the outline could
+take the wall's colour and shine before any other."""
+_LEAST_SHOWN = 0.003
+"""Pixels' worth of the picture that a splat must be to be drawn while fitting."""
+
+
+def refine_avatar(
+    avatar: Avatar,
+    portrait: Portrait,
+    template: HeadTemplate,
+    *,
+    budget: Budget = Budget.NORMAL,
+    tell: Callable[[float], None] | None = None,
+) -> Avatar:
+    """`avatar` made more like `portrait`; the same in, the same out.
+
+    `tell` is called with the share that is done, 0..1. The avatar that goes in is complete: it
+    may be shown or saved while this runs.
+    """
+    levels = _LEVELS[budget]
+    if not levels:
+        return avatar
+    deformer = Deformer(avatar, template)
+    posed = as_photographed(deformer)
+    height, width = portrait.image.shape[:2]
+    whole = photo_lens(avatar, width, height)
+    box = _box(posed, whole)
+    if box is None:
+        return avatar
+    freedom = find_freedom(deformer, posed, whole.crop(*box), template)
+    drawn = np.flatnonzero(freedom.weight > _LEAST_SHOWN)
+    target = _target(posed, freedom, portrait, whole, box)
+    outline = np.where(freedom.ruled, 0, target.outline(posed))
+    limits = _limits(posed, freedom, outline, drawn)
+    optimiser = SplatOptimiser(_chosen(posed, drawn), limits)
+    rasteriser = Rasteriser()
+    work = sum(level.steps * level.side**2 for level in levels)
+    done = 0
+    for level in levels:
+        at_level = target.scaled(level.side)
+        losses = [PictureLoss(at_level.over(tone), at_level.weight, _SSIM_SHARE) for tone in _TONES]
+        for step in range(level.steps):
+            tilt = _TILTS[step % len(_TILTS)]
+            tone = step % len(_TONES)
+            colour, through = rasteriser.draw(optimiser.gaussians, at_level.lens, tilt)
+            shown = colour + through[..., None] * np.float32(_TONES[tone])
+            _, slope = losses[tone].of(shown)
+            falling = 0.5 * (1 + math.cos(math.pi * step / level.steps))
+            pace = _LAST_PACE + (1 - _LAST_PACE) * falling
+            optimiser.step(rasteriser.backward(shown, slope), pace)
+            done += level.side**2
+            if tell is not None:
+                tell(done / work)
+    return _written(avatar, deformer, posed, optimiser, drawn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """What the drawing shall look like, and through which lens."""
+
+    lens: Lens
+    wanted: Float
+    """[H, W, 3] the photograph."""
+    behind: Float
+    """[H, W, 3] its background without the person."""
+    person: Float
+    """[H, W] 0..1 how surely a pixel belongs to the person."""
+    weight: Float
+    """[H, W] 0..1 how much a pixel counts."""
+
+    def over(self, tone: float) -> Float:
+        """[H, W, 3] the photograph with the person before a grey wall of that `tone`."""
+        moved = (1 - self.person)[..., None] * (tone - self.behind)
+        return np.clip(self.wanted + moved, 0, 1)
+
+    def outline(self, splats: Gaussians) -> Float:
+        """[N] 0..1 which splats reach over the person's outline."""
+        camera = splats.means @ self.lens.pose[:, :3].T + self.lens.pose[:, 3]
+        ahead = np.maximum(camera[:, 2:], 1e-3)
+        pixels = camera[:, :2] / ahead * self.lens.intrinsics[:2] + self.lens.intrinsics[2:]
+        reach = splats.scales[:, :2].max(1) * self.lens.intrinsics[0] / ahead[:, 0]
+        inside = cv2.distanceTransform((self.person > 0.9).astype(np.uint8), cv2.DIST_L2, 5)
+        depth = sample(np.asarray(inside, np.float32)[..., None], pixels)[:, 0]
+        return np.clip(2 - depth / np.maximum(reach, 0.5), 0, 1).astype(np.float32)
+
+    def scaled(self, side: int) -> "_Target":
+        """The same with a longer side of `side` pixels, but no larger than it is."""
+        scale = min(1.0, side / max(self.lens.width, self.lens.height))
+        size = (round(self.lens.width * scale), round(self.lens.height * scale))
+        return _Target(
+            lens=self.lens.scaled(*size),
+            wanted=shrunk(self.wanted, size),
+            behind=shrunk(self.behind, size),
+            person=shrunk(self.person, size),
+            weight=shrunk(self.weight, size),
+        )
+
+
+def _target(
+    posed: Gaussians,
+    freedom: Freedom,
+    portrait: Portrait,
+    whole: Lens,
+    box: tuple[int, int, int, int],
+) -> _Target:
+    """The part of the portrait in which the avatar is. What is painted by rule does not count,
+    nor where the shoulders dissolve."""
+    left, top, width, height = box
+    part = (slice(top, top + height), slice(left, left + width))
+    person = portrait.person[part]
+    lens = whole.crop(*box)
+    colours = np.repeat(freedom.ruled[:, None], 3, 1).astype(np.float32)
+    ruled, through = Rasteriser().draw(replace(posed, colours=colours), lens)
+    free = 1 - np.clip((ruled[..., 0] - _RULED[0]) / (_RULED[1] - _RULED[0]), 0, 1)
+    return _Target(
+        lens=lens,
+        wanted=np.ascontiguousarray(portrait.image[part]),
+        behind=np.ascontiguousarray(background(portrait)[part]),
+        person=np.ascontiguousarray(person),
+        weight=free * presence(through, person),
+    )
+
+
+def _box(posed: Gaussians, lens: Lens) -> tuple[int, int, int, int] | None:
+    """Left, top, width, height of the picture's pixels around the avatar; None where it is not."""
+    camera = posed.means @ lens.pose[:, :3].T + lens.pose[:, 3]
+    ahead = camera[:, 2] > 0.1
+    fx, fy, cx, cy = lens.intrinsics
+    across = fx * camera[ahead, 0] / camera[ahead, 2] + cx
+    down = fy * camera[ahead, 1] / camera[ahead, 2] + cy
+    inside = (across > 0) & (across < lens.width) & (down > 0) & (down < lens.height)
+    if not inside.any():
+        return None
+    across, down = across[inside], down[inside]
+    margin = _MARGIN * max(np.ptp(across), np.ptp(down))
+    left, top = max(0, int(across.min() - margin)), max(0, int(down.min() - margin))
+    right = min(lens.width, math.ceil(across.max() + margin))
+    bottom = min(lens.height, math.ceil(down.max() + margin))
+    return left, top, right - left, bottom - top
+
+
+def _chosen(splats: Gaussians, which: Index) -> Gaussians:
+    return Gaussians(
+        means=splats.means[which],
+        rotations=splats.rotations[which],
+        scales=splats.scales[which],
+        opacities=splats.opacities[which],
+        colours=splats.colours[which],
+    )
+
+
+def _limits(posed: Gaussians, freedom: Freedom, outline: Float, drawn: Index) -> Limits:
+    colour, shape = freedom.colour[drawn, None], freedom.shape[drawn, None]
+    low = np.zeros((len(drawn), WIDTH), np.float32)
+    high = np.zeros_like(low)
+    start = posed.colours[drawn]
+    low[:, COLOUR] = np.maximum(start - _MOST_RECOLOURED * colour, np.minimum(start, 0))
+    high[:, COLOUR] = np.minimum(start + _MOST_RECOLOURED * colour, np.maximum(start, 1))
+    opacity = posed.opacities[drawn]
+    fainter = _FAINTER + (_FAINTER_AT_OUTLINE - _FAINTER) * outline[drawn]
+    low[:, OPACITY] = opacity * (1 + (fainter - 1) * np.maximum(colour[:, 0], outline[drawn]))
+    denser = np.maximum(np.minimum(opacity * _DENSER, _MOST_OPAQUE), opacity)
+    high[:, OPACITY] = opacity + (denser - opacity) * colour[:, 0]
+    low[:, SIZE], high[:, SIZE] = math.log(_SMALLER) * shape, math.log(_LARGER) * shape
+    low[:, PLACE], high[:, PLACE] = -_MOST_MOVED * shape, _MOST_MOVED * shape
+    low[:, TURN], high[:, TURN] = -_MOST_TURNED * shape[:, 0], _MOST_TURNED * shape[:, 0]
+    return Limits(low=low, high=high, pull=_PULL, rate=_RATE)
+
+
+def _written(
+    avatar: Avatar, deformer: Deformer, posed: Gaussians, optimiser: SplatOptimiser, drawn: Index
+) -> Avatar:
+    """`avatar` with what was found for its splats `drawn` [D]."""
+    values, now = optimiser.values, optimiser.gaussians
+    triangle = avatar.bound_triangle[drawn]
+
+    def place(means: Float) -> Float:
+        mesh = deformer.vertices, avatar.triangles
+        return bind(*mesh, triangle, means, now.rotations, now.scales)[0]
+
+    position = avatar.bound_position.copy()
+    position[drawn] += place(now.means) - place(posed.means[drawn])
+    rotation, scale = avatar.bound_rotation.copy(), avatar.bound_scale.copy()
+    half, none = values[:, TURN] / 2, np.zeros(len(drawn), np.float32)
+    turn = np.stack([np.cos(half), none, none, np.sin(half)], 1)
+    rotation[drawn] = multiply_quaternions(rotation[drawn], turn)
+    scale[drawn, :2] *= np.exp(values[:, SIZE])
+    opacity, colour = avatar.opacity.copy(), avatar.colour.copy()
+    opacity[drawn] = values[:, OPACITY]
+    # Whatever moving the head does to a colour is taken off again.
+    lit = posed.colours[drawn] / np.maximum(colour[drawn], 1e-3)
+    colour[drawn] = np.clip(values[:, COLOUR] / np.maximum(lit, 0.2), 0, 1)
+    return replace(
+        avatar,
+        bound_position=position,
+        bound_rotation=rotation,
+        bound_scale=scale,
+        opacity=opacity,
+        colour=colour,
+    )
