@@ -4,11 +4,11 @@ hair or clothes. Teeth, tongue and eyeballs are painted by rule and stay as they
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from avatar.deform import Deformer, triangle_frames
 from avatar.fit.rasteriser import Lens, Rasteriser
 from avatar.head.template import HeadTemplate, Part
+from avatar.portrait.arrays import Array, Mask
 from avatar.types import ARKIT_NAMES, Avatar, Float, Gaussians
 
 _SEEN = (0.06, 0.35)
@@ -33,7 +33,7 @@ class Freedom:
     """[N] how far the photograph may change the colour and opacity."""
     shape: Float
     """[N] how far it may change place, size and turn."""
-    ruled: NDArray[np.bool_]
+    ruled: Mask
     """[N] painted by rule, not to be learned."""
     weight: Float
     """[N] how many pixels' worth of the picture each splat is."""
@@ -70,7 +70,7 @@ def facing(gaussians: Gaussians, lens: Lens) -> Float:
     normal = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1)
     away = lens.position - gaussians.means
     lengths = np.linalg.norm(away, axis=1) * np.linalg.norm(normal, axis=1)
-    return np.abs((normal * away).sum(1)) / np.maximum(lengths, 1e-9)
+    return (np.abs((normal * away).sum(1)) / np.maximum(lengths, 1e-9)).astype(np.float32)
 
 
 def _lids(avatar: Avatar, template: HeadTemplate) -> Float:
@@ -91,6 +91,6 @@ def _stretch(avatar: Avatar, posed: Float) -> Float:
     return np.maximum(ratio, 1 / ratio)[local].astype(np.float32)
 
 
-def _ramp(value: Float, between: tuple[float, float]) -> Float:
+def _ramp(value: Array, between: tuple[float, float]) -> Float:
     low, high = between
     return np.clip((value - low) / (high - low), 0, 1).astype(np.float32)

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 
 from avatar.deform import Deformer
-from avatar.fit.rasteriser import Lens, Rasteriser
+from avatar.fit.rasteriser import Lens, Rasteriser, over
 from avatar.fit.similarity import structural_similarity
+from avatar.portrait.arrays import Array, Mask
 from avatar.types import Avatar, Float, Gaussians, Portrait
 
 LIKENESS_SIDE = 512
@@ -79,7 +80,7 @@ def likeness(avatar: Avatar, portrait: Portrait) -> Likeness:
     wanted, behind, person = (
         shrunk(image, size) for image in (portrait.image, background(portrait), portrait.person)
     )
-    shown = np.clip(colour + through[..., None] * behind, 0, 1)
+    shown = np.clip(over(colour, through, behind), 0, 1, dtype=np.float32)
     squared = ((shown - wanted) ** 2).mean(2)
     ssim = structural_similarity(shown, wanted).mean(2)
     whole = person > 0.5
@@ -87,7 +88,7 @@ def likeness(avatar: Avatar, portrait: Portrait) -> Likeness:
     if not there.any():
         there = whole
 
-    def decibels(chosen: Float) -> float:
+    def decibels(chosen: Mask) -> float:
         return float(-10 * np.log10(max(squared[chosen].mean(), 1e-10)))
 
     return Likeness(
@@ -104,13 +105,13 @@ def presence(through: Float, person: Float) -> Float:
     radius = max(2, round(_CLOSED_OVER * max(through.shape) / 2))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     closed = cv2.morphologyEx(1 - through, cv2.MORPH_CLOSE, disc)
-    solid = np.clip((closed - (_SOLID - 0.1)) / 0.1, 0, 1)
+    solid = np.clip((closed - (_SOLID - 0.1)) / 0.1, 0, 1).astype(np.float32)
     inside = (person > 0.5).astype(np.float32)
     return _filled(solid[..., None], inside)[..., 0] if inside.any() else solid
 
 
 def shrunk(image: Float, size: tuple[int, int]) -> Float:
-    """[h, w, ...] an image at another `size` (width, height), area by area where it gets smaller."""
+    """[h, w, ...] an image at another `size` (width, height), by areas where it shrinks."""
     smaller = size[0] <= image.shape[1]
     method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return np.ascontiguousarray(cv2.resize(image, size, interpolation=method), np.float32)
@@ -120,7 +121,7 @@ def _filled(image: Float, known: Float) -> Float:
     """[H, W, C] `image` where `known` [H, W] is 1, elsewhere carried there smoothly: each unknown
     pixel takes the finest level of a pyramid that knows anything there (pull-push; Gortler,
     Grzeszczuk, Szeliski, Cohen 1996)."""
-    levels = [(image * known[..., None], known)]
+    levels: list[tuple[Array, Array]] = [(image * known[..., None], known)]
     while min(levels[-1][1].shape) > 1 and levels[-1][1].min() < 1:
         values, weight = levels[-1]
         size = (-(-weight.shape[1] // 2), -(-weight.shape[0] // 2))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from avatar.fit import kernels
 from avatar.types import Float, Gaussians, Index
@@ -29,9 +29,7 @@ class Lens:
     def crop(self, left: int, top: int, width: int, height: int) -> "Lens":
         """The same camera, of whose image only a box of pixels is drawn."""
         shift = np.array([0, 0, left, top], np.float32)
-        return Lens(
-            pose=self.pose, intrinsics=self.intrinsics - shift, width=width, height=height
-        )
+        return Lens(pose=self.pose, intrinsics=self.intrinsics - shift, width=width, height=height)
 
     def scaled(self, width: int, height: int) -> "Lens":
         """The same view on another number of pixels."""
@@ -44,7 +42,7 @@ class Lens:
     @property
     def position(self) -> Float:
         """[3] where the camera stands, avatar space."""
-        return -self.pose[:, :3].T @ self.pose[:, 3]
+        return (-self.pose[:, :3].T @ self.pose[:, 3]).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,6 +59,11 @@ class Gradients:
     """[N]"""
     colours: Float
     """[N, 3]"""
+
+
+def over(colour: Float, through: Float, behind: ArrayLike) -> Float:
+    """[H, W, 3] a drawing before a picture [H, W, 3] or a wall of one colour [3]."""
+    return colour + through[..., None] * np.asarray(behind, np.float32)
 
 
 class Rasteriser:
@@ -101,7 +104,7 @@ class Rasteriser:
             self._tiles,
             self._depths,
         )
-        lateral = (np.float32(tilt) @ lens.pose[:2, :3]).astype(np.float32)
+        lateral = (np.array(tilt, np.float32) @ lens.pose[:2, :3]).astype(np.float32)
         keys = self._depths + gaussians.means @ lateral
         self._order = np.argsort(keys, kind="stable").astype(np.int32)
         columns = -(-lens.width // kernels.TILE)
@@ -121,9 +124,7 @@ class Rasteriser:
         )
         colour = np.empty((lens.height, lens.width, 3), np.float32)
         through = np.empty((lens.height, lens.width), np.float32)
-        kernels.draw(
-            self._screen, self._tile_starts, self._entries, self._shards, colour, through
-        )
+        kernels.draw(self._screen, self._tile_starts, self._entries, self._shards, colour, through)
         return colour, through
 
     def backward(self, picture: Float, slope: Float) -> Gradients:

@@ -32,7 +32,7 @@ from avatar.fit.photograph import (
     presence,
     shrunk,
 )
-from avatar.fit.rasteriser import Lens, Rasteriser
+from avatar.fit.rasteriser import Lens, Rasteriser, over
 from avatar.fit.similarity import PictureLoss
 from avatar.head.template import HeadTemplate
 from avatar.portrait.colour import sample
@@ -120,7 +120,7 @@ def refine_avatar(
     if box is None:
         return avatar
     freedom = find_freedom(deformer, posed, whole.crop(*box), template)
-    drawn = np.flatnonzero(freedom.weight > _LEAST_SHOWN)
+    drawn = np.flatnonzero(freedom.weight > _LEAST_SHOWN).astype(np.int32)
     target = _target(posed, freedom, portrait, whole, box)
     outline = np.where(freedom.ruled, 0, target.outline(posed))
     limits = _limits(posed, freedom, outline, drawn)
@@ -134,8 +134,8 @@ def refine_avatar(
         for step in range(level.steps):
             tilt = _TILTS[step % len(_TILTS)]
             tone = step % len(_TONES)
-            colour, through = rasteriser.draw(optimiser.gaussians, at_level.lens, tilt)
-            shown = colour + through[..., None] * np.float32(_TONES[tone])
+            drawing = rasteriser.draw(optimiser.gaussians, at_level.lens, tilt)
+            shown = over(*drawing, _TONES[tone])
             _, slope = losses[tone].of(shown)
             falling = 0.5 * (1 + math.cos(math.pi * step / level.steps))
             pace = _LAST_PACE + (1 - _LAST_PACE) * falling
@@ -163,7 +163,7 @@ class _Target:
     def over(self, tone: float) -> Float:
         """[H, W, 3] the photograph with the person before a grey wall of that `tone`."""
         moved = (1 - self.person)[..., None] * (tone - self.behind)
-        return np.clip(self.wanted + moved, 0, 1)
+        return np.clip(self.wanted + moved, 0, 1).astype(np.float32)
 
     def outline(self, splats: Gaussians) -> Float:
         """[N] 0..1 which splats reach over the person's outline."""

@@ -65,9 +65,10 @@ def _ssim_maps(
 ) -> tuple[Float, Float, Float, Float]:
     """SSIM [H, W, 3] and its derivatives by the windows' means of x, of x² and of x y, where x is
     what is shown and y what is wanted."""
-    maps = tuple(np.empty_like(shown) for _ in range(4))
-    _ssim(_blur(shown), _blur(shown * shown), _blur(shown * wanted), mean, mean_square, *maps)
-    return maps
+    ssim, d_mean, d_square, d_product = (np.empty_like(shown) for _ in range(4))
+    means = _blur(shown), _blur(shown * shown), _blur(shown * wanted)
+    _ssim(*means, mean, mean_square, ssim, d_mean, d_square, d_product)
+    return ssim, d_mean, d_square, d_product
 
 
 @njit(cache=True, parallel=True, error_model="numpy")

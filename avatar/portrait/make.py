@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avatar.fit.refine import Budget, refine_avatar
 from avatar.head.template import load_template
 from avatar.portrait.assemble import Progress, assemble
 from avatar.portrait.fit import fit_face
@@ -19,10 +20,14 @@ def make_avatar(
     portrait_path: Path,
     *,
     name: str,
+    budget: Budget = Budget.NORMAL,
     progress: Progress | None = None,
     finder: FaceFinder | None = None,
 ) -> Avatar:
     """The avatar of the person in `portrait_path`.
+
+    `budget` says how long it is held against the photograph (`avatar.fit.refine`). What
+    `first_avatar` gives is complete already, to be saved or shown while that goes on.
 
     Nothing in the making is random: the same portrait gives the same avatar.
 
@@ -30,8 +35,9 @@ def make_avatar(
         PortraitError: the picture cannot be read, or shows no usable human face.
     """
     tell = progress or (lambda _stage, _share: None)
-    sitter = fit_sitter(portrait_path, tell=part(tell, 0.0, 0.4), finder=finder)
-    avatar = first_avatar(sitter, portrait_path, name=name, tell=part(tell, 0.4, 1.0))
+    sitter = fit_sitter(portrait_path, tell=part(tell, 0.0, 0.15), finder=finder)
+    first = first_avatar(sitter, portrait_path, name=name, tell=part(tell, 0.15, 0.35))
+    avatar = refined_avatar(first, sitter, budget, tell=part(tell, 0.35, 1.0))
     tell("done", 1.0)
     return avatar
 
@@ -75,6 +81,17 @@ def first_avatar(sitter: Sitter, portrait_path: Path, *, name: str, tell: Progre
         }
     )
     return avatar
+
+
+def refined_avatar(avatar: Avatar, sitter: Sitter, budget: Budget, *, tell: Progress) -> Avatar:
+    """What `first_avatar` gave, made more like the photograph for as long as `budget` allows."""
+    return refine_avatar(
+        avatar,
+        sitter.portrait,
+        sitter.template,
+        budget=budget,
+        tell=lambda share: tell("refining against the photograph", share),
+    )
 
 
 def part(tell: Progress, begin: float, end: float) -> Progress:

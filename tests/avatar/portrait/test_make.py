@@ -12,6 +12,7 @@ from skimage import data
 
 from avatar.deform import Deformer
 from avatar.errors import PortraitError
+from avatar.fit.refine import Budget
 from avatar.head.template import load_template
 from avatar.portrait.fit import fit_face
 from avatar.portrait.landmarks import EYE_CORNERS, FoundFace, MediapipeFaceFinder, subject
@@ -51,7 +52,7 @@ def astronaut_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def astronaut(astronaut_file: Path, finder: MediapipeFaceFinder) -> Avatar:
-    return make_avatar(astronaut_file, name="astronaut", finder=finder)
+    return make_avatar(astronaut_file, name="astronaut", finder=finder, budget=Budget.QUICK)
 
 
 def photo_view(avatar: Avatar, width: int, height: int) -> View:
@@ -139,7 +140,7 @@ def test_the_silhouette_has_no_holes_from_any_side(astronaut: Avatar):
 def test_the_same_photograph_makes_the_same_avatar(
     astronaut: Avatar, astronaut_file: Path, finder: MediapipeFaceFinder
 ):
-    again = make_avatar(astronaut_file, name="astronaut", finder=finder)
+    again = make_avatar(astronaut_file, name="astronaut", finder=finder, budget=Budget.QUICK)
     np.testing.assert_array_equal(again.colour, astronaut.colour)
     np.testing.assert_array_equal(again.vertices, astronaut.vertices)
 
@@ -150,7 +151,11 @@ def test_every_portrait_becomes_an_avatar(name: str, finder: MediapipeFaceFinder
         pytest.skip("needs the test portraits beside the checkout (../shared)")
     stages: list[tuple[str, float]] = []
     avatar = make_avatar(
-        PORTRAITS / name, name=name, finder=finder, progress=lambda s, f: stages.append((s, f))
+        PORTRAITS / name,
+        name=name,
+        finder=finder,
+        budget=Budget.QUICK,
+        progress=lambda s, f: stages.append((s, f)),
     )
     assert 30_000 <= len(avatar) <= 60_000
     assert avatar.fit["landmark_error"][0] < 0.02
@@ -163,7 +168,9 @@ def test_a_dog_is_turned_away(finder: MediapipeFaceFinder):
     if not PORTRAITS.is_dir():
         pytest.skip("needs the test portraits beside the checkout (../shared)")
     with pytest.raises(PortraitError, match="not look like a person"):
-        make_avatar(PORTRAITS / "not_a_person_dog.jpg", name="dog", finder=finder)
+        make_avatar(
+            PORTRAITS / "not_a_person_dog.jpg", name="dog", finder=finder, budget=Budget.QUICK
+        )
 
 
 @pytest.mark.parametrize("scene", ["coffee", "chelsea", "checkerboard"])
@@ -171,7 +178,7 @@ def test_a_picture_without_a_person_is_turned_away(scene: str, tmp_path: Path, f
     path = tmp_path / f"{scene}.png"
     Image.fromarray(np.asarray(getattr(data, scene)())).save(path)
     with pytest.raises(PortraitError) as caught:
-        make_avatar(path, name=scene, finder=finder)
+        make_avatar(path, name=scene, finder=finder, budget=Budget.QUICK)
     assert "\n" not in str(caught.value)
 
 
@@ -182,7 +189,7 @@ def test_of_two_faces_the_larger_is_taken_and_told(tmp_path: Path, finder: Media
     pair.paste(picture.resize((380, 380)), (0, 132))
     path = tmp_path / "two.png"
     pair.save(path)
-    avatar = make_avatar(path, name="two", finder=finder)
+    avatar = make_avatar(path, name="two", finder=finder, budget=Budget.QUICK)
     assert "2 faces" in avatar.provenance["notes"]
     assert avatar.fit["camera_centre_px"] == [450.0, 256.0]
     larger = np.array(avatar.fit["camera_translation"])
@@ -196,7 +203,7 @@ def test_a_profile_is_turned_away(astronaut: Avatar, tmp_path: Path, finder: Med
     path = tmp_path / "profile.png"
     Image.fromarray(image).save(path)
     with pytest.raises(PortraitError):
-        make_avatar(path, name="profile", finder=finder)
+        make_avatar(path, name="profile", finder=finder, budget=Budget.QUICK)
 
 
 def test_a_face_of_a_few_pixels_is_turned_away(tmp_path: Path, finder: MediapipeFaceFinder):
@@ -208,14 +215,14 @@ def test_a_face_of_a_few_pixels_is_turned_away(tmp_path: Path, finder: Mediapipe
         path = tmp_path / "small.png"
         picture.save(path)
         with pytest.raises(PortraitError) as caught:
-            make_avatar(path, name="small", finder=finder)
+            make_avatar(path, name="small", finder=finder, budget=Budget.QUICK)
         assert "\n" not in str(caught.value)
 
 
 def test_the_largest_face_of_a_grey_picture_is_found(tmp_path: Path, finder: MediapipeFaceFinder):
     path = tmp_path / "grey.png"
     Image.fromarray(astronaut_picture()).convert("L").save(path)
-    assert len(make_avatar(path, name="grey", finder=finder)) > 30_000
+    assert len(make_avatar(path, name="grey", finder=finder, budget=Budget.QUICK)) > 30_000
 
 
 def face_box(finder: MediapipeFaceFinder) -> tuple[int, int, int, int]:
@@ -238,7 +245,7 @@ def test_a_face_that_the_picture_cuts_off_becomes_a_sound_avatar(
     }[part]
     path = tmp_path / "cut.png"
     Image.fromarray(astronaut_picture()).crop(box).save(path)
-    assert_sound(make_avatar(path, name=part, finder=finder))
+    assert_sound(make_avatar(path, name=part, finder=finder, budget=Budget.QUICK))
 
 
 @pytest.mark.parametrize("everywhere", [0.0, 1.0])
