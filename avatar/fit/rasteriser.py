@@ -42,7 +42,7 @@ class Lens:
     @property
     def position(self) -> Float:
         """[3] where the camera stands, avatar space."""
-        return (-self.pose[:, :3].T @ self.pose[:, 3]).astype(np.float32)
+        return np.asarray(-self.pose[:, :3].T @ self.pose[:, 3], np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +63,7 @@ class Gradients:
 
 def over(colour: Float, through: Float, behind: ArrayLike) -> Float:
     """[H, W, 3] a drawing before a picture [H, W, 3] or a wall of one colour [3]."""
-    return colour + through[..., None] * np.asarray(behind, np.float32)
+    return np.asarray(colour + through[..., None] * np.asarray(behind, np.float32), np.float32)
 
 
 class Rasteriser:
