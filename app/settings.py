@@ -193,12 +193,18 @@ class MakeSettings:
 
     For example:
       visavis make me.jpg -o me.avatar
+      visavis make me.jpg -o me.avatar --report me-report
     """
 
     portrait: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PORTRAIT")]
     """The photograph (JPEG, PNG, WebP, ...): one face, looking at the camera, well lit."""
     output: Annotated[Path, _output("OUT.avatar")]
-    """The avatar file to write. The same portrait always gives the same avatar."""
+    """The avatar file to write. The same portrait always gives the same file."""
+    report: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Write a page about the making to this folder: the fit, the head all around, every
+    expression, and what will look poor and why. Open report.html in it."""
+    preview: Annotated[Path | None, tyro.conf.arg(metavar="OUT.png")] = None
+    """Write a picture of the avatar (512 pixels) as soon as there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)

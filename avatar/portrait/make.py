@@ -10,9 +10,11 @@ from avatar.head.template import load_template
 from avatar.portrait.assemble import Progress, assemble
 from avatar.portrait.fit import fit_face
 from avatar.portrait.landmarks import FaceFinder, FoundFace, MediapipeFaceFinder, subject
+from avatar.portrait.looks import measure
 from avatar.portrait.person import person_mask
 from avatar.portrait.picture import read_picture
 from avatar.portrait.sitter import Sitter
+from avatar.portrait.warnings import PROVENANCE_KEY, warnings_of, write_warnings
 from avatar.types import Avatar, Float, Portrait
 
 
@@ -69,15 +71,12 @@ def first_avatar(sitter: Sitter, portrait_path: Path, *, name: str, tell: Progre
     No time of making is kept: the same portrait gives the same file, to the byte.
     """
     avatar = assemble(sitter, name=name, tell=tell)
-    notes = []
-    if sitter.portrait.faces_found > 1:
-        notes.append(f"{sitter.portrait.faces_found} faces in the picture: the largest was taken")
     avatar.provenance.update(
         {
             "source": portrait_path.name,
             "source_sha256": hashlib.sha256(portrait_path.read_bytes()).hexdigest(),
             "made_by": "visavis make",
-            "notes": "; ".join(notes),
+            PROVENANCE_KEY: write_warnings(warnings_of(measure(sitter))),
         }
     )
     return avatar
