@@ -19,7 +19,12 @@ from rich.text import Text
 
 LOG_EVERY_S = 10.0
 """Between lines where the output is not a terminal."""
-SETTLED = 0.15
+REDRAWN_EVERY_S = 0.25
+"""Between two states of one line on a terminal."""
+_LINE_ABOVE = "\x1b[A\x1b[2K"
+"""To its beginning, and empty it (ECMA-48: CUU, EL). So a line is always ended, and what others
+print stands on its own."""
+SETTLED = 0.1
 """The part of making an avatar after which the picture is known to show a face."""
 
 
@@ -93,16 +98,23 @@ def busy(text: str) -> Iterator[None]:
 class Stages:
     """A callback for work that reports a stage and a fraction, as making an avatar does.
 
-    A log gets no line before the input was looked at (`SETTLED`): a refusal stays one line there.
+    On a terminal a stage's line is brought up to date in its place; a log gets one for each stage
+    and one every ten seconds. It gets none before the input was looked at (`SETTLED`): a refusal
+    stays one line there.
     """
 
     def __init__(self) -> None:
-        self._stage = ""
+        self._stage, self._told_s = "", 0.0
         self._watched = sys.stderr.isatty()
 
     def __call__(self, stage: str, fraction: float) -> None:
         """`fraction` is of the whole work, 0..1."""
-        if stage == self._stage or (fraction < SETTLED and not self._watched):
+        if fraction < SETTLED and not self._watched:
             return
-        self._stage = stage
-        print(f"[{100 * fraction:3.0f}%] {stage}", file=sys.stderr)
+        now_s = time.monotonic()
+        goes_on = stage == self._stage
+        if goes_on and now_s - self._told_s < (REDRAWN_EVERY_S if self._watched else LOG_EVERY_S):
+            return
+        self._stage, self._told_s = stage, now_s
+        back = _LINE_ABOVE if goes_on and self._watched else ""
+        print(f"{back}[{100 * fraction:3.0f}%] {stage}", file=sys.stderr)

@@ -200,6 +200,8 @@ class MakeSettings:
     """The photograph (JPEG, PNG, WebP, ...): one face, looking at the camera, well lit."""
     output: Annotated[Path, _output("OUT.avatar")]
     """The avatar file to write. The same portrait always gives the same file."""
+    budget: Literal["quick", "normal", "best"] = "normal"
+    """How long it is refined against the photograph: not at all, about a minute, or several."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Write a page about the making to this folder: the fit, the head all around, every
     expression, and what will look poor and why. Open report.html in it."""

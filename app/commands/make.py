@@ -2,7 +2,6 @@
 
 import sys
 import time
-from pathlib import Path
 
 from PIL import Image
 
@@ -11,17 +10,17 @@ from app.progress import Stages
 from app.report import Making, check_report_folder, draw_preview, write_report
 from app.settings import MakeSettings
 from avatar.avatar_file import save_avatar
-from avatar.portrait.make import first_avatar, fit_sitter, part
+from avatar.fit.refine import Budget
+from avatar.portrait.make import first_avatar, fit_sitter, part, refined_avatar
 from avatar.portrait.warnings import read_warnings
 from avatar.types import Avatar
 from render.choose import open_renderer
 
-_LEFT_FOR_PICTURES = 0.9
-"""Share of the work after which a preview and a report are drawn."""
-
 
 def make(settings: MakeSettings) -> None:
     """Write the avatar, tell what is worth telling, and print its path.
+
+    A first avatar is in its place before refinement begins, and stays when that is broken off.
 
     Raises:
         VisavisError: the picture cannot become an avatar, or a file cannot be written.
@@ -31,23 +30,33 @@ def make(settings: MakeSettings) -> None:
         check_output(settings.preview, (".png",), (settings.portrait,))
     if settings.report is not None:
         check_report_folder(settings.report)
+    budget = Budget(settings.budget)
     started_s = time.monotonic()
     tell = Stages()
-    sitter = fit_sitter(settings.portrait, tell=part(tell, 0.0, 0.4))
-    avatar = first_avatar(
-        sitter,
-        settings.portrait,
-        name=settings.portrait.stem,
-        tell=part(tell, 0.4, _LEFT_FOR_PICTURES),
-    )
-    save_avatar(avatar, settings.output)
+    begun, made = (0.4, 0.95) if budget is Budget.QUICK else (0.12, 0.3)
+    sitter = fit_sitter(settings.portrait, tell=part(tell, 0.0, begun))
+    name = settings.portrait.stem
+    avatar = first_avatar(sitter, settings.portrait, name=name, tell=part(tell, begun, made))
+    _write(avatar, settings)
+    if budget is not Budget.QUICK:
+        first_s = time.monotonic() - started_s
+        print(
+            f"first avatar after {first_s:.0f} s: {settings.output} (Ctrl-C keeps it as it is)",
+            file=sys.stderr,
+        )
+        try:
+            avatar = refined_avatar(avatar, sitter, budget, tell=part(tell, made, 0.95))
+        except (KeyboardInterrupt, SystemExit):
+            print(
+                f"visavis: not refined; {settings.output} holds the first avatar, whole.",
+                file=sys.stderr,
+            )
+            raise
+        _write(avatar, settings)
     seconds = time.monotonic() - started_s
-    if settings.preview is not None:
-        tell("drawing the preview", _LEFT_FOR_PICTURES)
-        _preview(avatar, settings.preview)
     warnings = read_warnings(avatar.provenance)
     if settings.report is not None:
-        tell("drawing the report", 0.95)
+        tell("drawing the report", 0.96)
         making = Making(portrait=settings.portrait, avatar_file=settings.output, seconds=seconds)
         write_report(settings.report, sitter, avatar, warnings, making, open_renderer())
     tell("done", 1.0)
@@ -58,6 +67,9 @@ def make(settings: MakeSettings) -> None:
     print(settings.output)
 
 
-def _preview(avatar: Avatar, path: Path) -> None:
-    with written_beside(path) as beside:
-        Image.fromarray(draw_preview(avatar, open_renderer())).save(beside)
+def _write(avatar: Avatar, settings: MakeSettings) -> None:
+    """The avatar, and its preview where one is asked for; each whole, in the place of an older."""
+    save_avatar(avatar, settings.output)
+    if settings.preview is not None:
+        with written_beside(settings.preview) as beside:
+            Image.fromarray(draw_preview(avatar, open_renderer())).save(beside)
