@@ -50,5 +50,8 @@ def _stands_out(sitter: Sitter, own: Lattice) -> Mask:
     """[N] skull and neck outside the person's outline, which would stand out of hair or collar."""
     at = between_corners(own.barycentric, sitter.posed[sitter.template.triangles[own.triangle]])
     pixels = sitter.fit.camera.project(at)[:, :2]
-    outside = sitter.photo.within(pixels) & (sitter.photo.person_at(pixels) < 0.5)
-    return outside & ~sitter.on_face[own.triangle]
+    within = sitter.photo.within(pixels)
+    outside = within & (sitter.photo.person_at(pixels) < 0.5)
+    # Where the picture ends above the collar, so does the bust.
+    ended = ~within & (own.means[:, 1] < sitter.chin_height)
+    return (outside | ended) & ~sitter.on_face[own.triangle]

@@ -43,7 +43,7 @@ _SIDE_SPACING = 0.0019
 BACK_SPACING = 0.006
 _LINING_SPACING = 0.0036
 _LINING_BELOW_M = 0.0006
-_SHOULDERS_BELOW_CHIN_M = 0.06
+_SHOULDERS_BELOW_CHIN_M = 0.085
 """Further down the relief draws the person, not the template."""
 
 
