@@ -146,9 +146,9 @@ def surroundings(sitter: Sitter) -> Surroundings:
 
 
 def _hanging(back: Float, pixels_per_metre: float) -> Float:
-    """[H, W] the skull's far side, carried straight down in each column as hair hangs."""
+    """[H, W] the skull's far side; below where it is deepest in its column, straight down from
+    there, as hair hangs."""
     known = np.isfinite(back)
     last = len(back) - 1 - known[::-1].argmax(0)
-    below = np.arange(len(back))[:, None] - last
-    hangs = known.any(0) & (below > 0) & (below < _HANGS_M * pixels_per_metre)
-    return np.where(hangs, back[last, np.arange(back.shape[1])], back)
+    hangs = np.arange(len(back))[:, None] - last < _HANGS_M * pixels_per_metre
+    return np.where(hangs, np.maximum.accumulate(back, axis=0), back)
