@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from avatar.head.template import Part
 from avatar.portrait.arrays import Mask
 from avatar.portrait.bust import Bust
 from avatar.portrait.eyes import paint_eyeballs
@@ -23,7 +22,7 @@ def paint_head(bust: Bust, complexion: Complexion, lattice: Lattice) -> Painted:
     colour = np.zeros((len(own), 3), np.float32)
     opacity = np.full(len(own), SURFACE_OPACITY, np.float32)
 
-    skin = part == Part.SKIN
+    skin = sitter.skin[own.triangle]
     colour[skin] = paint_skin(complexion, own.select(skin))
     opacity[skin & _stands_out(sitter, own)] = 0
     paint_mouth(sitter, own, part, colour)

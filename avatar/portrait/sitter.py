@@ -131,8 +131,8 @@ class Sitter:
 
     @cached_property
     def skin(self) -> Mask:
-        """[F]"""
-        return self.template.triangle_part == Part.SKIN
+        """[F] but for the mouth's lining, some of which is skin by its part."""
+        return (self.template.triangle_part == Part.SKIN) & ~self.template.cavity
 
     @cached_property
     def centres(self) -> Array:
