@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from avatar.head.rasterise import rasterise
 from avatar.head.template import Part
 from avatar.portrait.arrays import Array
 from avatar.portrait.colour import sample
@@ -17,7 +18,7 @@ from avatar.portrait.landmarks import FoundFace
 from avatar.portrait.mesh import between_corners
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.splats import Lattice
-from avatar.types import Float
+from avatar.types import ARKIT_NAMES, Float
 
 INNER_LIPS = (
     78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95,
@@ -25,7 +26,7 @@ INNER_LIPS = (
 """FaceMesh's points once around the opening between the lips."""
 
 _TEETH = (Part.TEETH_UPPER, Part.TEETH_LOWER)
-_CAVITY = np.array([0.42, 0.16, 0.15], np.float32)
+_CAVITY = np.array([0.46, 0.18, 0.17], np.float32)
 _TOOTH = np.array([0.93, 0.89, 0.82], np.float32)
 _GUMS = np.array([0.74, 0.42, 0.41], np.float32)
 _TONGUE = np.array([0.72, 0.39, 0.38], np.float32)
@@ -44,6 +45,10 @@ _LEAST_OPEN, _PARTED = 0.12, 0.05
 below the second the mouth is closed."""
 _LIP_EDGE_M = 0.0008
 """How far beside its place the edge of a lip may lie."""
+_MEETING_SHADE = np.array([0.45, 0.56, 0.54], np.float32)
+_MEETING_WIDTH_M, _MEETING_STEP_M = 0.0010, 0.00025
+"""Of the light that lips take from each other at their edge, how far from it, and how finely the
+line where they meet is sought."""
 _NEAREST = 12
 """Splats of lip that lend their mean colour."""
 _LEAST_PIXELS, _MANY_PIXELS = 12, 60
@@ -112,8 +117,38 @@ def without_teeth(sitter: Sitter, own: Lattice, colour: Float) -> Float:
     if sound.sum() < _NEAREST:
         return colour
     _, nearest = KDTree(own.means[sound]).query(own.means, k=_NEAREST)
-    beside = colour[sound][nearest].mean(1)
+    # Where they meet, lips lie in each other's shade; without it a shut mouth has no line.
+    outside = np.maximum(_from_meeting_line(sitter, own), 0)
+    ring_at = sitter.at_landmarks(INNER_LIPS)[:, 0]
+    to_corner = np.minimum(own.means[:, 0] - ring_at.min(), ring_at.max() - own.means[:, 0])
+    shade = np.exp(-((outside / _MEETING_WIDTH_M) ** 2)) * np.clip(to_corner / 0.004, 0, 1)
+    shade = shade[:, None]
+    beside = colour[sound][nearest].mean(1) * (1 - _MEETING_SHADE * shade)
     return (colour + amount[:, None] * (beside - colour)).astype(np.float32)
+
+
+def _from_meeting_line(sitter: Sitter, own: Lattice) -> Array:
+    """[N] metres that points of the lips lie outside the line where the shut lips meet; below 0
+    inside. Seen from the front of the neutral head."""
+    template, neutral = sitter.template, sitter.fit.neutral
+    falls = -template.expression_basis[ARKIT_NAMES.index("jawOpen"), :, 1]
+    lower = falls > 0.5 * falls[template.lip > 0.9].max()
+    lips = template.triangles[sitter.skin & (template.lip[template.triangles].max(1) > 0)]
+    low, high = neutral[lips].min((0, 1)), neutral[lips].max((0, 1))
+    columns, rows = np.ceil((high - low)[:2] / _MEETING_STEP_M).astype(int)
+    points = (neutral - low) / _MEETING_STEP_M
+    points[:, 2] = points[:, 2].max() + 1 - points[:, 2]
+    front = rasterise(points, lips, int(columns), int(rows)).triangle  # row 0 lowest
+    of_lower = (front >= 0) & (lower[lips].mean(1) > 0.5)[np.maximum(front, 0)]
+    any_lower = of_lower.any(0)
+    line = np.where(any_lower, rows - np.argmax(of_lower[::-1], 0), np.nan)
+    known = np.flatnonzero(any_lower)
+    known = known[len(known) // 12 : -len(known) // 12]  # at the corners it bends down the chin
+    line = np.interp(np.arange(columns), known, line[known]) * _MEETING_STEP_M + low[1]
+    x = low[0] + (np.arange(columns) + 0.5) * _MEETING_STEP_M
+    above = own.means[:, 1] - np.interp(own.means[:, 0], x, line)
+    is_lower = between_corners(own.barycentric, lower[template.triangles[own.triangle]] * 1.0) > 0.5
+    return np.where(is_lower, -above, above)
 
 
 def _openness(face: FoundFace) -> float:

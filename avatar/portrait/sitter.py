@@ -214,7 +214,7 @@ class Sitter:
             self.fit.camera.project(at)[:, 2] < sample(self.depth[..., None], pixels)[:, 0] + 0.01
         )
         ear_plane = float(self.fit.neutral[self.ears, 2].mean())
-        brow = self._at_landmarks((_BROWS,))[0, 1]
+        brow = self.at_landmarks((_BROWS,))[0, 1]
         behind = (self.centres[:, 1] > brow) | (self.centres[:, 2] < ear_plane - 0.005)
         covered = np.where(shown, beyond_m > _UNDER_RELIEF_M, behind)
         return covered & self.skin & ~self.on_face & ~self.bare_ears
@@ -243,15 +243,15 @@ class Sitter:
     @cached_property
     def _from_lashes(self) -> Array:
         """[V] metres to the nearest landmark of the lash lines, on the neutral head."""
-        distance, _ = KDTree(self._at_landmarks(LASH_LINES)).query(self.fit.neutral)
+        distance, _ = KDTree(self.at_landmarks(LASH_LINES)).query(self.fit.neutral)
         return np.asarray(distance)
 
     @cached_property
     def _oval(self) -> Array:
         """[n, 3] FaceMesh's oval on the neutral head."""
-        return self._at_landmarks(FACE_OVAL)
+        return self.at_landmarks(FACE_OVAL)
 
-    def _at_landmarks(self, points: tuple[int, ...]) -> Array:
+    def at_landmarks(self, points: tuple[int, ...]) -> Array:
         """[n, 3] those of the landmarks that lie on the template, on the neutral head."""
         template = self.template
         known = [point for point in points if template.landmark_triangle[point] >= 0]

@@ -84,7 +84,8 @@ def mouth_inside(
     does not show its outer side.
     """
     triangles = np.concatenate([polygons[:, [0, 1, 2]], polygons[:, [0, 2, 3]]])
-    seen, outer = (each.reshape(2, -1).any(0) for each in seen_from_outside(vertices, triangles))
+    seen, outer = (each.reshape(2, -1) for each in seen_from_outside(vertices, triangles))
+    seen, outer = seen[0] | seen[1], outer[0] | outer[1]
     part = _hidden(vertices, polygons, ~seen, box)
     lining = _depth(vertices, polygons, part)[polygons].mean(1) <= _LIP_LINING
     inside = _hidden(vertices, polygons, ~outer, bag)
