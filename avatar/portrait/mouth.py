@@ -43,8 +43,8 @@ _COLOURFUL = 0.10
 _LEAST_OPEN, _PARTED = 0.12, 0.05
 """Height of the opening between the lips against its width: below the first no tooth is believed,
 below the second the mouth is closed."""
-_LIP_EDGE_M = 0.0008
-"""How far beside its place the edge of a lip may lie."""
+_LIP_EDGE = 0.016
+"""How far beside its place the edge of a lip may lie, of the width of the mouth."""
 _MEETING_SHADE = np.array([0.45, 0.56, 0.54], np.float32)
 _MEETING_WIDTH_M, _MEETING_STEP_M = 0.0010, 0.00025
 """Of the light that lips take from each other at their edge, how far from it, and how finely the
@@ -98,17 +98,10 @@ def without_teeth(sitter: Sitter, own: Lattice, colour: Float) -> Float:
     The edge of a fitted lip is never exact: what lies in the photographed opening, or on its
     border, must not be painted on lips. A closed mouth's dark line stays, for it belongs there.
     """
-    ring = sitter.face.landmarks[list(INNER_LIPS), :2]
-    if _openness(sitter.face) < _PARTED:
+    grown = photographed_opening(sitter.face.landmarks, *sitter.portrait.image.shape[:2])
+    if not grown.any():
         return colour
     template, camera = sitter.template, sitter.fit.camera
-    height, width = sitter.portrait.image.shape[:2]
-    opening = np.zeros((height, width), np.float32)
-    cv2.fillPoly(opening, [np.round(ring).astype(np.int32)], 1.0)
-    reach = max(1.0, _LIP_EDGE_M * camera.pixels_per_metre)
-    size = 2 * round(reach) + 1
-    grown = cv2.dilate(opening, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
-    grown = np.asarray(cv2.GaussianBlur(grown, (0, 0), reach / 2), np.float32)
     corners = template.triangles[own.triangle]
     at = camera.project(between_corners(own.barycentric, sitter.posed[corners]))[:, :2]
     lip = np.clip(between_corners(own.barycentric, template.lip[corners]) / 0.4, 0, 1)
@@ -125,6 +118,20 @@ def without_teeth(sitter: Sitter, own: Lattice, colour: Float) -> Float:
     shade = shade[:, None]
     beside = colour[sound][nearest].mean(1) * (1 - _MEETING_SHADE * shade)
     return (colour + amount[:, None] * (beside - colour)).astype(np.float32)
+
+
+def photographed_opening(landmarks: Float, height: int, width: int) -> Float:
+    """[height, width] 0..1: where a photograph with these landmarks [478, 3] shows what is between
+    the lips, or may show it, for their edges are not known exactly. Nowhere if they are shut."""
+    opening = np.zeros((height, width), np.float32)
+    if _openness(landmarks) < _PARTED:
+        return opening
+    ring = landmarks[list(INNER_LIPS), :2]
+    cv2.fillPoly(opening, [np.round(ring).astype(np.int32)], 1.0)
+    reach = max(1.0, _LIP_EDGE * float(np.linalg.norm(ring[10] - ring[0])))
+    size = 2 * round(reach) + 1
+    grown = cv2.dilate(opening, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    return np.asarray(cv2.GaussianBlur(grown, (0, 0), reach / 2), np.float32)
 
 
 def _from_meeting_line(sitter: Sitter, own: Lattice) -> Array:
@@ -151,10 +158,10 @@ def _from_meeting_line(sitter: Sitter, own: Lattice) -> Array:
     return np.where(is_lower, -above, above)
 
 
-def _openness(face: FoundFace) -> float:
+def _openness(landmarks: Float) -> float:
     """Height of the opening between the lips over its width."""
-    upper, lower = face.landmarks[[13, 14], :2]
-    corners = face.landmarks[[INNER_LIPS[0], INNER_LIPS[10]], :2]
+    upper, lower = landmarks[[13, 14], :2]
+    corners = landmarks[[INNER_LIPS[0], INNER_LIPS[10]], :2]
     width = float(np.linalg.norm(corners[1] - corners[0]))
     return float(np.linalg.norm(upper - lower)) / max(width, 1e-3)
 
@@ -167,7 +174,7 @@ def photographed_teeth(image: Float, face: FoundFace, lip_colour: Array) -> tupl
     """
     nothing = np.zeros(3, np.float32), 0.0
     ring = face.landmarks[list(INNER_LIPS), :2]
-    if _openness(face) < _LEAST_OPEN:
+    if _openness(face.landmarks) < _LEAST_OPEN:
         return nothing
     middle = ring.mean(0)
     inset = middle + (ring - middle) * 0.85

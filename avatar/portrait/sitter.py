@@ -193,12 +193,12 @@ class Sitter:
 
     def within_landmarks(self, points: tuple[int, ...]) -> Mask:
         """[V] inside the polygon of these landmarks, seen from the front of the neutral head."""
-        return in_polygon(self.fit.neutral[:, :2], self._at_landmarks(points)[:, :2])
+        return in_polygon(self.fit.neutral[:, :2], self.at_landmarks(points)[:, :2])
 
     @cached_property
     def cheek_middles(self) -> Array:
         """[2, 3] on the neutral head: the right cheek's, the left one's."""
-        return np.stack([self._at_landmarks(CHEEKS[side::2]).mean(0) for side in (0, 1)])
+        return np.stack([self.at_landmarks(CHEEKS[side::2]).mean(0) for side in (0, 1)])
 
     @cached_property
     def under_relief(self) -> Mask:

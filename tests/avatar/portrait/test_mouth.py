@@ -14,7 +14,7 @@ from avatar.deform import Deformer
 from avatar.head.pose import pose
 from avatar.head.template import Part, load_template
 from avatar.portrait.landmarks import FoundFace, MediapipeFaceFinder, subject
-from avatar.portrait.make import make_avatar
+from avatar.portrait.make import first_avatar, fit_sitter
 from avatar.portrait.mesh import between_corners
 from avatar.portrait.mouth import INNER_LIPS, photographed_teeth
 from avatar.types import ARKIT_NAMES, Avatar, Float
@@ -30,7 +30,8 @@ SIZE = 160
 def astronaut(tmp_path_factory: pytest.TempPathFactory) -> Avatar:
     path = tmp_path_factory.mktemp("mouth") / "astronaut.png"
     Image.fromarray(np.asarray(data.astronaut())).save(path)
-    return make_avatar(path, name="astronaut")
+    sitter = fit_sitter(path, tell=lambda _stage, _share: None)
+    return first_avatar(sitter, path, name="astronaut", tell=lambda _stage, _share: None)
 
 
 def expressed(**weights: float) -> Float:
