@@ -274,23 +274,30 @@ class StillSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class MotionSettings:
-    """Write the motion of a face that speaks a sound file, for other programs.
+    """Write the motion of a face that speaks a sound, or of the face in a video, as a file.
 
     The ending chooses the form: .npz holds everything, .csv and .json the 52 ARKit expressions,
     gaze and head pose.
 
     For example:
       visavis motion --audio speech.wav -o speech.npz
+      visavis motion --drive webcam.mp4 -o face.npz
     """
 
     output: Annotated[Path, _output("OUT.npz|.csv|.json")]
     """The file to write."""
-    audio: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    audio: SoundOption = None
     """Any sound or video file."""
+    drive: Annotated[Path | None, tyro.conf.arg(metavar="VIDEO")] = None
+    """Instead of --audio: a video of a face, whose motion is written."""
     fps: FpsOption = DEFAULT_FPS
     """Frames a second."""
     seed: int = 0
     """Of blinks and small head motion."""
+
+    def __post_init__(self) -> None:
+        if (self.audio is None) == (self.drive is None):
+            raise ValueError("expected one of --audio FILE and --drive VIDEO")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
-"""`visavis motion`: the motion of a face that says a sound, as a file."""
+"""`visavis motion`: the motion of a face that says a sound, or of one in a video, as a file."""
 
 import sys
+from collections.abc import Iterator
 
 from app.commands.render import frame_count
 from app.motion_track import sampled, spoken
@@ -17,12 +18,11 @@ def motion(settings: MotionSettings) -> None:
     """Write the motion file and print its path.
 
     Raises:
-        VisavisError: the sound cannot be read, or the file cannot be written.
+        VisavisError: sound or video cannot be read, or the file cannot be written.
     """
-    check_output(settings.output, ENDINGS, (settings.audio,))
-    facts = examine_sound(settings.audio)
-    count = frame_count(facts.duration_s, settings.fps)
-    frames = sampled(spoken(settings.audio, settings.seed), settings.fps, count)
+    inputs = tuple(path for path in (settings.audio, settings.drive) if path)
+    check_output(settings.output, ENDINGS, inputs)
+    frames, count, told = _motion_of(settings)
     with written_beside(settings.output) as beside, counted("motion", count) as progress:
         writer = open_motion_writer(beside, settings.fps, metahuman_controls())
         try:
@@ -32,8 +32,24 @@ def motion(settings: MotionSettings) -> None:
             writer.finish()
         finally:
             writer.close()
-    print(f"{facts.duration_s:.1f} s of sound: {progress.summary}", file=sys.stderr)
+    print(f"{told}: {progress.summary}", file=sys.stderr)
     print(settings.output)
+
+
+def _motion_of(settings: MotionSettings) -> tuple[Iterator[MotionFrame], int, str]:
+    """The frames, how many they are, and of what they are."""
+    if settings.audio is not None:
+        facts = examine_sound(settings.audio)
+        count = frame_count(facts.duration_s, settings.fps)
+        frames = sampled(spoken(settings.audio, settings.seed), settings.fps, count)
+        return frames, count, f"{facts.duration_s:.1f} s of sound"
+    from app.driven import driven
+
+    assert settings.drive is not None  # the settings see to it
+    track, followed = driven(settings.drive)
+    count = frame_count(followed.end_s, settings.fps)
+    frames = sampled(track.frames(), settings.fps, count)
+    return frames, count, f"{followed.end_s:.1f} s of video"
 
 
 def metahuman_controls() -> Controls:
