@@ -12,8 +12,9 @@ from avatar.portrait.fit import FaceFit, fit_face
 from avatar.portrait.landmarks import FoundFace, side_view
 from avatar.tracking.eyes import gaze_angles, gaze_direction
 from avatar.tracking.face_model import INNER_LIP_PAIRS, LIP_POINTS, FaceModel, face_model
-from avatar.tracking.solve import FrameSolver, Lens
+from avatar.tracking.solve import FrameSolver, Lens, lens_for
 from avatar.tracking.tracker import LIPS_APART, Rest, Seen
+from avatar.types import Avatar
 
 CALM_SHARE = 0.1
 """Of all frames, the calmest: at least one, at most `_MOST_CALM`."""
@@ -80,31 +81,53 @@ def find_person(
     model = face_model(template, fit.neutral)
     shown = [faces[index] for index in calm]
     return Person(
-        model=model.with_rest(rest_offset(model, lens, [face for face in shown if face])),
+        model=model.with_rest(neutral_offset(model, lens, [face for face in shown if face])),
         lens=lens,
         fit=fit,
         frame=calm[0],
     )
 
 
-def rest_offset(model: FaceModel, lens: Lens, calm: Sequence[FoundFace]) -> Array:
+def find_avatar(
+    template: HeadTemplate,
+    avatar: Avatar,
+    faces: Sequence[FoundFace | None],
+    image_size: tuple[int, int],
+) -> tuple[FaceModel, Lens]:
+    """The avatar's own face, to be followed in a film of the person it was made of.
+
+    Unlike `find_person` nobody's resting face is taken away: a frown is the avatar's frown. What
+    the landmarks of calm frames still miss is taken for FaceMesh's own error.
+    """
+    calm = [face for index in calm_frames(faces) if (face := faces[index]) is not None]
+    model = face_model(template, avatar.vertices[: len(template.vertices)], avatar.expression_gain)
+    lens = lens_for(model, calm[0].landmarks, image_size)
+    return model.with_rest(_offset(FrameSolver(model, lens), calm)), lens
+
+
+def neutral_offset(model: FaceModel, lens: Lens, calm: Sequence[FoundFace]) -> Array:
     """[n, 3] metres by which calm frames show the landmarks beside the model's neutral face.
 
     With it these frames, seen by a `FrameSolver`, are a face that does nothing. Lips that stand
     apart in all of them are doing something, and stay where the model has them.
     """
     still = FrameSolver(replace(model, basis=np.zeros_like(model.basis)), lens)
-    offsets = []
-    for face in calm:
-        posed = still.solve(face.landmarks, None, None)
-        ahead = -(model.neutral @ posed.rotation.T + posed.translation)[:, 2]
-        miss = still.error(face.landmarks, posed) * (ahead / lens.focal_px)[:, None]
-        offsets.append(np.stack([miss[:, 0], -miss[:, 1], 0 * ahead], 1) @ posed.rotation)
-    offset = np.median(offsets, axis=0)
+    offset = _offset(still, calm)
     gap = np.median([[_apart(face, pair) for pair in INNER_LIP_PAIRS[:3]] for face in calm])
     if gap > LIPS_APART:
         offset[np.isin(model.landmark, LIP_POINTS)] = 0
-    return np.clip(offset, -_FURTHEST_REST_M, _FURTHEST_REST_M)
+    return offset
+
+
+def _offset(solver: FrameSolver, calm: Sequence[FoundFace]) -> Array:
+    """[n, 3] metres: the middle of what the solver misses in some frames, avatar space."""
+    offsets = []
+    for face in calm:
+        posed = solver.solve(face.landmarks, None, None)
+        ahead = -(solver.model.neutral @ posed.rotation.T + posed.translation)[:, 2]
+        miss = solver.error(face.landmarks, posed) * (ahead / solver.lens.focal_px)[:, None]
+        offsets.append(np.stack([miss[:, 0], -miss[:, 1], 0 * ahead], 1) @ posed.rotation)
+    return np.clip(np.median(offsets, axis=0), -_FURTHEST_REST_M, _FURTHEST_REST_M)
 
 
 def rest_over(model: FaceModel, seen: Sequence[Seen]) -> Rest:

@@ -19,7 +19,8 @@ _SURELY_SHUT = 0.85
 _LIDS_DEAD_ZONE = 0.07
 """Of the way that counts as noise."""
 _WINK = 0.45
-"""The eyes are believed to differ when they differ by this; below, both do the mean."""
+"""The eyes are believed to differ when they differ by this, and more in a turned head; below, both
+do the mean."""
 _GAZE_LIMIT = 0.6
 
 
@@ -31,6 +32,8 @@ class EyesSeen:
     """[2] between the lids."""
     gaze: Array
     """[2] yaw, pitch against the head, radians."""
+    share: Array
+    """[2] how much each eye is to be believed, together 1: a turned head shows one of them well."""
 
 
 def see_eyes(model: FaceModel, lens: Lens, landmarks: Array, posed: Posed) -> EyesSeen:
@@ -47,7 +50,7 @@ def see_eyes(model: FaceModel, lens: Lens, landmarks: Array, posed: Posed) -> Ey
         outward = _outward(lens, landmarks[iris[0], :2], posed, centre, model.eye_radius[side])
         angles = np.arctan2(outward[0], outward[2]), np.arcsin(np.clip(outward[1], -1, 1))
         gaze += shares[side] * np.array(angles)
-    return EyesSeen(opening_m=opening, gaze=np.clip(gaze, -_GAZE_LIMIT, _GAZE_LIMIT))
+    return EyesSeen(opening_m=opening, gaze=np.clip(gaze, -_GAZE_LIMIT, _GAZE_LIMIT), share=shares)
 
 
 def _facing(posed: Posed) -> Array:
@@ -74,19 +77,21 @@ def _outward(lens: Lens, pixel: Array, posed: Posed, centre: Array, radius: floa
     return outward / max(float(np.linalg.norm(outward)), 1e-9)
 
 
-def lid_weights(lids: Lids, opening_m: Array, open_m: Array, pitch: float) -> tuple[Array, Array]:
+def lid_weights(lids: Lids, eyes: EyesSeen, open_m: Array) -> tuple[Array, Array]:
     """Weights [2] of eyeBlink and [2] of eyeWide, left first.
 
-    `open_m` [2] is how far this person's eyes are open at rest; `pitch` the gaze's, whose own part
-    of lowering and raising the lid (eyeLookDown, eyeLookUp) is left out.
+    `open_m` [2] is how far this person's eyes are open at rest. What the gaze itself does to the
+    lids (eyeLookDown, eyeLookUp) is left out.
     """
+    pitch = float(eyes.gaze[1])
     down = float(np.clip(-pitch / LOOK_FULL_RAD, 0, 1))
     up = float(np.clip(pitch / LOOK_FULL_RAD, 0, 1))
     following = 1 + down * (lids.by_look_down - 1) + up * min(lids.by_look_up - 1, 0)
-    share = (opening_m / np.maximum(open_m, 1e-6) - SHUT) / (1 - SHUT)
+    share = (eyes.opening_m / np.maximum(open_m, 1e-6) - SHUT) / (1 - SHUT)
     way = 1 - share / max(following, 0.2)
-    if abs(float(way[0] - way[1])) < _WINK:
-        way = np.full(2, way.mean())
+    turned = abs(float(eyes.share[0] - eyes.share[1]))
+    if abs(float(way[0] - way[1])) < _WINK + turned:
+        way = np.full(2, eyes.share @ way)
     closing = np.clip((way - _LIDS_DEAD_ZONE) / (_SURELY_SHUT - _LIDS_DEAD_ZONE), 0, 1)
     # The template's lids meet before a weight of 1: what is seen half shut shall look half shut.
     blink = np.interp(closing, 1 - lids.by_blink, BLINKS)

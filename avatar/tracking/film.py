@@ -6,7 +6,7 @@ and smooths in both directions of time.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,6 +62,19 @@ class FilmTrack:
         return [
             motion_frame(channels, index, float(time_s))
             for index, (channels, time_s) in enumerate(zip(self.channels, self.time_s, strict=True))
+        ]
+
+    def frames_as_filmed(self) -> list[MotionFrame]:
+        """The same, but the eyes look where they were seen to look, against the head.
+
+        For an avatar that is shown by the film's own camera; `frames` lets it look at the viewer
+        where the person looked into the camera.
+        """
+        gaze = np.stack([np.zeros(2) if some is None else some.eyes.gaze for some in self.seen])
+        gaze = smoothed_both_ways(gaze, self.time_s, GAZE_SMOOTHING)
+        return [
+            motion_frame(replace(channels, gaze=gaze[index]), index, float(self.time_s[index]))
+            for index, channels in enumerate(self.channels)
         ]
 
 

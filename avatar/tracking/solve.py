@@ -31,7 +31,7 @@ _SPARSE = 1.0
 """Cost of a weight of 1 whatever the others do: two opposed expressions never both work."""
 _UNEVEN_SIGMA = 0.15
 """How far left and right differ."""
-_TEMPORAL_SIGMA = 0.12
+_TEMPORAL_SIGMA = 0.1
 """How far a weight goes from its expected value between frames."""
 _FIRST_ROUNDS, _NEXT_ROUNDS = 8, 2
 
