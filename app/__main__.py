@@ -43,12 +43,17 @@ SELF_DESCRIBED = {
 
 For example:
   visavis bench --quick --json bench.json""",
+    "evaluate": """Measure how like a person their avatar is: in films of them, and from all sides.
+
+For example:
+  visavis evaluate reenactment --avatar me.avatar --video me.mp4
+  visavis evaluate likeness --portraits photos""",
     "train": """Make the weights that ship with the program, or score them.
 
 For example:
   visavis train speech --minutes 30 -o speech.safetensors""",
 }
-"""Commands for developers: their options stand beside them, in `app.commands.NAME`."""
+"""Commands that measure or train: their options stand beside them, in `app.commands.NAME`."""
 
 QUIET_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
 """For GNU OpenMP, which reads it when it is loaded. By default its threads spin while they wait,
