@@ -105,7 +105,9 @@ def _hidden(sitter: Sitter, projected: Array) -> Mask:
     """[V] on the far side of the head."""
     depth = np.where(np.isfinite(sitter.depth), sitter.depth, 0)
     nearest = sample(depth[..., None], projected[:, :2])[:, 0]
-    return projected[:, 2] > nearest + _BEHIND_M
+    # Eye sockets and nostrils lie behind the skin too, but not behind the ears.
+    behind_ears = sitter.posed[:, 2] < sitter.posed[sitter.ears, 2].mean() + _BEHIND_M
+    return (projected[:, 2] > nearest + _BEHIND_M) & behind_ears
 
 
 def falls(sitter: Sitter) -> bool:
