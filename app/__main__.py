@@ -7,6 +7,7 @@ Exit status: 0 done, 1 bad input (one line on standard error says what), 2 wrong
 
 import importlib
 import importlib.util
+import io
 import logging
 import os
 import signal
@@ -86,6 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def entry_point() -> int:
     """What the installed program starts: `main`, and a polite end on a terminate signal too."""
     signal.signal(signal.SIGTERM, _end_politely)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Files may have names that are no text; their paths are printed as they came.
+        sys.stdout.reconfigure(errors="surrogateescape")
     return main()
 
 

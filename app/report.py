@@ -26,6 +26,7 @@ from avatar.errors import OutputError
 from avatar.head.template import Part
 from avatar.portrait.camera import PhotoCamera
 from avatar.portrait.landmarks import IRIS_LEFT, IRIS_RIGHT, crop_box
+from avatar.portrait.make import printable
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.warnings import PortraitWarning
 from avatar.types import ARKIT_NAMES, Avatar, Float
@@ -291,6 +292,7 @@ def page(
     yaw, pitch, roll = np.degrees(sitter.fit.yaw_pitch_roll)
     gaze_yaw, gaze_pitch = np.degrees(sitter.fit.gaze)
     height, width = sitter.portrait.image.shape[:2]
+    megabytes = making.avatar_file.stat().st_size / 1e6
     strongest = np.argsort(-sitter.fit.expression)[:4]
     expression = ", ".join(
         f"{ARKIT_NAMES[index]} {sitter.fit.expression[index]:.2f}"
@@ -298,7 +300,7 @@ def page(
         if sitter.fit.expression[index] >= 0.05
     )
     figures = (
-        ("Photograph", f"{making.portrait.name}, read at {width} × {height} pixels"),
+        ("Photograph", f"{printable(making.portrait.name)}, read at {width} × {height} pixels"),
         ("Faces in it", f"{sitter.portrait.faces_found}"),
         ("Between the eyes' corners", f"{sitter.face.eye_distance_px:.0f} pixels"),
         ("Head held", f"{yaw:+.0f}° turned, {pitch:+.0f}° up, {roll:+.0f}° tilted"),
@@ -313,7 +315,7 @@ def page(
         ("Gaussians", f"{len(avatar):,}"),
         (
             "Avatar file",
-            f"{making.avatar_file.name}, {making.avatar_file.stat().st_size / 1e6:.1f} MB",
+            f"{printable(making.avatar_file.name)}, {megabytes:.1f} MB",
         ),
         ("Made in", f"{making.seconds:.0f} s by visavis {version('visavis')}"),
     )

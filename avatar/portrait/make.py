@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avatar.errors import PortraitError
 from avatar.fit.refine import Budget, refine_avatar
 from avatar.head.template import load_template
 from avatar.portrait.assemble import Progress, assemble
@@ -70,16 +71,27 @@ def first_avatar(sitter: Sitter, portrait_path: Path, *, name: str, tell: Progre
 
     No time of making is kept: the same portrait gives the same file, to the byte.
     """
-    avatar = assemble(sitter, name=name, tell=tell)
+    avatar = assemble(sitter, name=printable(name), tell=tell)
     avatar.provenance.update(
         {
-            "source": portrait_path.name,
-            "source_sha256": hashlib.sha256(portrait_path.read_bytes()).hexdigest(),
+            "source": printable(portrait_path.name),
+            "source_sha256": _digest(portrait_path),
             "made_by": "visavis make",
             PROVENANCE_KEY: write_warnings(warnings_of(measure(sitter))),
         }
     )
     return avatar
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise PortraitError(
+            f"{path}: was there and is gone ({error.strerror or error}). Keep it until the avatar "
+            "is made."
+        ) from error
 
 
 def refined_avatar(avatar: Avatar, sitter: Sitter, budget: Budget, *, tell: Progress) -> Avatar:
@@ -91,6 +103,12 @@ def refined_avatar(avatar: Avatar, sitter: Sitter, budget: Budget, *, tell: Prog
         budget=budget,
         tell=lambda share: tell("refining against the photograph", share),
     )
+
+
+def printable(name: str) -> str:
+    """A file's name as text: Linux takes any bytes for one, a header and a page do not."""
+    text = name.encode("utf-8", "replace").decode("utf-8")
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def part(tell: Progress, begin: float, end: float) -> Progress:
