@@ -45,8 +45,8 @@ def find_freedom(
     """Of the avatar's `gaussians`, posed as photographed through `lens`."""
     avatar = deformer.avatar
     on_template = avatar.bound_triangle < len(template.triangles)
-    part = template.triangle_part[np.where(on_template, avatar.bound_triangle, 0)]
-    ruled = on_template & (part != Part.SKIN)
+    skin = (template.triangle_part == Part.SKIN) & ~template.cavity
+    ruled = on_template & ~skin[np.where(on_template, avatar.bound_triangle, 0)]
     rasteriser = Rasteriser()
     colour, _ = rasteriser.draw(gaussians, lens)
     # With a slope of 1 the gradient of a colour is the sum of its weights over the picture.

@@ -25,6 +25,8 @@ from avatar.types import ARKIT_NAMES, Float, Index
 FORMAT = 1
 TEMPLATE_PATH = Path(__file__).parents[2] / "assets" / "head" / "head_template.safetensors"
 LANDMARKS = 478
+_DARK = 0.7
+"""Of the light outside; skin with less lies inside the mouth."""
 
 
 class Part(IntEnum):
@@ -87,6 +89,13 @@ class HeadTemplate:
     digest: str
     """SHA-256 of what avatars depend on, triangles and parts: they record it, for their triangles
     mean nothing on another template. Better landmarks or expressions leave it as it is."""
+
+    @property
+    def cavity(self) -> NDArray[np.bool_]:
+        """[F] the lining of the mouth: `Part.MOUTH`, and the palate, which counts as skin by part
+        but lies in the dark."""
+        dark = self.shade[self.triangles].mean(1) < _DARK
+        return (self.triangle_part == Part.MOUTH) | ((self.triangle_part == Part.SKIN) & dark)
 
     def eye_vertices(self, part: Part) -> slice:
         """The vertices of one eyeball; they follow each other, front pole first."""

@@ -18,6 +18,10 @@ from avatar.types import Float, Index
 
 _OUTLINE_REACH_M, _HAIRLINE_REACH_M = 0.004, 0.006
 """Relief nearer than this to the person's outline or to the face has an edge that is seen."""
+_CHEST_BELOW_CHIN_M = 0.10
+"""Down to here the template's front says how deep the chest lies, bare or clothed."""
+_HANGS_M = 0.12
+"""So far below the skull hair that falls keeps its distance from the face."""
 _NAPE_M = 0.045
 """Above the chin: where the back of the skull turns inwards to the neck."""
 _LID_REACH_M = 0.0045
@@ -115,23 +119,36 @@ def surroundings(sitter: Sitter) -> Surroundings:
     camera, triangles = sitter.fit.camera, sitter.template.triangles
     height, width = sitter.depth.shape
     highest = sitter.posed[triangles][:, :, 1].max(1)
-    shoulders = highest < sitter.chin_height - NECK_BELOW_CHIN_M
-    skull = triangles[sitter.skin & ~sitter.ear_triangles & ~shoulders]
-    projected = camera.project(haired(sitter))
-    front = rasterise(projected, skull, width, height).depth
-    projected[:, 2] = _BEYOND_M - projected[:, 2]  # now the far side is the nearest
-    if falls(sitter):  # the nape lies under the hair
-        neck = sitter.posed[skull][:, :, 1].max(1) < sitter.chin_height + _NAPE_M
-        skull = skull[~neck]
-    far = rasterise(projected, skull, width, height).depth
     ear_plane = float(sitter.posed[sitter.ears, 2].mean())
+    solid = sitter.skin & ~sitter.ear_triangles
+    neck = solid & (highest > sitter.chin_height - NECK_BELOW_CHIN_M)
+    chest = solid & (highest > sitter.chin_height - _CHEST_BELOW_CHIN_M)
+    projected = camera.project(haired(sitter))
+    front = rasterise(projected, triangles[chest], width, height).depth
+    projected[:, 2] = _BEYOND_M - projected[:, 2]  # now the far side is the nearest
+    long_hair = falls(sitter)
+    if long_hair:  # the nape lies under the hair
+        neck &= (highest > sitter.chin_height + _NAPE_M) & (sitter.centres[:, 2] < ear_plane)
+    far = rasterise(projected, triangles[neck], width, height).depth
+    back = np.where(np.isfinite(far), _BEYOND_M - far, -np.inf).astype(np.float32)
+    if long_hair:
+        back = _hanging(back, camera.pixels_per_metre)
     landmarks = sitter.face.landmarks
     return Surroundings(
         person=sitter.portrait.person,
         face=sitter.bare_skin,
         front=front,
-        back=np.where(np.isfinite(far), _BEYOND_M - far, -np.inf).astype(np.float32),
+        back=back,
         middle=middle_surface(camera, ear_plane, width, height),
         chin_row=float(landmarks[CHIN, 1]),
         still_row=float(landmarks[list(EAR_LEVEL), 1].mean()),
     )
+
+
+def _hanging(back: Float, pixels_per_metre: float) -> Float:
+    """[H, W] the skull's far side; below where it is deepest in its column, straight down from
+    there, as hair hangs."""
+    known = np.isfinite(back)
+    last = len(back) - 1 - known[::-1].argmax(0)
+    hangs = np.arange(len(back))[:, None] - last < _HANGS_M * pixels_per_metre
+    return np.where(hangs, np.maximum.accumulate(back, axis=0), back)

@@ -111,12 +111,18 @@ def _mix(below: Array, above: Array, weight: Array) -> Array:
     return below + weight[:, None] * (above - below)
 
 
+def photographed_eyes(sitter: Sitter) -> EyeColours:
+    """What the sitter's photograph says of the eyes."""
+    neutral = sitter.fit.neutral
+    height = float(np.ptp(neutral[sitter.template.vertex_part == Part.EYE_LEFT, 1]))
+    radius_px = height / 2 * sitter.fit.camera.pixels_per_metre
+    return eye_colours(sitter.portrait.image, sitter.face, radius_px)
+
+
 def paint_eyeballs(sitter: Sitter, own: Lattice, part: NDArray[np.uint8], colour: Float) -> None:
     """Both eyes alike, in the photograph's colours."""
     template, neutral = sitter.template, sitter.fit.neutral
-    height = float(np.ptp(neutral[template.vertex_part == Part.EYE_LEFT, 1]))
-    radius_px = height / 2 * sitter.fit.camera.pixels_per_metre
-    colours = eye_colours(sitter.portrait.image, sitter.face, radius_px)
+    colours = photographed_eyes(sitter)
     for eye in (Part.EYE_LEFT, Part.EYE_RIGHT):
         chosen = part == eye
         ball = neutral[template.vertex_part == eye]

@@ -24,7 +24,7 @@ _RISES_M = 0.04
 """From the bare skin's border it takes this far to reach its thickness."""
 _LEAST_M = 0.002
 _BEHIND_M = 0.03
-_FALLS_SHARE = 0.4
+_FALLS_SHARE = 0.6
 _BELOW_EARS_M = 0.02
 """It thins out from the ears' middle down to the nape over this height."""
 
@@ -115,9 +115,9 @@ def falls(sitter: Sitter) -> bool:
     camera, chin = sitter.fit.camera, sitter.face.landmarks[CHIN, 1]
     row = np.arange(len(sitter.depth))[:, None]
     metres = camera.pixels_per_metre
-    band = (row > chin + 0.005 * metres) & (row < chin + 0.045 * metres)
+    band = (row > chin - 0.02 * metres) & (row < chin + 0.015 * metres)
     covered = np.isfinite(sitter.depth).astype(np.uint8)
     beside = np.asarray(cv2.distanceTransform(1 - covered, cv2.DIST_L2, 5)) / metres
-    near = band & (beside > 0.004) & (beside < 0.03)
-    hair = near & (sitter.regions.hair > 0.5) & (sitter.portrait.person > 0.5)
+    near = band & (beside > 0.002) & (beside < 0.03)
+    hair = near & (sitter.regions.hair * sitter.portrait.person > 0.5)
     return bool(hair.sum() > _FALLS_SHARE * max(int(near.sum()), 1))

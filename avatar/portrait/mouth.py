@@ -1,35 +1,206 @@
-"""Colours inside the mouth, by rule: a photograph shows little of it, and that is in the way."""
+"""Colours inside the mouth, by rule: a photograph shows little of it, and that is in the way.
 
+From the photograph come the lips' colour, how bright and how colourful its light is and, where it
+shows teeth, their tint.
+"""
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
+from avatar.head.rasterise import rasterise
 from avatar.head.template import Part
+from avatar.portrait.arrays import Array
+from avatar.portrait.colour import sample
+from avatar.portrait.eyes import photographed_eyes
+from avatar.portrait.landmarks import FoundFace
 from avatar.portrait.mesh import between_corners
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.splats import Lattice
-from avatar.types import Float
+from avatar.types import ARKIT_NAMES, Float
 
-_CAVITY = np.array([0.30, 0.10, 0.09], np.float32)
+INNER_LIPS = (
+    78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95,
+)  # fmt: skip
+"""FaceMesh's points once around the opening between the lips."""
+
+_TEETH = (Part.TEETH_UPPER, Part.TEETH_LOWER)
+_CAVITY = np.array([0.46, 0.18, 0.17], np.float32)
 _TOOTH = np.array([0.93, 0.89, 0.82], np.float32)
-_GUMS = np.array([0.72, 0.40, 0.38], np.float32)
-_TONGUE = np.array([0.70, 0.36, 0.34], np.float32)
+_GUMS = np.array([0.74, 0.42, 0.41], np.float32)
+_TONGUE = np.array([0.72, 0.39, 0.38], np.float32)
+_IN_THE_DARK = np.array([1.0, 1.3, 1.3], np.float32)
+"""Exponents of the shade: light that has bounced about in a mouth is red (by eye)."""
+_BETWEEN_TEETH = np.array([1.0, 1.15, 1.25], np.float32)
+"""The same on teeth, whose shadows are yellow first."""
+_TOOTH_TO_WHITE = 1.15
+"""How bright teeth look against the whites of the eyes; nor are they darker than the skin."""
+_DULLEST, _BRIGHTEST = 0.40, 0.90
+_COLOURFUL = 0.10
+"""Of a skin tone's red over its blue, in a colour photograph; a grey one has 0."""
+
+_LEAST_OPEN, _PARTED = 0.12, 0.05
+"""Height of the opening between the lips against its width: below the first no tooth is believed,
+below the second the mouth is closed."""
+_LIP_EDGE = 0.016
+"""How far beside its place the edge of a lip may lie, of the width of the mouth."""
+_MEETING_SHADE = np.array([0.45, 0.56, 0.54], np.float32)
+_MEETING_WIDTH_M, _MEETING_STEP_M = 0.0010, 0.00025
+"""Of the light that lips take from each other at their edge, how far from it, and how finely the
+line where they meet is sought."""
+_NEAREST = 12
+"""Splats of lip that lend their mean colour."""
+_LEAST_PIXELS, _MANY_PIXELS = 12, 60
+"""Of teeth in the photograph: none believed, all believed."""
+_LEAST_SHARE = 0.2
+"""Of the opening that teeth must fill."""
+_PALE, _LIT = 0.45, 1.05
+"""Chroma over brightness that teeth stay below, and brightness over the lips' that they exceed."""
 
 
 def paint_mouth(sitter: Sitter, own: Lattice, part: NDArray[np.uint8], colour: Float) -> None:
-    """Teeth, gums, tongue and cavity in their own colours under the template's own light; only the
-    lips' lining takes the photograph's lip colour."""
+    """Teeth, gums, tongue and cavity in their own colours under the template's own light."""
     template = sitter.template
-    for kind, tint in (
-        (Part.MOUTH, _CAVITY),
-        (Part.TEETH_UPPER, _TOOTH),
-        (Part.TEETH_LOWER, 0.95 * _TOOTH),
-        (Part.TONGUE, _TONGUE),
-        (Part.GUMS, _GUMS),
+    tooth = tooth_colour(sitter)
+    light = float(tooth.mean() / _TOOTH.mean())
+    cavity = template.cavity[own.triangle]
+    for chosen, tint in (
+        (cavity, _lit(_CAVITY, light, sitter)),
+        (part == Part.TEETH_UPPER, tooth),
+        (part == Part.TEETH_LOWER, 0.95 * tooth),
+        (part == Part.TONGUE, _lit(_TONGUE, light, sitter)),
+        (part == Part.GUMS, _lit(_GUMS, light, sitter)),
     ):
-        chosen = part == kind
         corners = template.triangles[own.triangle[chosen]]
         weights = own.barycentric[chosen]
-        if kind == Part.MOUTH:
+        if chosen is cavity:
             red = between_corners(weights, template.lip[corners])[:, None]
-            tint = tint + red * (0.8 * sitter.lip_colour - tint)
-        colour[chosen] = tint * between_corners(weights, template.shade[corners])[:, None]
+            tint = tint + red * (0.85 * sitter.lip_colour - tint)
+        shade = between_corners(weights, template.shade[corners])[:, None]
+        bounced = _BETWEEN_TEETH if np.isin(part[chosen], _TEETH).all() else _IN_THE_DARK
+        colour[chosen] = tint * np.maximum(shade, 0) ** bounced
+
+
+def tooth_colour(sitter: Sitter) -> Float:
+    """[3] of front teeth in the photograph's light: as it shows them, else judged by the eyes."""
+    white = photographed_eyes(sitter).white
+    level = max(_TOOTH_TO_WHITE * float(white.mean()), float(sitter.skin_tone.mean()))
+    level = float(np.clip(level, _DULLEST, _BRIGHTEST))
+    guess = _lit(_TOOTH * white / white.mean(), level / float(_TOOTH.mean()), sitter)
+    shown, trust = photographed_teeth(sitter.portrait.image, sitter.face, sitter.lip_colour)
+    return (guess + trust * (shown - guess)).astype(np.float32)
+
+
+def without_teeth(sitter: Sitter, own: Lattice, colour: Float) -> Float:
+    """[N, 3] colours of skin, with the lips' own where the photograph shows what is between them.
+
+    The edge of a fitted lip is never exact: what lies in the photographed opening, or on its
+    border, must not be painted on lips. A closed mouth's dark line stays, for it belongs there.
+    """
+    grown = photographed_opening(sitter.face.landmarks, *sitter.portrait.image.shape[:2])
+    if not grown.any():
+        return colour
+    template, camera = sitter.template, sitter.fit.camera
+    corners = template.triangles[own.triangle]
+    at = camera.project(between_corners(own.barycentric, sitter.posed[corners]))[:, :2]
+    lip = np.clip(between_corners(own.barycentric, template.lip[corners]) / 0.4, 0, 1)
+    amount = sample(grown[..., None], at)[:, 0] * lip
+    sound = (amount < 0.05) & (lip > 0.9)
+    if sound.sum() < _NEAREST:
+        return colour
+    _, nearest = KDTree(own.means[sound]).query(own.means, k=_NEAREST)
+    # Where they meet, lips lie in each other's shade; without it a shut mouth has no line.
+    outside = np.maximum(_from_meeting_line(sitter, own), 0)
+    ring_at = sitter.at_landmarks(INNER_LIPS)[:, 0]
+    to_corner = np.minimum(own.means[:, 0] - ring_at.min(), ring_at.max() - own.means[:, 0])
+    shade = np.exp(-((outside / _MEETING_WIDTH_M) ** 2)) * np.clip(to_corner / 0.004, 0, 1)
+    shade = shade[:, None]
+    beside = colour[sound][nearest].mean(1) * (1 - _MEETING_SHADE * shade)
+    return (colour + amount[:, None] * (beside - colour)).astype(np.float32)
+
+
+def photographed_opening(landmarks: Float, height: int, width: int) -> Float:
+    """[height, width] 0..1: where a photograph with these landmarks [478, 3] shows what is between
+    the lips, or may show it, for their edges are not known exactly. Nowhere if they are shut."""
+    opening = np.zeros((height, width), np.float32)
+    if _openness(landmarks) < _PARTED:
+        return opening
+    ring = landmarks[list(INNER_LIPS), :2]
+    cv2.fillPoly(opening, [np.round(ring).astype(np.int32)], 1.0)
+    reach = max(1.0, _LIP_EDGE * float(np.linalg.norm(ring[10] - ring[0])))
+    size = 2 * round(reach) + 1
+    grown = cv2.dilate(opening, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    return np.asarray(cv2.GaussianBlur(grown, (0, 0), reach / 2), np.float32)
+
+
+def _from_meeting_line(sitter: Sitter, own: Lattice) -> Array:
+    """[N] metres that points of the lips lie outside the line where the shut lips meet; below 0
+    inside. Seen from the front of the neutral head."""
+    template, neutral = sitter.template, sitter.fit.neutral
+    falls = -template.expression_basis[ARKIT_NAMES.index("jawOpen"), :, 1]
+    lower = falls > 0.5 * falls[template.lip > 0.9].max()
+    lips = template.triangles[sitter.skin & (template.lip[template.triangles].max(1) > 0)]
+    low, high = neutral[lips].min((0, 1)), neutral[lips].max((0, 1))
+    columns, rows = np.ceil((high - low)[:2] / _MEETING_STEP_M).astype(int)
+    points = (neutral - low) / _MEETING_STEP_M
+    points[:, 2] = points[:, 2].max() + 1 - points[:, 2]
+    front = rasterise(points, lips, int(columns), int(rows)).triangle  # row 0 lowest
+    of_lower = (front >= 0) & (lower[lips].mean(1) > 0.5)[np.maximum(front, 0)]
+    any_lower = of_lower.any(0)
+    line = np.where(any_lower, rows - np.argmax(of_lower[::-1], 0), np.nan)
+    known = np.flatnonzero(any_lower)
+    known = known[len(known) // 12 : -len(known) // 12]  # at the corners it bends down the chin
+    line = np.interp(np.arange(columns), known, line[known]) * _MEETING_STEP_M + low[1]
+    x = low[0] + (np.arange(columns) + 0.5) * _MEETING_STEP_M
+    above = own.means[:, 1] - np.interp(own.means[:, 0], x, line)
+    is_lower = between_corners(own.barycentric, lower[template.triangles[own.triangle]] * 1.0) > 0.5
+    return np.where(is_lower, -above, above)
+
+
+def _openness(landmarks: Float) -> float:
+    """Height of the opening between the lips over its width."""
+    upper, lower = landmarks[[13, 14], :2]
+    corners = landmarks[[INNER_LIPS[0], INNER_LIPS[10]], :2]
+    width = float(np.linalg.norm(corners[1] - corners[0]))
+    return float(np.linalg.norm(upper - lower)) / max(width, 1e-3)
+
+
+def photographed_teeth(image: Float, face: FoundFace, lip_colour: Array) -> tuple[Float, float]:
+    """[3] the tint of the teeth that [H, W, 3] shows between the lips, and 0..1 how sure it is.
+
+    Teeth are what is paler and brighter than the lips inside their opening, a little inset; their
+    tint is the median of the brighter half, for lips shade the rest.
+    """
+    nothing = np.zeros(3, np.float32), 0.0
+    ring = face.landmarks[list(INNER_LIPS), :2]
+    if _openness(face.landmarks) < _LEAST_OPEN:
+        return nothing
+    middle = ring.mean(0)
+    inset = middle + (ring - middle) * 0.85
+    left, top = np.floor(inset.min(0)).astype(int)
+    right, bottom = np.ceil(inset.max(0)).astype(int) + 1
+    if left < 0 or top < 0 or right > image.shape[1] or bottom > image.shape[0]:
+        return nothing
+    mask = np.zeros((bottom - top, right - left), np.uint8)
+    cv2.fillPoly(mask, [np.round(inset - (left, top)).astype(np.int32)], 1.0)
+    inside = image[top:bottom, left:right][mask > 0]
+    brightness = inside.mean(1)
+    paleness = np.ptp(inside, axis=1) / np.maximum(brightness, 1e-3)
+    lip_paleness = float(np.ptp(lip_colour)) / max(float(lip_colour.mean()), 1e-3)
+    # In a grey photograph everything is pale: there brightness alone has to tell.
+    pale = paleness < max(min(_PALE, 0.75 * lip_paleness), 0.12)
+    teeth = inside[pale & (brightness > max(_LIT * float(lip_colour.mean()), 0.3))]
+    if len(teeth) < max(_LEAST_PIXELS, _LEAST_SHARE * len(inside)):
+        return nothing
+    bright = teeth[teeth.mean(1) >= np.median(teeth.mean(1))]
+    trust = (len(teeth) - _LEAST_PIXELS) / (_MANY_PIXELS - _LEAST_PIXELS)
+    return np.median(bright, 0).astype(np.float32), float(np.clip(trust, 0, 1))
+
+
+def _lit(tint: Float, light: float, sitter: Sitter) -> Float:
+    """[3] a colour at so much light, as colourful as the photograph is."""
+    tone = sitter.skin_tone
+    colourful = float(np.clip((tone[0] - tone[2]) / _COLOURFUL, 0, 1))
+    grey = tint.mean()
+    return np.clip(light * (grey + colourful * (tint - grey)), 0, 1).astype(np.float32)

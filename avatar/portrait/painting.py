@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from avatar.head.template import Part
 from avatar.portrait.arrays import Mask
 from avatar.portrait.bust import Bust
 from avatar.portrait.eyes import paint_eyeballs
@@ -23,7 +22,7 @@ def paint_head(bust: Bust, complexion: Complexion, lattice: Lattice) -> Painted:
     colour = np.zeros((len(own), 3), np.float32)
     opacity = np.full(len(own), SURFACE_OPACITY, np.float32)
 
-    skin = part == Part.SKIN
+    skin = sitter.skin[own.triangle]
     colour[skin] = paint_skin(complexion, own.select(skin))
     opacity[skin & _stands_out(sitter, own)] = 0
     paint_mouth(sitter, own, part, colour)
@@ -50,5 +49,8 @@ def _stands_out(sitter: Sitter, own: Lattice) -> Mask:
     """[N] skull and neck outside the person's outline, which would stand out of hair or collar."""
     at = between_corners(own.barycentric, sitter.posed[sitter.template.triangles[own.triangle]])
     pixels = sitter.fit.camera.project(at)[:, :2]
-    outside = sitter.photo.within(pixels) & (sitter.photo.person_at(pixels) < 0.5)
-    return outside & ~sitter.on_face[own.triangle]
+    within = sitter.photo.within(pixels)
+    outside = within & (sitter.photo.person_at(pixels) < 0.5)
+    # Where the picture ends above the collar, so does the bust.
+    ended = ~within & (own.means[:, 1] < sitter.chin_height)
+    return (outside | ended) & ~sitter.on_face[own.triangle]

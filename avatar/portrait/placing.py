@@ -35,15 +35,15 @@ _EYE_SPACING = 0.0007
 _EYE_SEEN = np.radians(75.0)
 """From an eyeball's axis; what lies further round stays behind the lids."""
 _TEETH_SPACING = 0.002
+_TEETH_LIT = 0.4
+_LIT_TEETH_SPACING, _LIT_TONGUE_SPACING = 0.0009, 0.0014
+"""Where more than `_TEETH_LIT` of the light falls: what is seen in talk."""
 _CAVITY_SPACING = 0.003
-_UPPER_LIP = 13
-"""FaceMesh's landmark at the middle of the upper lip's edge."""
-_LIPS_DEEP_M = 0.016
 _SIDE_SPACING = 0.0019
 BACK_SPACING = 0.006
 _LINING_SPACING = 0.0036
 _LINING_BELOW_M = 0.0006
-_SHOULDERS_BELOW_CHIN_M = 0.06
+_SHOULDERS_BELOW_CHIN_M = 0.085
 """Further down the relief draws the person, not the template."""
 
 
@@ -79,7 +79,8 @@ def place_splats(bust: Bust) -> Lattice:
         else:
             high = stretch
     swell = np.full(len(triangles), SWELL)
-    swell[: bust.head_triangles][bust.sitter.lids_and_lips] = SWELL_ALONE
+    alone = bust.sitter.lids_and_lips | bust.sitter.template.cavity
+    swell[: bust.head_triangles][alone] = SWELL_ALONE
     swell[bust.head_triangles :] = np.where(bust.at_outline, SWELL_BORDER, SWELL_ALONE)
     return joined(
         [
@@ -117,17 +118,18 @@ def _head_spacings(sitter: Sitter) -> _Spacings:
     stretched[sitter.bare_ears] = _EAR_SPACING
     beside = skin & ~sitter.on_face & ~lids & ~sitter.bare_ears
     stretched[beside] = _SIDE_SPACING
-    # The cavity's large splats would hang out from under the lips: near them they are small.
-    lips = sitter.fit.neutral[template.triangles[template.landmark_triangle[_UPPER_LIP]], 2].mean()
-    depth = lips - sitter.fit.neutral[template.triangles][:, :, 2].mean(1)
-    scattered[(part == Part.MOUTH) & (depth > _LIPS_DEEP_M)] = _CAVITY_SPACING
-    fixed[(part == Part.MOUTH) & (depth <= _LIPS_DEEP_M)] = _TEETH_SPACING
+    # Nothing lines the cavity, and through a gap between scattered splats one would see the hair
+    # at the back of the head: every triangle carries its own.
+    fixed[template.cavity] = _CAVITY_SPACING
     fixed[lids] = _LID_SPACING
     eyes = (part == Part.EYE_LEFT) | (part == Part.EYE_RIGHT)
     angle = np.nan_to_num(template.eye_angle, nan=9.0)[template.triangles].max(1)
     fixed[eyes & (angle < _EYE_SEEN)] = _EYE_SPACING
     others = (Part.SKIN, Part.MOUTH, Part.EYE_LEFT, Part.EYE_RIGHT, Part.LASHES)
     fixed[~np.isin(part, others)] = _TEETH_SPACING
+    lit = template.shade[template.triangles].max(1) > _TEETH_LIT
+    fixed[lit & np.isin(part, (Part.TEETH_UPPER, Part.TEETH_LOWER))] = _LIT_TEETH_SPACING
+    fixed[lit & np.isin(part, (Part.TONGUE, Part.GUMS))] = _LIT_TONGUE_SPACING
     highest = sitter.fit.neutral[template.triangles][:, :, 1].max(1)
     shoulders = highest < sitter.chin_height - _SHOULDERS_BELOW_CHIN_M
     bare = sitter.hidden_ears | sitter.under_relief | shoulders

@@ -24,10 +24,12 @@ _FEWEST = 60
 _BINS = (34, 44, 44)
 _RANGE = ((0.0, 102.0), (-66.0, 66.0), (-66.0, 66.0))
 """Of CIE Lab, 3 units to a bin."""
-_SPREADS = (2.5, 1.2, 1.2)
+_SPREADS = (2.5, 0.8, 0.8)
 """Bins by which the histograms are smoothed: lightness further, skin in shadow is still skin."""
-_OUTLIER = 1e-6
+_OUTLIER = 4e-6
 """Share that every class grants to any bin, so that none wins by being least wrong."""
+_UNKNOWN = 1.5e-5
+"""The same of a class of which nothing is known: all bins alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,7 @@ def _priors(covered: Array, away: Array, below_chin: Array) -> tuple[Array, Arra
     """How likely skin, hair and clothes are by place alone, [h, w] each."""
     head = 1 / (1 + np.exp((below_chin - 0.03) / 0.015))
     skin = np.where(covered > 0.5, 0.5, 0.35 * np.exp(-away / 0.012))
-    skin = skin * np.where(below_chin < 0.12, 1, 0.3)
+    skin = skin * (1 - 0.75 * np.clip((below_chin - 0.03) / 0.03, 0, 1))
     clothes = (1 - head) * 0.5
     hair = 0.5 * head + 0.25 * (1 - head) * np.exp(-np.maximum(below_chin, 0) / 0.15)
     return skin, hair, clothes
@@ -111,7 +113,7 @@ def _priors(covered: Array, away: Array, below_chin: Array) -> tuple[Array, Arra
 def _density(lab: Array, seed: Mask) -> Array:
     """[h, w] how likely each colour is among the pixels of `seed`: a smoothed histogram."""
     if seed.sum() < _FEWEST:
-        return np.full(lab.shape[:2], _OUTLIER)
+        return np.full(lab.shape[:2], _UNKNOWN)
     counts, _ = np.histogramdd(lab[seed], bins=_BINS, range=_RANGE)
     smooth = gaussian_filter(counts, _SPREADS)
     smooth /= smooth.sum()

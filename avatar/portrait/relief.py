@@ -124,6 +124,8 @@ class _Grid:
         near = 1.5 * cell
         beside = (self.x < near) | (self.x > width - near)
         self.cut = self.inside & (beside | (self.y < near) | (self.y > height - near))
+        # Left and right the shell is closed all the same: seen from there it would be hollow.
+        self.beside = self.inside & beside
         self._fit_outline(scene.person > _OUTLINE)
         self.middle = self._sample(scene.middle, cv2.INTER_LINEAR)
 
@@ -178,6 +180,7 @@ def _heights(grid: _Grid, camera: PhotoCamera, domain: Mask, over_template: Arra
         weight.append(np.full(int(pair.sum()), -1.0))
         diagonal[nodes[pair]] += 1
         outline[nodes[domain & exists & ~inside & ~grid.cut]] = True
+    outline[nodes[domain & grid.beside]] = True
     hold, goal = np.zeros(count), np.zeros(count)
     hold[nodes[held]] = _HOLD
     goal[nodes[held]] = np.maximum(over_template[held], _LOWEST_M) ** 2
@@ -191,6 +194,7 @@ def _heights(grid: _Grid, camera: PhotoCamera, domain: Mask, over_template: Arra
     heights = np.zeros(domain.shape)
     heights[domain] = np.sqrt(np.maximum(squared, 0))
     deepest = np.where(grid.above_chin, _DEEPEST_HEAD_M, _DEEPEST_BODY_M)
+    deepest = np.maximum(deepest, np.where(held, 1.2 * over_template, 0))
     deepest = np.asarray(cv2.GaussianBlur(deepest, (0, 0), 4), np.float64)
     return deepest * np.tanh(heights / deepest)
 

@@ -131,8 +131,8 @@ class Sitter:
 
     @cached_property
     def skin(self) -> Mask:
-        """[F]"""
-        return self.template.triangle_part == Part.SKIN
+        """[F] but for the mouth's lining, some of which is skin by its part."""
+        return (self.template.triangle_part == Part.SKIN) & ~self.template.cavity
 
     @cached_property
     def centres(self) -> Array:
@@ -193,12 +193,12 @@ class Sitter:
 
     def within_landmarks(self, points: tuple[int, ...]) -> Mask:
         """[V] inside the polygon of these landmarks, seen from the front of the neutral head."""
-        return in_polygon(self.fit.neutral[:, :2], self._at_landmarks(points)[:, :2])
+        return in_polygon(self.fit.neutral[:, :2], self.at_landmarks(points)[:, :2])
 
     @cached_property
     def cheek_middles(self) -> Array:
         """[2, 3] on the neutral head: the right cheek's, the left one's."""
-        return np.stack([self._at_landmarks(CHEEKS[side::2]).mean(0) for side in (0, 1)])
+        return np.stack([self.at_landmarks(CHEEKS[side::2]).mean(0) for side in (0, 1)])
 
     @cached_property
     def under_relief(self) -> Mask:
@@ -214,7 +214,7 @@ class Sitter:
             self.fit.camera.project(at)[:, 2] < sample(self.depth[..., None], pixels)[:, 0] + 0.01
         )
         ear_plane = float(self.fit.neutral[self.ears, 2].mean())
-        brow = self._at_landmarks((_BROWS,))[0, 1]
+        brow = self.at_landmarks((_BROWS,))[0, 1]
         behind = (self.centres[:, 1] > brow) | (self.centres[:, 2] < ear_plane - 0.005)
         covered = np.where(shown, beyond_m > _UNDER_RELIEF_M, behind)
         return covered & self.skin & ~self.on_face & ~self.bare_ears
@@ -243,15 +243,15 @@ class Sitter:
     @cached_property
     def _from_lashes(self) -> Array:
         """[V] metres to the nearest landmark of the lash lines, on the neutral head."""
-        distance, _ = KDTree(self._at_landmarks(LASH_LINES)).query(self.fit.neutral)
+        distance, _ = KDTree(self.at_landmarks(LASH_LINES)).query(self.fit.neutral)
         return np.asarray(distance)
 
     @cached_property
     def _oval(self) -> Array:
         """[n, 3] FaceMesh's oval on the neutral head."""
-        return self._at_landmarks(FACE_OVAL)
+        return self.at_landmarks(FACE_OVAL)
 
-    def _at_landmarks(self, points: tuple[int, ...]) -> Array:
+    def at_landmarks(self, points: tuple[int, ...]) -> Array:
         """[n, 3] those of the landmarks that lie on the template, on the neutral head."""
         template = self.template
         known = [point for point in points if template.landmark_triangle[point] >= 0]

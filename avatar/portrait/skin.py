@@ -16,6 +16,7 @@ from avatar.portrait.arrays import Array
 from avatar.portrait.colour import fill_in, like_skin, squareness, unoccluded
 from avatar.portrait.light import Light, estimate_light, evenly_spread
 from avatar.portrait.mesh import areas, between_corners, diffused, vertex_normals
+from avatar.portrait.mouth import without_teeth
 from avatar.portrait.openness import openness
 from avatar.portrait.placing import FACE_SPACING
 from avatar.portrait.sitter import Sitter
@@ -267,7 +268,7 @@ def paint_skin(complexion: Complexion, own: Lattice) -> Float:
     filled = np.clip(np.exp(lit / ENCODING_POWER), 0, 1)
 
     colour = trust * shown + (1 - trust) * filled
-    colour = _clean_lips(sitter, own, colour.astype(np.float32))
+    colour = without_teeth(sitter, own, _clean_lips(sitter, own, colour.astype(np.float32)))
     sharp = at_splats(sitter.lids) < 0.2
     colour[sharp] = unblurred(own.select(sharp), colour[sharp], rounds=2)
     return colour

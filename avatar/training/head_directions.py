@@ -13,7 +13,7 @@ _LEFT_OUT = ("breast", "trunk", "head-trans", "neck-trans")
 """Not of the head, or the same as moving the head, which is the pose's business."""
 
 
-_TONGUE_RISE = np.array([0.0, 0.105, 0.04])
+_TONGUE_RISE = np.array([0.0, 0.16, 0.04])
 _FACE_UNITS = "faceunits01/targets/faceunits"
 _LIPS_TOGETHER = 0.075
 """How much of `mouthClose` shuts the 3 mm between the fronts of the source's lips at rest."""

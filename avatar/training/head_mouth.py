@@ -28,11 +28,23 @@ _ACROSS = (0.0, 0.1, 0.35, 0.65, 0.9)
 """Columns of vertices across a tooth, as fractions of its width; the next tooth closes it."""
 _CROWN = (0.0, 0.35, 0.7)
 """Rows between the band's gum row (0) and its cutting edge (1) where gum and crown begin."""
+_SHORTER = (0.0, 0.007, 0.001, 0.007, 0.009, 0.013, 0.016)
+"""Decimetres that a tooth ends above the middle ones: eye-teeth reach as far, their neighbours do
+not, and the row rises towards the molars."""
+_FORWARD = 0.026
+"""The source's teeth stand 8 mm behind the lips, which rest on the teeth of a living mouth."""
+_ROW_SHADE = {0.0: 0.35, 0.35: 0.8, 0.7: 0.95, 1.0: 1.0, 2.0: 0.2}
+"""Light on the rows of a tooth from the gum over its edge to the inner side: the lips shade it."""
 
 
-def seen_from_outside(vertices: Double, triangles: NDArray[Any]) -> NDArray[np.bool_]:
-    """[F] whether a triangle shows from any of 45 sides of the front (parallel rays)."""
-    seen = np.zeros(len(triangles), bool)
+def seen_from_outside(
+    vertices: Double, triangles: NDArray[Any]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """[F] twice: whether a triangle shows from any of 45 sides of the front (parallel rays), and
+    whether its outer side does: through the open neck one sees the palate's inner side."""
+    seen, outer = np.zeros((2, len(triangles)), bool)
+    corners = vertices[triangles]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     middle = vertices.mean(0)
     size = 1200
     for yaw in np.radians(np.arange(-80, 81, 20)):
@@ -46,33 +58,58 @@ def seen_from_outside(vertices: Double, triangles: NDArray[Any]) -> NDArray[np.b
             # 5.2 dm across the picture: more than the head with its shoulders.
             points = np.stack([(x / 5.2 + 0.5) * size, (0.5 - y / 5.2) * size, 10 - near], 1)
             index = rasterise(points, triangles.astype(np.int32), size, size).triangle
-            seen[index[index >= 0]] = True
-    return seen
+            shown = np.unique(index[index >= 0])
+            seen[shown] = True
+            outer[shown] |= normals[shown] @ towards > 0
+    return seen, outer
 
 
-def mouth_polygons(
-    vertices: Double, polygons: Polygons, box: tuple[Double, Double]
-) -> tuple[NDArray[np.bool_], Double]:
-    """[Q] whether a skin polygon is the mouth's inside; [N] depth behind the lips' meeting, dm.
+@dataclass(frozen=True, slots=True)
+class Mouth:
+    """The skin of the mouth's inside among Q polygons and N vertices."""
 
-    The inside is the largest connected piece of skin in the box that nobody sees from outside,
-    less the lining of the lips. Depth is along the skin; 0 for all that is not inside.
+    part: NDArray[np.bool_]
+    """[Q] what is called `Part.MOUTH`: lower half and cheeks, less the lining of the lips."""
+    depth: Double
+    """[N] behind the line where the lips meet, along the skin, dm; 0 for all that lies outside.
+    Unlike `part` it knows the palate too: avatars depend on the parts, which therefore stay."""
+
+
+def mouth_inside(
+    vertices: Double, polygons: Polygons, box: tuple[Double, Double], bag: tuple[Double, Double]
+) -> Mouth:
+    """The inside is the largest connected piece of skin that nobody sees from outside.
+
+    `part` is sought within `box` among what does not show at all, `depth` within `bag` among what
+    does not show its outer side.
     """
     triangles = np.concatenate([polygons[:, [0, 1, 2]], polygons[:, [0, 2, 3]]])
-    seen = seen_from_outside(vertices, triangles).reshape(2, -1).any(0)
+    seen, outer = (each.reshape(2, -1) for each in seen_from_outside(vertices, triangles))
+    seen, outer = seen[0] | seen[1], outer[0] | outer[1]
+    part = _hidden(vertices, polygons, ~seen, box)
+    lining = _depth(vertices, polygons, part)[polygons].mean(1) <= _LIP_LINING
+    inside = _hidden(vertices, polygons, ~outer, bag)
+    return Mouth(part & ~lining, _depth(vertices, polygons, inside))
+
+
+def _hidden(
+    vertices: Double, polygons: Polygons, unseen: NDArray[np.bool_], box: tuple[Double, Double]
+) -> NDArray[np.bool_]:
+    """[Q] the largest connected piece of what is `unseen` [Q] in the box."""
     centres = vertices[polygons].mean(1)
-    hidden = ~seen & ((centres > box[0]) & (centres < box[1])).all(1)
-    hidden = largest_piece(polygons, hidden)
-    outside = np.setdiff1d(np.unique(polygons[~hidden]), [])
+    return largest_piece(polygons, unseen & ((centres > box[0]) & (centres < box[1])).all(1))
+
+
+def _depth(vertices: Double, polygons: Polygons, inside: NDArray[np.bool_]) -> Double:
+    """[N] way along the skin to the border of the polygons `inside` [Q], dm; 0 elsewhere."""
     edges = np.concatenate([polygons[:, [k, (k + 1) % 4]] for k in range(4)])
     length = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
     graph = sparse.csr_matrix((length, edges.T), shape=(len(vertices), len(vertices)))
     graph = graph.maximum(graph.T)
-    inside = np.unique(polygons[hidden])
-    rim = np.intersect1d(outside, inside)
+    within = np.unique(polygons[inside])
+    rim = np.intersect1d(np.unique(polygons[~inside]), within)
     depth = dijkstra(graph, directed=False, indices=rim, min_only=True)
-    depth = np.where(np.isin(np.arange(len(vertices)), inside), depth, 0.0)
-    return hidden & (depth[polygons].mean(1) > _LIP_LINING), depth
+    return np.where(np.isin(np.arange(len(vertices)), within), depth, 0.0)
 
 
 def lip_weight(vertices: Double, depth: Double) -> Double:
@@ -141,25 +178,32 @@ def teeth(vertices: Double, polygons: Polygons, upper: bool) -> Teeth:
     operator, offset, shade = [], [], []
     towards_gum = 1.0 if upper else -1.0
     gap = np.minimum(across, 1 - across)
-    bulge = np.interp(gap, [0, 0.1, 0.35, 0.5], [-0.006, 0.0, 0.0035, 0.004])
-    notch = np.interp(gap, [0, 0.1, 0.35], [0.009, 0.003, 0.0])
+    bulge = np.interp(gap, [0, 0.1, 0.35, 0.5], [-0.014, -0.001, 0.004, 0.005])
+    notch = np.interp(gap, [0, 0.1, 0.35], [0.013, 0.004, 0.0])
+    papilla = np.interp(gap, [0, 0.1, 0.35], [0.018, 0.009, 0.0])
     back = np.abs(places) / borders[-1]
+    tooth = np.clip(np.searchsorted(borders, np.abs(places), side="right") - 1, 0, 6)
+    shorter = np.array(_SHORTER)[tooth] * (1.0 if upper else 0.4)
     outward = _outward(vertices[grid[:, 2]], weights)
     for row in rows:
         operator.append(_row(grid, weights, row, len(vertices)))
         moved = (
             outward * (bulge * np.interp(row, [0, 0.2, 0.6, 1, 2], [0, 0.4, 1, 0.7, 0]))[:, None]
         )
-        moved[:, 1] += towards_gum * notch * (1 - back) * (row == 1.0)
+        moved[:, 1] += towards_gum * (notch * (1 - back) + shorter) * (row == 1.0)
+        moved[:, 1] -= towards_gum * papilla * (1 - back) * (row == _CROWN[1])
         moved[:, 1] += towards_gum * 0.06 * (row == 0.0)  # up behind the lip, out of sight
         # The source's teeth meet edge to edge, hidden by the upper lip even in an open mouth.
-        # An overbite of 2.5 mm, and 2 mm of upper teeth below the lip, are usual.
-        moved += (0, -0.034, 0.004) if upper else (0, -0.008, -0.018)
+        # An overbite of 2.5 mm, and 3 mm of upper teeth below the lip, are usual.
+        moved += (0, -0.046, 0.004) if upper else (0, -0.020, -0.018)
+        moved[:, 2] += _FORWARD * (1 - back) ** 1.5
         # Narrower than the source's, which fills the corners of the mouth: 59 mm at the molars.
         moved[:, 0] -= 0.12 * (operator[-1] @ vertices)[:, 0]
         offset.append(moved)
         shade.append(
-            np.interp(gap, [0, 0.1], [0.5, 1.0]) * (1 - 0.75 * back) * (0.6 if row == 2.0 else 1.0)
+            (np.interp(gap, [0, 0.1, 0.35], [0.3, 0.85, 1.0]) if row < 2 else 0.7)
+            * np.interp(back, [0, 0.25, 0.55, 1], [1.0, 0.9, 0.45, 0.12])
+            * _ROW_SHADE[row]
         )
     count = len(places)
     triangles, gum = _strips(len(rows), count)

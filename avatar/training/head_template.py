@@ -33,7 +33,7 @@ from avatar.training.head_directions import (
     identity_limits,
     identity_targets,
 )
-from avatar.training.head_mouth import largest_piece, lip_weight, mouth_polygons, teeth
+from avatar.training.head_mouth import largest_piece, lip_weight, mouth_inside, teeth
 from avatar.training.head_subdivision import refine
 from avatar.types import ARKIT_NAMES
 
@@ -155,15 +155,13 @@ def _body_mesh(wheel: Wheel, mean: Double, weights: dict[str, Double]) -> _Body:
     """`mean` [N, 3] raw positions about the point between the eyes, dm."""
     polygons, parts = _cut(wheel, weights)
     skin = parts == Part.SKIN
-    inside, depth = mouth_polygons(mean, polygons[skin], _MOUTH_BOX)
-    parts[np.flatnonzero(skin)[inside]] = Part.MOUTH
-    lip = lip_weight(mean, depth)
-    raw_shade = np.interp(depth, [0.0, 0.05, 0.1, 0.2], [1.0, 0.8, 0.35, 0.12])
+    mouth = mouth_inside(mean, polygons[skin], _MOUTH_BOX, _MOUTH_BAG)
+    parts[np.flatnonzero(skin)[mouth.part]] = Part.MOUTH
+    lip = lip_weight(mean, mouth.depth)
+    raw_shade = np.interp(mouth.depth, [0.0, 0.05, 0.1, 0.2, 0.4], [1.0, 0.9, 0.45, 0.25, 0.15])
     tongue = np.unique(polygons[parts == Part.TONGUE])
-    raw_shade[tongue] = np.interp(mean[tongue, 2], [-0.45, -0.1, 0.1], [0.15, 0.55, 1.0])
     offset = np.zeros_like(mean)
-    # The source's tongue lies in the palate and hides the teeth of an opening mouth.
-    offset[tongue] = _TONGUE_OFFSET
+    offset[tongue], raw_shade[tongue] = _resting_tongue(mean[tongue])
 
     fine = refine(polygons.tolist(), len(mean), _looked_at(mean, polygons, parts))
     triangles, owner = [], []
@@ -191,7 +189,24 @@ def _body_mesh(wheel: Wheel, mean: Double, weights: dict[str, Double]) -> _Body:
 
 _MOUTH_BOX = (np.array([-0.5, -1.15, -1.0]), np.array([0.5, -0.42, 0.4]))
 """Where the inside of the mouth is looked for, from the point between the eyes, dm."""
-_TONGUE_OFFSET = (0.0, -0.06, -0.03)
+_MOUTH_BAG = (np.array([-0.55, -1.25, -1.2]), np.array([0.55, -0.18, 0.45]))
+"""The same for palate and throat too."""
+
+
+def _resting_tongue(mean: Double) -> tuple[Double, Double]:
+    """Offset [N, 3], dm, and shade [N] of the tongue's vertices.
+
+    The source's tongue lies in the palate and fills an opening mouth. Ours rests behind the lower
+    teeth, its back low enough to leave the dark above it free, with a furrow along the middle.
+    """
+    back = np.interp(mean[:, 2], [-0.35, 0.1], [1.0, 0.0])
+    offset = np.zeros_like(mean)
+    offset[:, 1] = -0.085 - 0.09 * back
+    offset[:, 2] = 0.005
+    middle = np.interp(np.abs(mean[:, 0]), [0.0, 0.05], [1.0, 0.0])
+    offset[:, 1] -= 0.012 * middle
+    shade = np.interp(mean[:, 2], [-0.45, -0.2, -0.05, 0.1], [0.15, 0.4, 0.8, 1.0])
+    return offset, shade * (1 - 0.15 * middle)
 
 
 def _looked_at(mean: Double, polygons: NDArray[np.int64], parts: NDArray[np.uint8]):

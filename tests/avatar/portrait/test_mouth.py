@@ -1,0 +1,195 @@
+"""The mouth from inside: whole, dark, with teeth of its own that stay behind the lips."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from skimage import data
+
+from avatar.deform import Deformer
+from avatar.head.pose import pose
+from avatar.head.template import Part, load_template
+from avatar.portrait.landmarks import FoundFace, MediapipeFaceFinder, subject
+from avatar.portrait.make import first_avatar, fit_sitter
+from avatar.portrait.mesh import between_corners
+from avatar.portrait.mouth import INNER_LIPS, photographed_teeth
+from avatar.types import ARKIT_NAMES, Avatar, Float
+from render.camera import View, orbit_view
+from render.cpu import CpuRenderer
+
+OPEN = ("", "mouthPucker", "mouthFunnel", "mouthSmile", "mouthRollLower", "mouthRollUpper")
+GREEN, MAGENTA = np.array([0, 1, 0], np.float32), np.array([1, 0, 1], np.float32)
+SIZE = 160
+
+
+@pytest.fixture(scope="module")
+def astronaut(tmp_path_factory: pytest.TempPathFactory) -> Avatar:
+    path = tmp_path_factory.mktemp("mouth") / "astronaut.png"
+    Image.fromarray(np.asarray(data.astronaut())).save(path)
+    sitter = fit_sitter(path, tell=lambda _stage, _share: None)
+    return first_avatar(sitter, path, name="astronaut", tell=lambda _stage, _share: None)
+
+
+def expressed(**weights: float) -> Float:
+    expression = np.zeros(len(ARKIT_NAMES), np.float32)
+    for name, weight in weights.items():
+        for side in ("",) if name in ARKIT_NAMES else ("Left", "Right"):
+            expression[ARKIT_NAMES.index(name + side)] = weight
+    return expression
+
+
+def lips_inner_edge(avatar: Avatar, expression: Float) -> Float:
+    """[20, 3] around the opening of the mouth, in avatar space."""
+    template = load_template()
+    posed = pose(template, avatar.vertices, expression=expression, neck_weights=avatar.neck_weights)
+    triangles = template.triangles[template.landmark_triangle[list(INNER_LIPS)]]
+    weights = template.landmark_barycentric[list(INNER_LIPS)]
+    return between_corners(weights, posed[triangles]).astype(np.float32)
+
+
+def view_of(points: Float, yaw_degrees: float) -> View:
+    return orbit_view(
+        np.radians(yaw_degrees),
+        0.0,
+        0.6,
+        width=SIZE,
+        height=SIZE,
+        target=tuple(points.mean(0).tolist()),
+        field_of_view=np.radians(8),
+    )
+
+
+def opening(points: Float, view: View, grow_px: int) -> NDArray[np.bool_]:
+    """[SIZE, SIZE] between the lips; grown by so many pixels, or shrunk."""
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    cv2.fillPoly(mask, [np.round(view.project(points)[:, :2]).astype(np.int32)], 1.0)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * abs(grow_px) + 1,) * 2)
+    return (cv2.dilate if grow_px > 0 else cv2.erode)(mask, kernel) > 0
+
+
+def magenta_share(
+    avatar: Avatar, magenta: NDArray[np.bool_], expression: Float, view: View, background: Float
+) -> Float:
+    """[SIZE, SIZE] how much of each pixel is of the `magenta` [N] splats; all others are green."""
+    marked = replace(avatar, colour=np.where(magenta[:, None], MAGENTA, GREEN).astype(np.float32))
+    shown = Deformer(marked).gaussians(expression=expression)
+    image = CpuRenderer().render(shown, [view], background)[0]
+    return (image[..., 0] / 255).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", OPEN)
+def test_nothing_behind_the_head_shows_through_an_open_mouth(astronaut: Avatar, shape: str):
+    expression = expressed(jawOpen=0.7, **({shape: 0.8} if shape else {}))
+    lips = lips_inner_edge(astronaut, expression)
+    template = load_template()
+    beyond = astronaut.bound_triangle >= len(template.triangles)
+    for yaw in (-45, -20, 0, 20, 45):
+        view = view_of(lips, yaw)
+        through = magenta_share(astronaut, beyond, expression, view, MAGENTA)
+        inside = opening(lips, view, -2)
+        assert inside.sum() > 100
+        assert through[inside].max() < 0.1, f"yaw {yaw}"
+
+
+@pytest.mark.parametrize("shape", OPEN)
+def test_teeth_stay_behind_the_lips(astronaut: Avatar, shape: str):
+    template = load_template()
+    inner = np.isin(template.triangle_part, (Part.TEETH_UPPER, Part.TEETH_LOWER, Part.GUMS))
+    own = astronaut.bound_triangle < len(inner)
+    teeth = own & inner[np.where(own, astronaut.bound_triangle, 0)]
+    for jaw in (0.0, 0.2, 0.7):
+        expression = expressed(jawOpen=jaw, **({shape: 0.8} if shape else {}))
+        lips = lips_inner_edge(astronaut, expression)
+        for yaw in (-45, 0, 45):
+            view = view_of(lips, yaw)
+            seen = magenta_share(astronaut, teeth, expression, view, GREEN)
+            outside = ~opening(lips, view, 4)
+            assert (seen[outside] > 0.3).sum() <= 3, f"jaw {jaw}, yaw {yaw}"
+
+
+def test_the_mouth_is_dark_behind_the_teeth(astronaut: Avatar):
+    expression = expressed(jawOpen=0.7)
+    lips = lips_inner_edge(astronaut, expression)
+    view = view_of(lips, 0)
+    shown = Deformer(astronaut).gaussians(expression=expression)
+    image = CpuRenderer().render(shown, [view], MAGENTA)[0] / 255
+    brightness = image.mean(2)[opening(lips, view, -2)]
+    assert np.quantile(brightness, 0.3) < 0.15
+    assert np.quantile(brightness, 0.95) > 0.5, "no tooth to be seen"
+
+
+def test_single_teeth_can_be_told_apart(astronaut: Avatar):
+    expression = expressed(jawOpen=0.3, mouthSmile=0.7)
+    lips = lips_inner_edge(astronaut, expression)
+    view = view_of(lips, 0)
+    shown = Deformer(astronaut).gaussians(expression=expression)
+    image = CpuRenderer().render(shown, [view], MAGENTA)[0].mean(2) / 255
+    # A line through the upper teeth, as far as they are well lit.
+    rows = np.flatnonzero(opening(lips, view, -2)[:, SIZE // 2])
+    row = rows[int(0.3 * len(rows))]
+    line = image[row - 1 : row + 2].mean(0)
+    bright = np.flatnonzero(line > 0.6)
+    line = line[bright.min() : bright.max() + 1]
+    valleys = [
+        i
+        for i in range(3, len(line) - 3)
+        if line[i] == line[i - 3 : i + 4].min()
+        and line[i] < 0.93 * min(line[max(i - 8, 0) : i].max(), line[i + 1 : i + 9].max())
+    ]
+    assert len(valleys) >= 3
+    apart = [right - left for left, right in pairwise(valleys)]
+    assert min(apart) >= 4
+
+
+def painted_mouth(open_px: float, tooth: Float) -> tuple[Float, FoundFace]:
+    """Lips of one colour around an opening full of teeth."""
+    lip = np.array([0.7, 0.4, 0.38], np.float32)
+    image = np.broadcast_to(lip, (80, 120, 3)).copy()
+    landmarks = np.zeros((478, 3), np.float32)
+    turns = np.linspace(np.pi, 3 * np.pi, len(INNER_LIPS), endpoint=False)
+    ring = np.stack([60 + 30 * np.cos(turns), 40 + open_px / 2 * np.sin(turns)], 1)
+    landmarks[list(INNER_LIPS), :2] = ring
+    cv2.fillPoly(image, [np.round(ring).astype(np.int32)], tooth.tolist())
+    return image, FoundFace(landmarks)
+
+
+def test_the_tint_of_photographed_teeth_is_read_from_between_the_lips():
+    tooth = np.array([0.86, 0.81, 0.66], np.float32)
+    image, face = painted_mouth(14.0, tooth)
+    tint, trust = photographed_teeth(image, face, np.array([0.7, 0.4, 0.38], np.float32))
+    assert trust > 0.9
+    np.testing.assert_allclose(tint, tooth, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("open_px", "between"),
+    [(2.0, (0.9, 0.85, 0.8)), (14.0, (0.08, 0.04, 0.04)), (14.0, (0.75, 0.42, 0.4))],
+    ids=["closed", "dark", "tongue"],
+)
+def test_no_teeth_are_found_where_none_show(open_px: float, between: tuple[float, ...]):
+    image, face = painted_mouth(open_px, np.array(between, np.float32))
+    _, trust = photographed_teeth(image, face, np.array([0.7, 0.4, 0.38], np.float32))
+    assert trust == 0
+
+
+def test_the_smiling_astronaut_gets_her_own_teeth():
+    picture = (np.asarray(data.astronaut()) / 255).astype(np.float32)
+    with MediapipeFaceFinder() as finder:
+        face, _ = subject(finder, picture, "astronaut")
+    tint, trust = photographed_teeth(picture, face, np.array([0.90, 0.73, 0.69], np.float32))
+    assert trust == 1
+    assert tint[0] > tint[1] > tint[2] > 0.8, "her teeth are nearly white, a little warm"
+
+
+def test_a_resting_mouth_shows_no_teeth(astronaut: Avatar):
+    lips = lips_inner_edge(astronaut, expressed())
+    template = load_template()
+    own = astronaut.bound_triangle < len(template.triangles)
+    part = template.triangle_part[np.where(own, astronaut.bound_triangle, 0)]
+    teeth = own & np.isin(part, (Part.TEETH_UPPER, Part.TEETH_LOWER))
+    seen = magenta_share(astronaut, teeth, expressed(), view_of(lips, 0), GREEN)
+    assert (seen > 0.3).sum() <= 10, "the lips meet at rest"
