@@ -38,7 +38,12 @@ _LAYOUT: dict[str, tuple[tuple[str | int, ...], tuple[type, ...]]] = {
     "bound_scale": (("N", 3), _FLOAT),
     "opacity": (("N",), _FLOAT),
     "colour": (("N", 3), _FLOAT),
+    "light": ((9, 3), _FLOAT),
 }
+_OPTIONAL = ("light",)
+"""Not in the files of older programs, which can read newer files without them."""
+_STRONGEST_LIGHT = 100.0
+"""Coefficients of a light are about 1 to 5."""
 _STORED_SMALL = ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour")
 """Kept as float16: errors of 1/2000 of a triangle of about 5 mm, or of 1/8 of a colour step."""
 
@@ -96,12 +101,12 @@ def load_avatar(path: Path) -> Avatar:
             metadata = file.metadata() or {}
             _check_identity(path, metadata)
             names = set(file.keys())
-            missing = sorted(set(_LAYOUT) - names)
+            missing = sorted(set(_LAYOUT) - set(_OPTIONAL) - names)
             if missing:
                 raise AvatarFileError(
                     f"{path}: damaged avatar, it lacks {', '.join(missing)}. Make it again."
                 )
-            arrays = {field: file.get_tensor(field) for field in _LAYOUT}
+            arrays = {field: file.get_tensor(field) for field in _LAYOUT if field in names}
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         if isinstance(error, AvatarFileError):
             raise
@@ -178,8 +183,8 @@ def _json_object(path: Path, metadata: dict[str, str], key: str) -> dict:
 
 def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     sizes: dict[str, int] = {}
-    for field, (shape, kinds) in _LAYOUT.items():
-        values = arrays[field]
+    for field, values in arrays.items():
+        shape, kinds = _LAYOUT[field]
         if values.dtype.type not in kinds or values.ndim != len(shape):
             raise AvatarFileError(
                 f"{path}: damaged avatar, {field} is {values.dtype}{list(values.shape)}, "
@@ -206,5 +211,9 @@ def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     for field in ("opacity", "neck_weights"):
         if arrays[field].min() < -1e-3 or arrays[field].max() > 1.001:
             raise AvatarFileError(f"{path}: damaged avatar, {field} is not within 0..1.")
+    if "light" in arrays and np.abs(arrays["light"]).max() > _STRONGEST_LIGHT:
+        raise AvatarFileError(
+            f"{path}: damaged avatar, light is not within {_STRONGEST_LIGHT:.0f}. Make it again."
+        )
     if arrays["bound_scale"].min() < 0:
         raise AvatarFileError(f"{path}: damaged avatar, bound_scale is negative.")

@@ -12,6 +12,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from avatar.errors import AvatarFileError
+from avatar.expression_shading import ExpressionShading
 from avatar.head.pose import pose
 from avatar.head.template import HeadTemplate, load_template
 from avatar.types import Avatar, Float, Gaussians, Index, MotionFrame
@@ -118,15 +119,22 @@ class Deformer:
         self._rotations = np.empty((count, 4), np.float32)
         self._normals = np.empty((count, 3), np.float32)
         self._sizes = np.empty(count, np.float32)
+        self._shading = ExpressionShading(
+            self._template, avatar.vertices, avatar.neck_weights, avatar.light
+        )
+        lit = np.zeros(len(avatar.triangles), bool)
+        lit[: len(self._template.triangles)] = self._shading.changes(self._template)
+        self._lit = np.flatnonzero(lit[avatar.bound_triangle]).astype(np.int32)
+        self._factors = np.ones(len(self._lit), np.float32)
+        self._colours = np.ascontiguousarray(avatar.colour[self._lit], np.float32)
         opacities = np.ascontiguousarray(avatar.opacity, np.float32)
-        colours = np.ascontiguousarray(avatar.colour, np.float32)
         self._results = tuple(
             Gaussians(
                 means=np.empty((len(avatar), 3), np.float32),
                 rotations=np.empty((len(avatar), 4), np.float32),
                 scales=np.empty((len(avatar), 3), np.float32),
                 opacities=opacities,
-                colours=colours,
+                colours=np.array(avatar.colour, np.float32, order="C"),
             )
             for _ in range(2)
         )
@@ -141,6 +149,13 @@ class Deformer:
     def vertices(self) -> Float:
         """[M, 3] the posed head of the last call; overwritten by the next."""
         return self._vertices
+
+    @property
+    def colour_factors(self) -> Float:
+        """[N] what the last call multiplied `avatar.colour` with: the shading of its expression."""
+        factors = np.ones(len(self._avatar), np.float32)
+        factors[self._lit] = self._factors
+        return factors
 
     def gaussians(
         self,
@@ -198,6 +213,17 @@ class Deformer:
             result.rotations,
             result.scales,
         )
+        if len(self._lit):
+            _light(
+                self._shading.factors(self._vertices, head_rotation),
+                self._triangles,
+                self._triangle_of,
+                self._lit,
+                avatar.bound_position,
+                self._colours,
+                self._factors,
+                result.colours,
+            )
         return result
 
 
@@ -270,3 +296,24 @@ def _carry(  # pragma: no cover
         out_rotations[splat, 1] = w0 * x1 + x0 * w1 + y0 * z1 - z0 * y1
         out_rotations[splat, 2] = w0 * y1 - x0 * z1 + y0 * w1 + z0 * x1
         out_rotations[splat, 3] = w0 * z1 + x0 * y1 - y0 * x1 + z0 * w1
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def _light(  # pragma: no cover
+    vertex_factors, triangles, triangle_of, splats, positions, colours, factors, out_colours,
+):  # fmt: skip
+    for index in prange(len(splats)):
+        splat = splats[index]
+        a, b, c = triangles[triangle_of[splat]]
+        weight_b = min(max(positions[splat, 0], np.float32(0)), np.float32(1))
+        weight_c = min(max(positions[splat, 1], np.float32(0)), 1 - weight_b)
+        weight_a = 1 - weight_b - weight_c
+        # Differences from 1, so that at rest not even the last digit changes.
+        factor = 1 + (
+            weight_a * (vertex_factors[a] - 1)
+            + weight_b * (vertex_factors[b] - 1)
+            + weight_c * (vertex_factors[c] - 1)
+        )
+        factors[index] = factor
+        for colour in range(3):
+            out_colours[splat, colour] = min(colours[index, colour] * factor, np.float32(1))

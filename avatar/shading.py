@@ -17,27 +17,16 @@ COEFFICIENTS = 9
 DIMMEST = 0.2
 """Irradiance never falls below about this share of the usual: what a room throws back is left."""
 _Y = (0.282095, 0.488603, 1.092548, 0.315392, 0.546274)
-"""Constants of the harmonics: Ramamoorthi & Hanrahan 2001, eq. 3."""
+HARMONICS = np.array([_Y[0], *[_Y[1]] * 3, *[_Y[2]] * 2, _Y[3], _Y[2], _Y[4]], np.float32)
+"""Constants of the nine: Ramamoorthi & Hanrahan 2001, eq. 3."""
 
 
 def harmonics(normals: Float) -> Float:
     """[N, 9] the real spherical harmonics up to order 2 of [N, 3] unit normals, in the order
     1; y, z, x; xy, yz, 3z^2-1, xz, x^2-y^2."""
     x, y, z = normals[:, 0], normals[:, 1], normals[:, 2]
-    return np.stack(
-        [
-            np.full_like(x, _Y[0]),
-            _Y[1] * y,
-            _Y[1] * z,
-            _Y[1] * x,
-            _Y[2] * x * y,
-            _Y[2] * y * z,
-            _Y[3] * (3 * z * z - 1),
-            _Y[2] * x * z,
-            _Y[4] * (x * x - y * y),
-        ],
-        1,
-    )
+    rows = [np.ones_like(x), y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y]
+    return np.stack(rows, 1) * HARMONICS
 
 
 def irradiance(light: Float, normals: Float) -> Float:

@@ -123,7 +123,10 @@ class Avatar:
     opacity: Float
     """[N] 0..1."""
     colour: Float
-    """[N, 3] sRGB, as seen in the portrait's light."""
+    """[N, 3] sRGB, as seen in the portrait's light with a neutral face."""
+    light: Float = field(default_factory=lambda: np.zeros((9, 3), np.float32))
+    """[9, 3] the portrait's light by colour (`avatar.shading`), avatar space: with it expressions
+    change the skin's shading; all 0 = unknown, and colours stay as they are."""
     fit: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     """What the fit found: `identity`, `expression`, `head_rotation`, `camera`, ..."""
     provenance: dict[str, str] = field(default_factory=dict[str, str])

@@ -7,6 +7,7 @@ import numpy as np
 from avatar.deform import bind
 from avatar.portrait.bust import Bust, build_bust
 from avatar.portrait.fit import FaceFit
+from avatar.portrait.light import Light
 from avatar.portrait.painted import Painted
 from avatar.portrait.painting import paint_head, paint_lining
 from avatar.portrait.placing import place_splats
@@ -31,10 +32,10 @@ def assemble(sitter: Sitter, *, name: str, tell: Progress) -> Avatar:
     head = paint_head(bust, complexion, lattice)
     painted = [head, paint_lining(bust, head), paint_relief(bust, lattice)]
     tell("binding them to the head", 0.9)
-    return _bound(bust, painted, name)
+    return _bound(bust, painted, complexion.light, name)
 
 
-def _bound(bust: Bust, painted: list[Painted], name: str) -> Avatar:
+def _bound(bust: Bust, painted: list[Painted], light: Light, name: str) -> Avatar:
     lattice = joined([some.lattice for some in painted])
     position, rotation, scale = bind(
         bust.vertices,
@@ -56,7 +57,8 @@ def _bound(bust: Bust, painted: list[Painted], name: str) -> Avatar:
         bound_scale=scale,
         opacity=np.concatenate([some.opacity for some in painted]),
         colour=np.concatenate([some.colour for some in painted]),
-        fit=_facts(bust.sitter.fit),
+        light=light.coefficients,
+        fit={**_facts(bust.sitter.fit), "side_light": [light.side_light]},
         provenance={"template": bust.sitter.template.digest},
     )
 

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from avatar.expression_shading import ExpressionShading
 from avatar.head.template import Part
 from avatar.portrait.arrays import Array
 from avatar.portrait.colour import fill_in, like_skin, squareness, unoccluded
@@ -212,6 +213,18 @@ class Complexion:
             pull=pull,
         )
 
+    @cached_property
+    def expressed(self) -> Float:
+        """[V] what the photograph's expression multiplies encoded colours at rest with."""
+        sitter = self.sitter
+        shading = ExpressionShading(
+            sitter.template,
+            sitter.fit.neutral.astype(np.float32),
+            sitter.template.neck_weights,
+            self.light.coefficients,
+        )
+        return shading.factors(sitter.posed).copy()
+
     def _tone(self, seen: Array) -> Array:
         """[3] the middle of the well-seen skin's albedo."""
         plain = self.trust * like_skin(self._seen, self.sitter.skin_tone) * self.face
@@ -244,7 +257,8 @@ class Complexion:
 
 
 def paint_skin(complexion: Complexion, own: Lattice) -> Float:
-    """[N, 3] what the photograph shows at the splats, or the filled albedo in the local light."""
+    """[N, 3] what the photograph shows at the splats, or the filled albedo in the local light; both
+    as they would look with a neutral face."""
     sitter = complexion.sitter
     template, camera, photo = sitter.template, sitter.fit.camera, sitter.photo
     corners = template.triangles[own.triangle]
@@ -269,6 +283,7 @@ def paint_skin(complexion: Complexion, own: Lattice) -> Float:
 
     colour = trust * shown + (1 - trust) * filled
     colour = without_teeth(sitter, own, _clean_lips(sitter, own, colour.astype(np.float32)))
+    colour = np.clip(colour / at_splats(complexion.expressed)[:, None], 0, 1).astype(np.float32)
     sharp = at_splats(sitter.lids) < 0.2
     colour[sharp] = unblurred(own.select(sharp), colour[sharp], rounds=2)
     return colour

@@ -124,12 +124,22 @@ def test_a_shape_that_lies_is_refused(small_avatar_file: Path, tmp_path: Path):
         ("triangles", np.zeros((5, 3), np.float32)),
         ("expression_gain", np.ones(51, np.float32)),
         ("colour", None),
+        ("light", np.full((9, 3), np.nan, np.float32)),
+        ("light", np.full((9, 3), 1e30, np.float32)),
+        ("light", np.zeros((9,), np.float32)),
+        ("light", np.zeros((4, 3), np.float32)),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(field, value, small_avatar_file: Path, tmp_path: Path):
     bad = rewritten(small_avatar_file, tmp_path / "bad.avatar", **{field: value})
     text = refused(bad)
     assert field in text
+
+
+def test_a_file_from_before_light_was_kept_still_loads(small_avatar_file: Path, tmp_path: Path):
+    old = load_avatar(rewritten(small_avatar_file, tmp_path / "old.avatar", light=None))
+    assert old.light.shape == (9, 3)
+    assert not old.light.any()
 
 
 @pytest.mark.parametrize("facts", ["[]", "{", "3", "[" * 100_000])

@@ -196,6 +196,13 @@ def test_gaze_moves_splats_of_the_irises_to_the_side(template: HeadTemplate):
     np.testing.assert_array_equal(moved[skin], rest[skin])
 
 
+def expressed(**weights: float) -> Float:
+    expression = np.zeros(52, np.float32)
+    for name, weight in weights.items():
+        expression[ARKIT_NAMES.index(name)] = weight
+    return expression
+
+
 def by_name(deformer: Deformer, fields: dict[str, Float]) -> Gaussians:
     return deformer.gaussians(
         expression=fields["expression"],
@@ -241,6 +248,48 @@ def test_expression_gain_scales_how_far_a_face_goes(template: HeadTemplate):
         Deformer(avatar, template).gaussians(expression=half_jaw).means,
         atol=1e-7,
     )
+
+
+def in_light(avatar: Avatar) -> Avatar:
+    """The same in light from above and from its left."""
+    light = np.zeros((9, 3), np.float32)
+    light[0], light[1], light[2], light[3] = 3.0, 0.6, 0.6, 0.5
+    return dataclasses.replace(avatar, light=light)
+
+
+def test_at_rest_light_changes_no_colour_and_without_light_no_expression_does(
+    template: HeadTemplate,
+):
+    plain = avatar_of(template)
+    smile = expressed(mouthSmileLeft=1.0, browInnerUp=1.0)
+    turn = np.array([0.1, 0.3, 0.0], np.float32)
+    for result in (
+        Deformer(in_light(plain), template).gaussians(),
+        Deformer(plain, template).gaussians(expression=smile, head_rotation=turn),
+    ):
+        np.testing.assert_array_equal(result.colours, plain.colour)
+
+
+def test_in_light_an_expression_shades_the_skin_and_nothing_else(template: HeadTemplate):
+    avatar = in_light(avatar_of(template))
+    deformer = Deformer(avatar, template)
+    result = deformer.gaussians(expression=expressed(mouthSmileLeft=1.0, jawOpen=0.5))
+    part = template.triangle_part[avatar.bound_triangle]
+    changed = np.any(result.colours != avatar.colour, axis=1)
+    assert changed[part == Part.SKIN].any()
+    assert not changed[part != Part.SKIN].any()
+    np.testing.assert_allclose(
+        result.colours, avatar.colour * deformer.colour_factors[:, None], atol=1e-6
+    )
+
+
+def test_both_results_in_turn_have_their_own_colours(template: HeadTemplate):
+    deformer = Deformer(in_light(avatar_of(template)), template)
+    smile = deformer.gaussians(expression=expressed(mouthSmileLeft=1.0))
+    kept = smile.colours.copy()
+    rest = deformer.gaussians()
+    np.testing.assert_array_equal(smile.colours, kept)
+    assert not np.array_equal(rest.colours, kept)
 
 
 def test_a_result_stays_until_the_call_after_the_next(template: HeadTemplate):
