@@ -24,7 +24,7 @@ def shading(template: HeadTemplate) -> ExpressionShading:
     return ExpressionShading(template, template.vertices, template.neck_weights, LIGHT)
 
 
-def posed(template: HeadTemplate, turn: Float | None = None, **weights: float) -> Float:
+def posed(template: HeadTemplate, turn: Float | None = None, /, **weights: float) -> Float:
     expression = np.zeros(52, np.float32)
     for name, weight in weights.items():
         expression[ARKIT_NAMES.index(name)] = weight
@@ -74,10 +74,9 @@ def test_a_face_at_rest_keeps_its_light_exactly(template, shading):
 
 
 def test_the_light_goes_with_the_head(template, shading):
-    smile = {"mouthSmileLeft": 0.8, "browInnerUp": 0.5}
-    still = shading.factors(posed(template, **smile)).copy()
+    still = shading.factors(posed(template, mouthSmileLeft=0.8, browInnerUp=0.5)).copy()
     turn = np.array([0.1, 0.5, -0.1], np.float32)
-    turned = shading.factors(posed(template, turn, **smile), turn)
+    turned = shading.factors(posed(template, turn, mouthSmileLeft=0.8, browInnerUp=0.5), turn)
     face = template.neck_weights > 0.999
     change = np.abs(turned[face] - still[face])
     assert np.quantile(change, 0.99) < 1e-3
@@ -103,7 +102,7 @@ def test_factors_stay_within_bounds_however_wild_the_face(template, shading):
     generator = np.random.default_rng(0)
     for _ in range(5):
         weights = dict(zip(ARKIT_NAMES, generator.uniform(0, 2, 52), strict=True))
-        factors = shading.factors(posed(template, **weights))
+        factors = shading.factors(posed(template, None, **weights))
         assert np.isfinite(factors).all()
         assert factors.min() > 0.55
         assert factors.max() < 1.3
