@@ -281,9 +281,9 @@ def _written(
     scale[drawn, :2] *= np.exp(values[:, SIZE])
     opacity, colour = avatar.opacity.copy(), avatar.colour.copy()
     opacity[drawn] = values[:, OPACITY]
-    # Whatever moving the head does to a colour is taken off again.
-    lit = posed.colours[drawn] / np.maximum(colour[drawn], 1e-3)
-    colour[drawn] = np.clip(values[:, COLOUR] / np.maximum(lit, 0.2), 0, 1)
+    # What the expression does to a colour is taken off again.
+    lit = deformer.colour_factors[drawn, None]
+    colour[drawn] = np.clip(values[:, COLOUR] / lit, 0, 1)
     return replace(
         avatar,
         bound_position=position,
