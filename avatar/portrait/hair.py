@@ -106,7 +106,7 @@ def _hidden(sitter: Sitter, projected: Array) -> Mask:
     depth = np.where(np.isfinite(sitter.depth), sitter.depth, 0)
     nearest = sample(depth[..., None], projected[:, :2])[:, 0]
     # Eye sockets and nostrils lie behind the skin too, but not behind the ears.
-    behind_ears = sitter.posed[:, 2] < sitter.posed[sitter.ears, 2].mean() + _BEHIND_M
+    behind_ears = sitter.posed[:, 2] < sitter.posed[sitter.ears, 2].mean() + _SOCKETS_M
     return (projected[:, 2] > nearest + _BEHIND_M) & behind_ears
 
 

@@ -39,8 +39,8 @@ def drawn(hair_outside: bool = True) -> tuple[Float, Clues]:
     return image, clues
 
 
-def shares(regions: Regions, where: np.ndarray) -> tuple[float, float, float]:
-    return tuple(float(r[where].mean()) for r in (regions.skin, regions.hair, regions.clothes))
+def shares(regions: Regions, where: np.ndarray) -> list[float]:
+    return [float(r[where].mean()) for r in (regions.skin, regions.hair, regions.clothes)]
 
 
 def test_an_ear_is_skin_a_mop_is_hair_and_a_shirt_is_clothes():
