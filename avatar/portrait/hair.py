@@ -23,7 +23,7 @@ _THICKEST_M = 0.07
 _RISES_M = 0.04
 """From the bare skin's border it takes this far to reach its thickness."""
 _LEAST_M = 0.002
-_BEHIND_M = 0.03
+_BEHIND_M, _SOCKETS_M = 0.03, 0.01
 _FALLS_SHARE = 0.6
 _BELOW_EARS_M = 0.02
 """It thins out from the ears' middle down to the nape over this height."""
