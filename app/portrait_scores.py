@@ -89,7 +89,7 @@ def score_portrait(
         file = Path(folder) / "scored.avatar"
         save_avatar(avatar, file)
         megabytes = file.stat().st_size / 1e6
-    wanted, person, view = _photograph(sitter)
+    wanted, person, view = photograph(sitter)
     deformer = Deformer(avatar)
     as_taken = deformer.gaussians(expression=sitter.fit.expression, gaze=sitter.fit.gaze)
     drawn = renderer.render(as_taken, [view], BACKDROP.rgb)[0]
@@ -108,7 +108,7 @@ def score_portrait(
     )
 
 
-def _photograph(sitter: Sitter) -> tuple[NDArray, NDArray, View]:
+def photograph(sitter: Sitter) -> tuple[NDArray, NDArray, View]:
     """The photograph and its person, at most `COMPARED_SIDE` large, and its camera."""
     image = sitter.portrait.image
     height, width = image.shape[:2]

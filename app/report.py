@@ -11,26 +11,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from skimage.metrics import structural_similarity
 
+from app.comparison import Likeness, as_numbers, likeness
 from app.output_file import written_beside
+from app.portrait_scores import photo_view, photograph
 from app.settings import BACKDROP
 from avatar.deform import Deformer
 from avatar.errors import OutputError
 from avatar.head.template import Part
-from avatar.portrait.camera import PhotoCamera
 from avatar.portrait.landmarks import IRIS_LEFT, IRIS_RIGHT, crop_box
 from avatar.portrait.make import printable
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.warnings import PortraitWarning
-from avatar.types import ARKIT_NAMES, Avatar, Float
-from render.camera import FLIP_Y_AND_Z, View, orbit_view
+from avatar.types import ARKIT_NAMES, Avatar, Float, Gaussians
+from render.camera import orbit_view
 from render.renderer import Renderer
 
 PAGE = "report.html"
@@ -54,15 +53,6 @@ _POINT, _IRIS = (255, 255, 255), (255, 70, 120)
 
 Picture = NDArray[np.uint8]
 """[H, W, 3] sRGB."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Likeness:
-    """How near a drawing comes to the photograph within some part of it."""
-
-    psnr_db: float
-    ssim: float
-    """Structural similarity, 1 = the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +95,13 @@ def write_report(
         OutputError: the folder cannot be made or written to.
     """
     deformer = Deformer(avatar)
-    comparison, face, person = compare(sitter, avatar, deformer, renderer)
+    face, person = measure_likeness(sitter, deformer, renderer)
     pictures = (
         draw_photo(sitter),
         draw_fit(sitter),
         draw_turntable(deformer, renderer),
         draw_expressions(deformer, renderer),
-        comparison,
+        draw_comparison(sitter, deformer, renderer),
     )
     try:
         folder.mkdir(exist_ok=True)
@@ -130,20 +120,6 @@ def draw_preview(avatar: Avatar, renderer: Renderer, side: int = 512) -> Picture
     """The avatar at rest, from the front: a square picture."""
     view = orbit_view(0.0, 0.0, 1.0, width=side, height=side)
     return renderer.render(Deformer(avatar).gaussians(), [view], _BACKDROP)[0]
-
-
-def photo_view(camera: PhotoCamera, width: int, height: int, scale: float = 1.0) -> View:
-    """The eye of the photograph's own camera; its picture of `width` x `height` pixels, scaled."""
-    camera_from_world = np.eye(4)
-    camera_from_world[:3, :3] = camera.rotation
-    camera_from_world[:3, 3] = camera.translation
-    focal, (x, y) = camera.focal_px * scale, camera.centre_px
-    return View(
-        camera_from_world=FLIP_Y_AND_Z @ camera_from_world,
-        intrinsics=np.array([[focal, 0, x * scale], [0, focal, y * scale], [0, 0, 1]]),
-        width=round(width * scale),
-        height=round(height * scale),
-    )
 
 
 def draw_photo(sitter: Sitter) -> Picture:
@@ -225,59 +201,44 @@ def draw_expressions(deformer: Deformer, renderer: Renderer) -> Picture:
     return _sheet(tiles, ["at rest", *ARKIT_NAMES], columns=8)
 
 
-def compare(
-    sitter: Sitter, avatar: Avatar, deformer: Deformer, renderer: Renderer
-) -> tuple[Picture, Likeness, Likeness]:
-    """Photograph, avatar and four times their difference; how alike the face is, and the person.
+def draw_comparison(sitter: Sitter, deformer: Deformer, renderer: Renderer) -> Picture:
+    """Photograph, avatar and four times their difference.
 
     The avatar stands before the photograph's own camera with the photograph's expression and gaze.
-    Around the person both are the same grey, so holes and lost hair count, the background not.
+    Around the person both are the same grey, so holes and lost hair show, the background does not.
     """
     image, person = sitter.portrait.image, sitter.portrait.person
     height, width = image.shape[:2]
     left, top, right, bottom = _around(sitter)
     scale = min(1.0, _LONGEST_SIDE / max(right - left, bottom - top))
-    gaussians = deformer.gaussians(
-        expression=sitter.fit.expression * avatar.expression_gain, gaze=sitter.fit.gaze
-    )
-    view = photo_view(sitter.fit.camera, width, height, scale)
-    drawn = renderer.render(gaussians, [view], _BACKDROP)[0].astype(np.float32) / 255
+    size = (round(width * scale), round(height * scale))
+    view = photo_view(sitter.fit.camera, size, (width, height))
+    drawn = as_numbers(renderer.render(_as_taken(sitter, deformer), [view], _BACKDROP)[0])
     window = (
         slice(round(top * scale), round(bottom * scale)),
         slice(round(left * scale), round(right * scale)),
     )
     sure = _scaled(person, scale)[..., None]
-    photo = (sure * _scaled(image, scale) + (1 - sure) * np.array(_BACKDROP))[window]
-    drawn, body = drawn[window], sure[window][..., 0] > 0.5
-    face = _scaled(sitter.face_mask, scale)[window] > 0.5
-    difference = np.clip(4 * np.abs(drawn - photo), 0, 1)
+    photo = sure * _scaled(image, scale) + (1 - sure) * np.array(_BACKDROP, np.float32)
+    photo, drawn = photo[window], drawn[window]
+    difference = 4 * np.abs(drawn - photo)
     tiles = [_bytes(tile.astype(np.float32)) for tile in (photo, drawn, difference)]
-    captions = ["photograph", "avatar", "difference, four times"]
-    picture = _sheet(tiles, captions, columns=3)
-    return picture, likeness(drawn, photo, face), likeness(drawn, photo, body)
+    return _sheet(tiles, ["photograph", "avatar", "difference, four times"], columns=3)
 
 
-def likeness(drawn: Float, photo: Float, within: NDArray[np.bool_]) -> Likeness:
-    """Of two pictures [H, W, 3] 0..1, within a mask [H, W].
+def measure_likeness(
+    sitter: Sitter, deformer: Deformer, renderer: Renderer
+) -> tuple[Likeness, Likeness]:
+    """How like the photograph the face is, and the whole person: what `evaluate` measures."""
+    wanted, person, view = photograph(sitter)
+    drawn = as_numbers(renderer.render(_as_taken(sitter, deformer), [view], _BACKDROP)[0])
+    size = (view.width, view.height)
+    face = np.asarray(cv2.resize(sitter.face_mask, size, interpolation=cv2.INTER_AREA), np.float32)
+    return likeness(drawn, wanted, face), likeness(drawn, wanted, person)
 
-    SSIM: Wang et al. 2004, Gaussian windows of sigma 1.5, averaged over the mask.
-    """
-    if min(drawn.shape[:2]) < 11 or not within.any():  # the windows are 11 wide
-        return Likeness(psnr_db=math.nan, ssim=math.nan)
-    error = float(np.mean((drawn - photo)[within] ** 2))
-    measured: Any = structural_similarity(
-        drawn.astype(np.float64),
-        photo.astype(np.float64),
-        channel_axis=2,
-        data_range=1.0,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        full=True,
-    )
-    return Likeness(
-        psnr_db=-10 * math.log10(max(error, 1e-10)), ssim=float(measured[1][within].mean())
-    )
+
+def _as_taken(sitter: Sitter, deformer: Deformer) -> Gaussians:
+    return deformer.gaussians(expression=sitter.fit.expression, gaze=sitter.fit.gaze)
 
 
 def page(
@@ -310,8 +271,8 @@ def page(
             "Landmarks missed by",
             f"{100 * sitter.fit.landmark_error:.2f} % of the eye distance, on average",
         ),
-        ("Face against photograph", f"{face.psnr_db:.1f} dB PSNR, {face.ssim:.3f} SSIM"),
-        ("Person against photograph", f"{person.psnr_db:.1f} dB PSNR, {person.ssim:.3f} SSIM"),
+        ("Face against photograph", f"{face.psnr:.1f} dB PSNR, {face.ssim:.3f} SSIM"),
+        ("Person against photograph", f"{person.psnr:.1f} dB PSNR, {person.ssim:.3f} SSIM"),
         ("Gaussians", f"{len(avatar):,}"),
         (
             "Avatar file",
