@@ -35,6 +35,8 @@ from render.renderer import Renderer
 PAGE = "report.html"
 PICTURES = ("photo.jpg", "fit.jpg", "turntable.jpg", "expressions.jpg", "compare.jpg")
 TURNS_DEGREES = (-90, -60, -30, 0, 30, 60, 90, 180)
+THUMBNAIL_SIDE = 128
+"""Pixels."""
 SHOWN_WEIGHT = 0.7
 """Of each expression on the sheet: clear to see, and not yet at its end."""
 
@@ -120,6 +122,15 @@ def draw_preview(avatar: Avatar, renderer: Renderer, side: int = 512) -> Picture
     """The avatar at rest, from the front: a square picture."""
     view = orbit_view(0.0, 0.0, 1.0, width=side, height=side)
     return renderer.render(Deformer(avatar).gaussians(), [view], _BACKDROP)[0]
+
+
+def draw_thumbnail(avatar: Avatar, renderer: Renderer) -> Picture:
+    """A small square picture of the head, to choose an avatar by."""
+    side = 2 * THUMBNAIL_SIDE  # shrunk by two, it is smoother than splats drawn so small
+    view = orbit_view(0.0, 0.0, 0.75, width=side, height=side)
+    drawn = renderer.render(Deformer(avatar).gaussians(), [view], _BACKDROP)[0]
+    size = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    return np.asarray(cv2.resize(drawn, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def draw_photo(sitter: Sitter) -> Picture:

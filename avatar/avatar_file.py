@@ -39,11 +39,14 @@ _LAYOUT: dict[str, tuple[tuple[str | int, ...], tuple[type, ...]]] = {
     "opacity": (("N",), _FLOAT),
     "colour": (("N", 3), _FLOAT),
     "light": ((9, 3), _FLOAT),
+    "thumbnail": (("H", "W", 3), (np.uint8,)),
 }
-_OPTIONAL = ("light",)
+_OPTIONAL = ("light", "thumbnail")
 """Not in the files of older programs, which can read newer files without them."""
 _STRONGEST_LIGHT = 100.0
 """Coefficients of a light are about 1 to 5."""
+_LARGEST_THUMBNAIL = 512
+"""Pixels of a side."""
 _STORED_SMALL = ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour")
 """Kept as float16: errors of 1/2000 of a triangle of about 5 mm, or of 1/8 of a colour step."""
 
@@ -120,7 +123,7 @@ def load_avatar(path: Path) -> Avatar:
         fit=_json_object(path, metadata, "fit"),
         provenance=_json_object(path, metadata, "provenance"),
         **{
-            field: values if values.dtype == np.int32 else values.astype(np.float32)
+            field: values.astype(np.float32) if values.dtype.kind == "f" else values
             for field, values in arrays.items()
         },
     )
@@ -214,6 +217,11 @@ def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     if "light" in arrays and np.abs(arrays["light"]).max() > _STRONGEST_LIGHT:
         raise AvatarFileError(
             f"{path}: damaged avatar, light is not within {_STRONGEST_LIGHT:.0f}. Make it again."
+        )
+    if max(sizes.get("H", 0), sizes.get("W", 0)) > _LARGEST_THUMBNAIL:
+        raise AvatarFileError(
+            f"{path}: damaged avatar, thumbnail is larger than {_LARGEST_THUMBNAIL} pixels. "
+            "Make it again."
         )
     if arrays["bound_scale"].min() < 0:
         raise AvatarFileError(f"{path}: damaged avatar, bound_scale is negative.")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
 Index = NDArray[np.int32]
+Bytes = NDArray[np.uint8]
 
 AUDIO_RATE = 16_000
 """Samples a second, mono, of all sound that reaches the speech network."""
@@ -127,6 +128,8 @@ class Avatar:
     light: Float = field(default_factory=lambda: np.zeros((9, 3), np.float32))
     """[9, 3] the portrait's light by colour (`avatar.shading`), avatar space: with it expressions
     change the skin's shading; all 0 = unknown, and colours stay as they are."""
+    thumbnail: Bytes = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
+    """[h, w, 3] sRGB, a small picture of the avatar to choose it by; 0 x 0 = none."""
     fit: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     """What the fit found: `identity`, `expression`, `head_rotation`, `camera`, ..."""
     provenance: dict[str, str] = field(default_factory=dict[str, str])

@@ -2,12 +2,19 @@
 
 import sys
 import time
+from dataclasses import replace
 
 from PIL import Image
 
 from app.output_file import check_output, written_beside
 from app.progress import Stages
-from app.report import Making, check_report_folder, draw_preview, write_report
+from app.report import (
+    Making,
+    check_report_folder,
+    draw_preview,
+    draw_thumbnail,
+    write_report,
+)
 from app.settings import MakeSettings
 from avatar.avatar_file import save_avatar
 from avatar.fit.refine import Budget
@@ -52,7 +59,8 @@ def make(settings: MakeSettings) -> None:
                 file=sys.stderr,
             )
             raise
-        _write(avatar, settings)
+    avatar = replace(avatar, thumbnail=draw_thumbnail(avatar, open_renderer()))
+    _write(avatar, settings)
     seconds = time.monotonic() - started_s
     warnings = read_warnings(avatar.provenance)
     if settings.report is not None:

@@ -92,6 +92,9 @@ def test_a_portrait_becomes_an_avatar_with_its_report_and_preview(made: Path):
     assert "<you>" not in page
     with Image.open(made / "me.png") as picture:
         assert picture.size == (512, 512)
+    thumbnail = load_avatar(made / "me.avatar").thumbnail
+    assert thumbnail.shape == (128, 128, 3)
+    assert thumbnail.std() > 20
 
 
 def test_the_same_portrait_gives_the_same_file_under_any_name(

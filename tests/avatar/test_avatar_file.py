@@ -128,12 +128,27 @@ def test_a_shape_that_lies_is_refused(small_avatar_file: Path, tmp_path: Path):
         ("light", np.full((9, 3), 1e30, np.float32)),
         ("light", np.zeros((9,), np.float32)),
         ("light", np.zeros((4, 3), np.float32)),
+        ("thumbnail", np.zeros((64, 64, 4), np.uint8)),
+        ("thumbnail", np.zeros((64, 64, 3), np.float32)),
+        ("thumbnail", np.zeros((4, 4096, 3), np.uint8)),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(field, value, small_avatar_file: Path, tmp_path: Path):
     bad = rewritten(small_avatar_file, tmp_path / "bad.avatar", **{field: value})
     text = refused(bad)
     assert field in text
+
+
+def test_a_thumbnail_comes_back_as_it_was_and_may_be_absent(
+    small_avatar: Avatar, small_avatar_file: Path, tmp_path: Path
+):
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    path = tmp_path / "pictured.avatar"
+    save_avatar(replace(small_avatar, thumbnail=picture), path)
+    np.testing.assert_array_equal(load_avatar(path).thumbnail, picture)
+    assert load_avatar(small_avatar_file).thumbnail.shape == (0, 0, 3)
+    old = load_avatar(rewritten(small_avatar_file, tmp_path / "old.avatar", thumbnail=None))
+    assert old.thumbnail.shape == (0, 0, 3)
 
 
 def test_a_file_from_before_light_was_kept_still_loads(small_avatar_file: Path, tmp_path: Path):
