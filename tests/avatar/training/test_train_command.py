@@ -5,8 +5,15 @@ from pathlib import Path
 import pytest
 import tyro
 
-from app.commands.train import LipTraining, Scoring, SpeechTraining, TrainSettings, train
-from avatar.errors import AssetError, VisavisError
+from app.commands.train import (
+    LandmarkTraining,
+    LipTraining,
+    Scoring,
+    SpeechTraining,
+    TrainSettings,
+    train,
+)
+from avatar.errors import AssetError, AvatarFileError, VisavisError
 from avatar.training.corpus import REQUIRED_PACKAGES
 
 
@@ -21,6 +28,10 @@ def test_speech_lips_and_score_are_read_from_the_command_line() -> None:
     assert lips == LipTraining(weights=Path("a"), grid=Path("g"), seed=3)
     score = parse("score", "--talking", "t", "--tracks", "k").task
     assert score == Scoring(talking=Path("t"), tracks=Path("k"))
+    landmarks = parse("landmarks", "a.avatar", "--pictures", "200", "-o", "l.safetensors").task
+    assert landmarks == LandmarkTraining(
+        avatars=("a.avatar",), pictures=200, output=Path("l.safetensors")
+    )
 
 
 def test_help_names_every_package_that_must_be_installed(
@@ -45,3 +56,10 @@ def test_missing_weights_are_refused_before_any_work(tmp_path: Path) -> None:
 def test_amounts_that_train_nothing_are_refused(words: tuple[str, str]) -> None:
     with pytest.raises(VisavisError, match="expected"):
         train(parse("speech", *words))
+
+
+def test_landmarks_cannot_be_learnt_from_nothing() -> None:
+    with pytest.raises(VisavisError, match="expected 100 or more"):
+        train(parse("landmarks", "--pictures", "3"))
+    with pytest.raises(AvatarFileError, match=r"none\.avatar"):
+        train(parse("landmarks", "none.avatar"))
