@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import AssetError, PortraitError
+from avatar.portrait.landmark_view import mirror_landmarks
 from avatar.types import Float
 
 IRIS_RIGHT = (468, 469, 470, 471, 472)
@@ -48,6 +49,11 @@ SHORTEST_EYE_DISTANCE_PX = 24.0
 """Between the outer eye corners; below this the lips are less than ten pixels wide."""
 FURTHEST_SIDE_VIEW = 0.60
 """Of `side_view`; more is a profile."""
+_UPRIGHT_PX, _UPRIGHT_FACE_PX = 320, 240
+"""Side of the picture that FaceMesh is shown again, and of the face's box in it, corner to corner:
+its network sees 192 pixels."""
+_SAME_FACE = 0.1
+"""Landmarks further away on average, in face sizes, belong to another face."""
 SURE_CLOSE = 0.90
 SURE_FAR = 0.55
 SURE_PERSON = 0.78
@@ -79,6 +85,10 @@ class FaceFinder(Protocol):
 
     def faces(self, image: Float) -> list[FoundFace]:
         """Every face in [H, W, 3] sRGB 0..1, largest first."""
+        ...
+
+    def look_again(self, image: Float, face: FoundFace) -> FoundFace:
+        """The same face, its landmarks more surely placed; as it was where that fails."""
         ...
 
     def person(self, image: Float) -> Float:
@@ -188,6 +198,37 @@ class MediapipeFaceFinder:
             if right - left > 8 and bottom - top > 8:
                 found += self._faces_in(image[top:bottom, left:right], left, top)[:1]
         return sorted(found, key=lambda face: -face.size_px)
+
+    def look_again(self, image: Float, face: FoundFace) -> FoundFace:
+        """The mean of what FaceMesh sees in the face held upright, and in that in a mirror.
+
+        It crops a face by what its detector guesses, and errs to one side; on renders of known
+        landmarks the two looks together err a tenth less than the first, and the worst half.
+        """
+        right, left = (face.landmarks[i, :2] for i in EYE_CORNERS)
+        low, high = face.landmarks[:468, :2].min(0), face.landmarks[:468, :2].max(0)
+        tilt = float(np.degrees(np.arctan2(left[1] - right[1], left[0] - right[0])))
+        scale = _UPRIGHT_FACE_PX / max(face.size_px, 1.0)
+        middle = (low + high) / 2
+        upright = cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), tilt, scale)
+        upright[:, 2] += _UPRIGHT_PX / 2 - middle
+        if scale < 1:  # one pixel of the look is a patch of the picture
+            image = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.4 / scale), np.float32)
+        shown = cv2.warpAffine(
+            image, upright, (_UPRIGHT_PX, _UPRIGHT_PX), borderMode=cv2.BORDER_REPLICATE
+        )
+        shown = np.asarray(shown, np.float32)
+        plain = self._faces_in(shown, 0, 0)
+        mirrored = self._faces_in(np.ascontiguousarray(shown[:, ::-1]), 0, 0)
+        if not plain or not mirrored:
+            return face
+        other = mirrored[0].landmarks[mirror_landmarks()] * (-1, 1, 1) + (_UPRIGHT_PX, 0, 0)
+        mean = (plain[0].landmarks + other) / 2
+        back = cv2.invertAffineTransform(upright)
+        pixels = (mean[:, :2] - 0.5) @ back[:, :2].T + back[:, 2] + 0.5  # pixel centres turn
+        landmarks = np.concatenate([pixels, mean[:, 2:] / scale], 1).astype(np.float32)
+        astray = np.linalg.norm(landmarks[:468, :2] - face.landmarks[:468, :2], axis=1).mean()
+        return FoundFace(landmarks) if astray < _SAME_FACE * face.size_px else face
 
     def _boxes(self, image: Float) -> list[tuple[float, float, float, float]]:
         """Left, top, width, height in pixels of what the far detector takes for faces."""
@@ -357,7 +398,7 @@ def subject(finder: FaceFinder, image: Float, source: str) -> tuple[FoundFace, i
             f"{source}: the face is seen from the side. Use a photograph in which the person "
             "looks towards the camera (both eyes visible)."
         )
-    return face, len(people)
+    return finder.look_again(image, face), len(people)
 
 
 def side_view(face: FoundFace) -> float:

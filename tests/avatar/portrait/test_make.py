@@ -259,6 +259,9 @@ def test_a_useless_person_mask_still_gives_a_sound_avatar(
         def faces(self, image: Float) -> list[FoundFace]:
             return finder.faces(image)
 
+        def look_again(self, image: Float, face: FoundFace) -> FoundFace:
+            return finder.look_again(image, face)
+
         def human(self, image: Float, face: FoundFace) -> bool:
             return True
 

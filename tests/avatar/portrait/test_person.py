@@ -19,6 +19,9 @@ class Segmented:
     def faces(self, image: Float) -> list[FoundFace]:
         raise AssertionError("the mask needs no second look for faces")
 
+    def look_again(self, image: Float, face: FoundFace) -> FoundFace:
+        raise AssertionError("the mask needs no second look for faces")
+
     def human(self, image: Float, face: FoundFace) -> bool:
         return True
 
