@@ -2,18 +2,12 @@
 
 import numpy as np
 
-from avatar.portrait.arrays import Array, Mask
+from avatar.portrait.arrays import Array
 
 
-def bounded_least_squares(
-    normal: Array, right: Array, lower: Array, upper: Array, held: Mask | None = None
-) -> Array:
-    """Minimise x'Nx/2 - b'x within bounds by active sets; a few dozen solves of 400 unknowns.
-
-    `held` guesses which unknowns stay at 0, a bound of theirs: a good guess saves solves, a wrong
-    one only costs some.
-    """
-    fixed = np.zeros(len(right), bool) if held is None else held.copy()
+def bounded_least_squares(normal: Array, right: Array, lower: Array, upper: Array) -> Array:
+    """Minimise x'Nx/2 - b'x within bounds by active sets; a few dozen solves of 400 unknowns."""
+    fixed = np.zeros(len(right), bool)
     solution = np.zeros(len(right))
     for _ in range(25):
         free = ~fixed

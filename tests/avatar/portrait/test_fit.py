@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 from avatar.head.template import HeadTemplate, load_template
 from avatar.portrait.camera import CAMERA_DISTANCE_M, PhotoCamera
 from avatar.portrait.fit import FaceFit, fit_face
+from avatar.portrait.landmark_view import landmark_shift, seen_rotation
 from avatar.portrait.landmarks import FoundFace
 from avatar.portrait.mesh import between_corners
 from avatar.types import ARKIT_NAMES, Float
@@ -31,10 +32,12 @@ def seen_from(yaw: float, pitch: float, roll: float) -> PhotoCamera:
 
 
 def landmarks_of(template: HeadTemplate, head: Float, camera: PhotoCamera) -> FoundFace:
-    """What a perfect tracker reports; landmarks off the skin (irises) stand in the middle."""
+    """As FaceMesh sees it, shift and all; landmarks off the skin (irises) stand in the middle."""
     known = template.landmark_triangle >= 0
     corners = head[template.triangles[template.landmark_triangle[known]]]
-    points = camera.project(between_corners(template.landmark_barycentric[known], corners))
+    places = between_corners(template.landmark_barycentric[known], corners)
+    places += landmark_shift(seen_rotation(camera.rotation, camera.translation))[known]
+    points = camera.project(places)
     landmarks = np.tile(points.mean(0), (478, 1))
     landmarks[known] = points
     landmarks[:, 2] = (landmarks[:, 2] - CAMERA_DISTANCE_M) * camera.pixels_per_metre
