@@ -77,13 +77,12 @@ def _outward(lens: Lens, pixel: Array, posed: Posed, centre: Array, radius: floa
     return outward / max(float(np.linalg.norm(outward)), 1e-9)
 
 
-def lid_weights(lids: Lids, eyes: EyesSeen, open_m: Array) -> tuple[Array, Array]:
+def lid_weights(lids: Lids, eyes: EyesSeen, open_m: Array, pitch: float) -> tuple[Array, Array]:
     """Weights [2] of eyeBlink and [2] of eyeWide, left first.
 
-    `open_m` [2] is how far this person's eyes are open at rest. What the gaze itself does to the
-    lids (eyeLookDown, eyeLookUp) is left out.
+    `open_m` [2] is how far this person's eyes are open at rest, `pitch` how far they look up from
+    there, radians: what that does to the lids by itself (eyeLookDown, eyeLookUp) is left out.
     """
-    pitch = float(eyes.gaze[1])
     down = float(np.clip(-pitch / LOOK_FULL_RAD, 0, 1))
     up = float(np.clip(pitch / LOOK_FULL_RAD, 0, 1))
     following = 1 + down * (lids.by_look_down - 1) + up * min(lids.by_look_up - 1, 0)

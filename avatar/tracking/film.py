@@ -68,13 +68,13 @@ class FilmTrack:
         """The same, but the eyes look where they were seen to look, against the head.
 
         For an avatar that is shown by the film's own camera; `frames` lets it look at the viewer
-        where the person looked into the camera.
+        where the person looked into the camera. Lids stay as they are: they follow the gaze from
+        where it rests.
         """
         gaze = np.stack([np.zeros(2) if some is None else some.eyes.gaze for some in self.seen])
         gaze = smoothed_both_ways(gaze, self.time_s, GAZE_SMOOTHING)
         return [
-            motion_frame(replace(channels, gaze=gaze[index]), index, float(self.time_s[index]))
-            for index, channels in enumerate(self.channels)
+            replace(frame, gaze=gaze[frame.index].astype(np.float32)) for frame in self.frames()
         ]
 
 

@@ -34,6 +34,8 @@ _UNEVEN_SIGMA = 0.15
 _TEMPORAL_SIGMA = 0.1
 """How far a weight goes from its expected value between frames."""
 _FIRST_ROUNDS, _NEXT_ROUNDS = 8, 2
+_ABOUT_AXES = np.array([np.cross(axis, np.eye(3)) for axis in np.eye(3)])
+"""[3, 3, 3] a point times the i-th: how it moves as it is turned about axis i (axis x point)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +141,10 @@ class FrameSolver:
 
         # d pixel / d camera-space point, then each unknown's move of the point; columns [U, n].
         rotation = state.rotation
-        moves = [np.cross(axis, turned) for axis in np.eye(3)]
-        moves += [np.broadcast_to(axis, turned.shape) for axis in np.eye(3)]
-        moved = np.concatenate(
-            [np.stack(moves), (self._basis @ rotation.T).reshape(model.basis.shape)]
-        )
+        moved = np.empty((6 + len(SOLVED_NAMES), *turned.shape))
+        moved[:3] = turned @ _ABOUT_AXES
+        moved[3:6] = np.eye(3)[:, None]
+        moved[6:] = (self._basis @ rotation.T).reshape(model.basis.shape)
         across = scale * moved[:, :, 0] + (pixels[:, 0] / ahead) * moved[:, :, 2]
         down = -scale * moved[:, :, 1] + (pixels[:, 1] / ahead) * moved[:, :, 2]
 
@@ -168,12 +169,10 @@ class FrameSolver:
             right[6:] += (expected - state.weights) / _TEMPORAL_SIGMA**2
         normal[range(6), range(6)] += 1e-3  # a landmark or two alone leave a pose open
         free = np.full(6, np.inf)
-        step = bounded_least_squares(
-            normal,
-            right,
-            np.concatenate([-free, -state.weights]),
-            np.concatenate([free, 1 - state.weights]),
-        )
+        lower = np.concatenate([-free, -state.weights])
+        upper = np.concatenate([free, 1 - state.weights])
+        held = ((lower == 0) & (right < 0)) | ((upper == 0) & (right > 0))
+        step = bounded_least_squares(normal, right, lower, upper, held)
         turn = Rotation.from_rotvec(np.clip(step[:3], -0.5, 0.5)).as_matrix()
         return Posed(
             rotation=turn @ rotation,

@@ -176,7 +176,7 @@ class FaceTracker:
         gaze = gaze_angles(turned.T @ gaze_direction(angles))
         expression = np.zeros(len(ARKIT_NAMES))
         expression[list(SOLVED)] = seen.posed.weights
-        blink, wide = lid_weights(self.model.lids, seen.eyes, rest.open_m)
+        blink, wide = lid_weights(self.model.lids, seen.eyes, rest.open_m, float(gaze[1]))
         expression[[_BLINK_LEFT, _BLINK_RIGHT]] = blink
         expression[[_WIDE_LEFT, _WIDE_RIGHT]] = wide
         sealed = (LIPS_APART - seen.lip_gap) / (LIPS_APART - LIPS_SHUT)
