@@ -19,9 +19,9 @@ _STRETCHED = (1.6, 2.6)
 """Likewise, falling: how much a triangle's size differs between the pose and rest. Skin folded
 together in the photograph would be torn apart when it unfolds."""
 
-_BLINKING_M = (0.0008, 0.003)
+_BLINKING_M = (0.0005, 0.002)
 """Likewise, how far a blink moves the skin: from the first on it counts as lid."""
-_LIDS_KEPT = 0.85
+_LIDS_KEPT = 0.92
 """How much of its own colour a lid keeps."""
 
 

@@ -6,17 +6,26 @@ these axes, in units of its width at the start; its turn about its own axis z, r
 in the plane it lay in and keeps its thickness.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
 
 from avatar.fit.rasteriser import Gradients
-from avatar.types import Float, Gaussians
+from avatar.types import Float, Gaussians, Index
 
 COLOUR, OPACITY, SIZE, PLACE, TURN = slice(0, 3), 3, slice(4, 6), slice(6, 8), 8
 WIDTH = 9
-_MEAN_DECAY, _SQUARE_DECAY, _EPSILON = 0.9, 0.99, 1e-8
+_SPLIT_APART, _SPLIT_SIZE = 0.5, 0.7
+"""Of a split splat's length: how far its halves lie from its middle, and their own length."""
+_MOST_LENGTH = np.float32(np.log(4))
+"""Logarithm of length against breadth; a longer splat would show as a thorn from the side."""
+_MEAN_DECAY, _SQUARE_DECAY = 0.9, 0.99
+_LEAST_SLOPE = 0.03
+"""Added to a slope's size (Adam's epsilon): a splat of which less than this many pixels' worth
+shows must not run as fast as the others after nothing but noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +36,8 @@ class Limits:
     high: Float
     pull: Float
     """[9] towards the start, against the loss: per unit, as if it were a gradient."""
+    tint_pull: float
+    """The same of what changes a colour's tint, beyond its lightness."""
     rate: Float
     """[9] how far a step goes."""
 
@@ -46,6 +57,8 @@ class SplatOptimiser:
         self._mean = np.zeros_like(self.values)
         self._square = np.zeros_like(self.values)
         self._steps = 0
+        self.source = np.arange(count, dtype=np.int32)
+        """[N] which of the splats at the start each one is, or is a part of."""
         self.gaussians = Gaussians(
             means=start.means.copy(),
             rotations=start.rotations.copy(),
@@ -54,6 +67,47 @@ class SplatOptimiser:
             colours=start.colours.copy(),
         )
         """The splats as they are now; the arrays are written to by `step`."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def split(self, which: Index) -> None:
+        """Put two splats in the place of each of `which` [K], side by side along its longer axis.
+
+        One takes its place in the row, the others follow at the end in the same order.
+        """
+        size = self._start.scales[which, :2] * np.exp(self.values[which, SIZE])
+        longer = np.argmax(size, axis=1)
+        turn = self.values[which, TURN] + longer * (np.pi / 2)
+        way = np.stack([np.cos(turn), np.sin(turn)], 1)
+        shift = way * (_SPLIT_APART * size.max(1) / self._width[which])[:, None]
+        narrower = np.where(np.arange(2) == longer[:, None], np.log(_SPLIT_SIZE), 0)
+        limits = self._limits
+        low, high = limits.low.copy(), limits.high.copy()
+        low[which, SIZE] += narrower
+        low[which, PLACE] -= np.abs(shift)
+        high[which, PLACE] += np.abs(shift)
+        self._limits = replace(limits, low=_twice(low, which), high=_twice(high, which))
+        self.values[which, SIZE] += narrower
+        values = _twice(self.values, which)
+        values[which, PLACE] -= shift
+        values[len(self) :, PLACE] += shift
+        self.values = values
+        self._start, self.gaussians = (
+            Gaussians(
+                means=_twice(splats.means, which),
+                rotations=_twice(splats.rotations, which),
+                scales=_twice(splats.scales, which),
+                opacities=_twice(splats.opacities, which),
+                colours=_twice(splats.colours, which),
+            )
+            for splats in (self._start, self.gaussians)
+        )
+        self._width = _twice(self._width, which)
+        self._origin = _twice(self._origin, which)
+        self._mean, self._square = _twice(self._mean, which), _twice(self._square, which)
+        self.source = _twice(self.source, which)
+        self._place()
 
     def step(self, gradients: Gradients, pace: float) -> None:
         """Go `pace` times the usual way down the gradients, then hold the limits."""
@@ -68,6 +122,7 @@ class SplatOptimiser:
             now.rotations,
             now.scales,
             self._width,
+            self._start.scales,
             self.values,
             self._origin,
             self._mean,
@@ -75,6 +130,7 @@ class SplatOptimiser:
             limits.low,
             limits.high,
             limits.pull,
+            np.float32(limits.tint_pull),
             limits.rate * np.float32(pace),
             np.float32(1 / (1 - _MEAN_DECAY**self._steps)),
             np.float32(1 / (1 - _SQUARE_DECAY**self._steps)),
@@ -97,6 +153,11 @@ class SplatOptimiser:
         )
 
 
+def _twice(rows: NDArray[Any], which: Index) -> NDArray[Any]:
+    """`rows` [N, ...] and, behind them, those of `which` once more."""
+    return np.concatenate([rows, rows[which]]).astype(rows.dtype, copy=False)
+
+
 @njit(cache=True, inline="always")
 def _tangents(rotations, i):  # pragma: no cover
     """A splat's own axes x and y."""
@@ -117,8 +178,10 @@ def _tangents(rotations, i):  # pragma: no cover
 @njit(cache=True, parallel=True, error_model="numpy")
 def _descend(  # pragma: no cover
     d_means, d_turns, d_scales, d_opacities, d_colours, rotations, scales, width,
-    values, origin, mean, square, low, high, pull, rate, mean_bias, square_bias,
+    start_scales, values, origin, mean, square, low, high, pull, tint_pull, rate,
+    mean_bias, square_bias,
 ):  # fmt: skip
+    least = np.float32(_LEAST_SLOPE)
     kept, fresh = np.float32(_MEAN_DECAY), np.float32(1 - _MEAN_DECAY)
     kept_square, fresh_square = np.float32(_SQUARE_DECAY), np.float32(1 - _SQUARE_DECAY)
     for i in prange(values.shape[0]):
@@ -134,13 +197,25 @@ def _descend(  # pragma: no cover
         slope[6] = (cosine * along - sine * across) * width[i]
         slope[7] = (sine * along + cosine * across) * width[i]
         slope[8] = d_turns[i, 2]
+        # A splat may become lighter or darker sooner than take another tint.
+        lighter = np.float32(0)
+        for k in range(3):
+            lighter += (values[i, k] - origin[i, k]) / np.float32(3)
+        for k in range(3):
+            slope[k] += tint_pull * (values[i, k] - origin[i, k] - lighter)
         for k in range(WIDTH):
             g = slope[k] + pull[k] * (values[i, k] - origin[i, k])
             mean[i, k] = kept * mean[i, k] + fresh * g
             square[i, k] = kept_square * square[i, k] + fresh_square * g * g
-            way = mean[i, k] * mean_bias / (np.sqrt(square[i, k] * square_bias) + _EPSILON)
+            way = mean[i, k] * mean_bias / (np.sqrt(square[i, k] * square_bias) + least)
             value = values[i, k] - rate[k] * way
             values[i, k] = min(max(value, low[i, k]), high[i, k])
+        # What grew too long for its breadth is cut short.
+        start = np.log(start_scales[i, 0] / start_scales[i, 1])
+        most = max(_MOST_LENGTH, abs(start))
+        length = start + values[i, 4] - values[i, 5]
+        values[i, 4] -= max(length - most, np.float32(0))
+        values[i, 5] -= max(-length - most, np.float32(0))
 
 
 @njit(cache=True, parallel=True, error_model="numpy")

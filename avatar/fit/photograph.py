@@ -16,6 +16,10 @@ LIKENESS_SIDE = 512
 """Pixels of the whole picture's longer side at which likeness is measured."""
 _SURE_BACKGROUND = 0.05
 """Of the person's mask: what lies below shows the background alone."""
+_OUTLINE_REACH, _INSIDE = 0.006, 0.95
+"""Shares of the picture's longer side and of the mask: what lies deeper is the person alone."""
+_APART = (0.15, 0.35)
+"""Distance of two colours from which they can be told apart at all, and surely."""
 _SOLID, _CLOSED_OVER = 0.9, 0.03
 """The avatar counts as being there where it hides so much, gaps of this share of the picture's
 longer side included; elsewhere its shoulders dissolve on purpose."""
@@ -99,15 +103,39 @@ def likeness(avatar: Avatar, portrait: Portrait) -> Likeness:
     )
 
 
+def matte(portrait: Portrait, behind: Float) -> Float:
+    """[H, W] 0..1 how much of each pixel is the person, `behind` being the portrait's background.
+
+    The mask alone takes a seam of the wall along with the hair, which then shines before any other
+    wall. Around the outline each pixel is therefore placed between the background's colour and
+    that of the person further inside, where these two differ.
+    """
+    person = portrait.person
+    reach = max(2, round(_OUTLINE_REACH * max(person.shape)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    inside = (cv2.erode(person, disc) > _INSIDE).astype(np.float32)
+    if not inside.any():
+        return person
+    own = _filled(portrait.image, inside) - behind
+    apart = (own * own).sum(2)
+    share = ((portrait.image - behind) * own).sum(2) / np.maximum(apart, 1e-6)
+    sure = (1 - inside) * np.clip((np.sqrt(apart) - _APART[0]) / (_APART[1] - _APART[0]), 0, 1)
+    return (person * (1 - sure + sure * np.clip(share, 0, 1))).astype(np.float32)
+
+
 def presence(through: Float, person: Float) -> Float:
     """[H, W] 0..1 where the avatar is meant to be: 1 where it hides the background, small gaps
     inside it included, 0 where it dissolves. Outside the person it goes on as at the border."""
-    radius = max(2, round(_CLOSED_OVER * max(through.shape) / 2))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    closed = cv2.morphologyEx(1 - through, cv2.MORPH_CLOSE, disc)
-    solid = np.clip((closed - (_SOLID - 0.1)) / 0.1, 0, 1).astype(np.float32)
+    solid = np.clip((closed(through) - (_SOLID - 0.1)) / 0.1, 0, 1).astype(np.float32)
     inside = (person > 0.5).astype(np.float32)
     return _filled(solid[..., None], inside)[..., 0] if inside.any() else solid
+
+
+def closed(through: Float) -> Float:
+    """[H, W] 0..1 how solid a drawing is, its small gaps filled."""
+    radius = max(2, round(_CLOSED_OVER * max(through.shape) / 2))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return np.asarray(cv2.morphologyEx(1 - through, cv2.MORPH_CLOSE, disc), np.float32)
 
 
 def shrunk(image: Float, size: tuple[int, int]) -> Float:

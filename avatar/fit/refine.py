@@ -26,8 +26,11 @@ from avatar.fit.optimiser import (
     SplatOptimiser,
 )
 from avatar.fit.photograph import (
+    LIKENESS_SIDE,
     as_photographed,
     background,
+    closed,
+    matte,
     photo_lens,
     presence,
     shrunk,
@@ -35,6 +38,7 @@ from avatar.fit.photograph import (
 from avatar.fit.rasteriser import Lens, Rasteriser, over
 from avatar.fit.similarity import PictureLoss
 from avatar.head.template import HeadTemplate
+from avatar.portrait.arrays import Mask
 from avatar.portrait.colour import sample
 from avatar.portrait.mouth import photographed_opening
 from avatar.types import Avatar, Float, Gaussians, Index, Portrait
@@ -51,25 +55,32 @@ class Budget(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Level:
-    side: int
-    """Pixels of the longer side of the box around the avatar."""
+    sides: tuple[int, ...]
+    """Pixels of the longer side of the box around the avatar, by turns: a splat's own blur on the
+    screen makes what fits a large picture too soft, or too rough, for a small one."""
     steps: int
+    most: int = 0
+    """Splats are split before this level until there are so many."""
 
 
+_AS_MEASURED = 0
+"""Of `_Level.sides`: as large as the avatar is where likeness is measured."""
+MOST_SPLATS = 82_000
+"""In the whole avatar, those that the photograph does not show included."""
 _LEVELS = {
     Budget.QUICK: (),
     Budget.NORMAL: (
-        _Level(side=256, steps=50),
-        _Level(side=448, steps=60),
-        _Level(side=704, steps=70),
+        _Level(sides=(320,), steps=40),
+        _Level(sides=(448, 320), steps=50, most=70_000),
+        _Level(sides=(704, _AS_MEASURED), steps=80, most=MOST_SPLATS),
     ),
     Budget.BEST: (
-        _Level(side=256, steps=80),
-        _Level(side=448, steps=120),
-        _Level(side=768, steps=200),
+        _Level(sides=(320,), steps=60),
+        _Level(sides=(448, 320), steps=100, most=70_000),
+        _Level(sides=(768, _AS_MEASURED), steps=240, most=MOST_SPLATS),
     ),
 }
-_SSIM_SHARE = 0.3
+_SSIM_SHARE = 0.25
 _MOST_RECOLOURED = 0.6
 _SMALLER, _LARGER = 0.4, 1.6
 _MOST_MOVED = 1.0
@@ -80,7 +91,12 @@ _MOST_OPAQUE = 0.985
 _RATE = np.zeros(WIDTH, np.float32)
 _RATE[COLOUR], _RATE[OPACITY], _RATE[SIZE], _RATE[PLACE], _RATE[TURN] = 0.02, 0.01, 0.02, 0.03, 0.03
 _PULL = np.zeros(WIDTH, np.float32)
-_PULL[COLOUR], _PULL[OPACITY], _PULL[SIZE], _PULL[PLACE] = 0.2, 0.1, 0.05, 0.05
+_TINT_PULL = 0.6
+_PULL[COLOUR], _PULL[OPACITY], _PULL[SIZE], _PULL[PLACE] = 0.25, 0.1, 0.05, 0.05
+_SPLIT_FREEDOM = 0.5
+"""Splats whose shape is freer than this may be split."""
+_SPLIT_PIXELS = 4.0
+"""Footprint from which a splat is seen singly."""
 _LAST_PACE = 0.15
 """Of the rates, at the end of each level."""
 _MARGIN = 0.03
@@ -126,25 +142,45 @@ def refine_avatar(
     outline = np.where(freedom.ruled, 0, target.outline(posed))
     limits = _limits(posed, freedom, outline, drawn)
     optimiser = SplatOptimiser(_chosen(posed, drawn), limits)
-    rasteriser = Rasteriser()
-    work = sum(level.steps * level.side**2 for level in levels)
+    work = sum(level.steps * max(level.sides) ** 2 for level in levels)
     done = 0
     for level in levels:
-        at_level = target.scaled(level.side)
-        losses = [PictureLoss(at_level.over(tone), at_level.weight, _SSIM_SHARE) for tone in _TONES]
+        targets = [target.scaled(side) for side in level.sides]
+        room = level.most - (len(avatar) + len(optimiser) - len(drawn))
+        if room > 0:
+            able = freedom.shape[drawn][optimiser.source] > _SPLIT_FREEDOM
+            optimiser.split(_worst(optimiser.gaussians, targets[0], able, room))
+        rasteriser = Rasteriser()
+        losses = [
+            [PictureLoss(one.over(tone), one.weight, _SSIM_SHARE) for tone in _TONES]
+            for one in targets
+        ]
         for step in range(level.steps):
+            at, tone = step % len(targets), step % len(_TONES)
             tilt = _TILTS[step % len(_TILTS)]
-            tone = step % len(_TONES)
-            drawing = rasteriser.draw(optimiser.gaussians, at_level.lens, tilt)
+            drawing = rasteriser.draw(optimiser.gaussians, targets[at].lens, tilt)
             shown = over(*drawing, _TONES[tone])
-            _, slope = losses[tone].of(shown)
+            _, slope = losses[at][tone].of(shown)
             falling = 0.5 * (1 + math.cos(math.pi * step / level.steps))
             pace = _LAST_PACE + (1 - _LAST_PACE) * falling
             optimiser.step(rasteriser.backward(shown, slope), pace)
-            done += level.side**2
+            done += max(level.sides) ** 2
             if tell is not None:
                 tell(done / work)
     return _written(avatar, deformer, posed, optimiser, drawn)
+
+
+def _worst(splats: Gaussians, target: "_Target", able: Mask, most: int) -> Index:
+    """[K] at most `most` of the splats that are `able` [N], where the drawing differs most from
+    the photograph and they are large enough to be seen singly."""
+    rasteriser = Rasteriser()
+    shown = over(*rasteriser.draw(splats, target.lens), 0.5)
+    error = np.abs(shown - target.over(0.5)).mean(2) * target.weight
+    slope = np.repeat(error[..., None], 3, 2)
+    share = rasteriser.backward(shown, slope).colours[:, 0]
+    share = np.where(able & (rasteriser.footprints() > _SPLIT_PIXELS), share, 0)
+    order = np.argsort(-share, kind="stable")[:most]
+    return np.sort(order[share[order] > 0]).astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,13 +194,18 @@ class _Target:
     """[H, W, 3] its background without the person."""
     person: Float
     """[H, W] 0..1 how surely a pixel belongs to the person."""
+    there: Float
+    """[H, W] 0..1 how solid the avatar shall be where the person is: its shoulders dissolve."""
     weight: Float
     """[H, W] 0..1 how much a pixel counts."""
+    as_measured: float
+    """Size against the photograph's at which likeness is measured."""
 
     def over(self, tone: float) -> Float:
         """[H, W, 3] the photograph with the person before a grey wall of that `tone`."""
-        moved = (1 - self.person)[..., None] * (tone - self.behind)
-        return np.clip(self.wanted + moved, 0, 1).astype(np.float32)
+        person, there = self.person[..., None], self.there[..., None]
+        own = there * (self.wanted - (1 - person) * self.behind)
+        return np.clip(own + (1 - there * person) * tone, 0, 1).astype(np.float32)
 
     def outline(self, splats: Gaussians) -> Float:
         """[N] 0..1 which splats reach over the person's outline."""
@@ -179,12 +220,16 @@ class _Target:
     def scaled(self, side: int) -> "_Target":
         """The same with a longer side of `side` pixels, but no larger than it is."""
         scale = min(1.0, side / max(self.lens.width, self.lens.height))
+        if side == _AS_MEASURED:
+            scale = self.as_measured
         size = (round(self.lens.width * scale), round(self.lens.height * scale))
         return _Target(
             lens=self.lens.scaled(*size),
             wanted=shrunk(self.wanted, size),
             behind=shrunk(self.behind, size),
             person=shrunk(self.person, size),
+            there=shrunk(self.there, size),
+            as_measured=1.0,
             weight=shrunk(self.weight, size),
         )
 
@@ -200,7 +245,7 @@ def _target(
     nor what the portrait shows between the lips, nor where the shoulders dissolve."""
     left, top, width, height = box
     part = (slice(top, top + height), slice(left, left + width))
-    person = portrait.person[part]
+    behind = background(portrait)
     lens = whole.crop(*box)
     colours = np.repeat(freedom.ruled[:, None], 3, 1).astype(np.float32)
     ruled, through = Rasteriser().draw(replace(posed, colours=colours), lens)
@@ -209,9 +254,11 @@ def _target(
     return _Target(
         lens=lens,
         wanted=np.ascontiguousarray(portrait.image[part]),
-        behind=np.ascontiguousarray(background(portrait)[part]),
-        person=np.ascontiguousarray(person),
-        weight=free * presence(through, person),
+        behind=np.ascontiguousarray(behind[part]),
+        person=np.ascontiguousarray(matte(portrait, behind)[part]),
+        there=closed(through),
+        weight=free * presence(through, portrait.person[part]),
+        as_measured=LIKENESS_SIDE / max(whole.width, whole.height),
     )
 
 
@@ -258,37 +305,43 @@ def _limits(posed: Gaussians, freedom: Freedom, outline: Float, drawn: Index) ->
     low[:, SIZE], high[:, SIZE] = math.log(_SMALLER) * shape, math.log(_LARGER) * shape
     low[:, PLACE], high[:, PLACE] = -_MOST_MOVED * shape, _MOST_MOVED * shape
     low[:, TURN], high[:, TURN] = -_MOST_TURNED * shape[:, 0], _MOST_TURNED * shape[:, 0]
-    return Limits(low=low, high=high, pull=_PULL, rate=_RATE)
+    return Limits(low=low, high=high, pull=_PULL, tint_pull=_TINT_PULL, rate=_RATE)
 
 
 def _written(
     avatar: Avatar, deformer: Deformer, posed: Gaussians, optimiser: SplatOptimiser, drawn: Index
 ) -> Avatar:
-    """`avatar` with what was found for its splats `drawn` [D]."""
+    """`avatar` with what was found for its splats `drawn` [D], and those split off behind them."""
     values, now = optimiser.values, optimiser.gaussians
-    triangle = avatar.bound_triangle[drawn]
+    source = drawn[optimiser.source]
+    triangle = avatar.bound_triangle[source]
 
     def place(means: Float) -> Float:
         mesh = deformer.vertices, avatar.triangles
         return bind(*mesh, triangle, means, now.rotations, now.scales)[0]
 
-    position = avatar.bound_position.copy()
-    position[drawn] += place(now.means) - place(posed.means[drawn])
-    rotation, scale = avatar.bound_rotation.copy(), avatar.bound_scale.copy()
-    half, none = values[:, TURN] / 2, np.zeros(len(drawn), np.float32)
+    def with_found(field: Float, found: Float) -> Float:
+        """[N + split off, ...]"""
+        kept = field.copy()
+        kept[drawn] = found[: len(drawn)]
+        return np.concatenate([kept, found[len(drawn) :]]).astype(np.float32)
+
+    shift = place(now.means) - place(posed.means[source])
+    half, none = values[:, TURN] / 2, np.zeros(len(values), np.float32)
     turn = np.stack([np.cos(half), none, none, np.sin(half)], 1)
-    rotation[drawn] = multiply_quaternions(rotation[drawn], turn)
-    scale[drawn, :2] *= np.exp(values[:, SIZE])
-    opacity, colour = avatar.opacity.copy(), avatar.colour.copy()
-    opacity[drawn] = values[:, OPACITY]
+    scale = avatar.bound_scale[source]
+    scale[:, :2] *= np.exp(values[:, SIZE])
     # What the expression does to a colour is taken off again.
-    lit = deformer.colour_factors[drawn, None]
-    colour[drawn] = np.clip(values[:, COLOUR] / lit, 0, 1)
+    lit = deformer.colour_factors[source, None]
+    colour = np.clip(values[:, COLOUR] / lit, 0, 1)
     return replace(
         avatar,
-        bound_position=position,
-        bound_rotation=rotation,
-        bound_scale=scale,
-        opacity=opacity,
-        colour=colour,
+        bound_triangle=np.concatenate([avatar.bound_triangle, triangle[len(drawn) :]]),
+        bound_position=with_found(avatar.bound_position, avatar.bound_position[source] + shift),
+        bound_rotation=with_found(
+            avatar.bound_rotation, multiply_quaternions(avatar.bound_rotation[source], turn)
+        ),
+        bound_scale=with_found(avatar.bound_scale, scale),
+        opacity=with_found(avatar.opacity, values[:, OPACITY]),
+        colour=with_found(avatar.colour, colour),
     )

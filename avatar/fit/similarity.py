@@ -9,11 +9,15 @@ from avatar.types import Float
 WINDOW_SIGMA, WINDOW = 1.5, 11
 """Pixels: the window of Wang et al. 2004."""
 _C1, _C2 = np.float32(0.01**2), np.float32(0.03**2)
+"""Of the measure, as published."""
+_C2_OF_LOSS = np.float32(0.06**2)
+"""Of the loss: as published, the faintest grain of a dark coat counts as much as a face, and splats
+that are larger than the grain are drawn out into worms to follow some of it."""
 
 
 def structural_similarity(shown: Float, wanted: Float) -> Float:
     """[H, W, 3] SSIM of each pixel and channel (Wang, Bovik, Sheikh, Simoncelli 2004, eq. 13)."""
-    return _ssim_maps(shown, wanted, _blur(wanted), _blur(wanted * wanted))[0]
+    return _ssim_maps(shown, wanted, _blur(wanted), _blur(wanted * wanted), _C2)[0]
 
 
 class PictureLoss:
@@ -33,7 +37,7 @@ class PictureLoss:
     def of(self, shown: Float) -> tuple[float, Float]:
         """The loss of a picture [H, W, 3], and its gradient [H, W, 3]."""
         ssim, d_mean, d_square, d_product = _ssim_maps(
-            shown, self._wanted, self._mean, self._mean_square
+            shown, self._wanted, self._mean, self._mean_square, _C2_OF_LOSS
         )
         weight = self._share * self._weight[..., None]
         slope = np.empty_like(shown)
@@ -61,19 +65,19 @@ def _blur(image: Float) -> Float:
 
 
 def _ssim_maps(
-    shown: Float, wanted: Float, mean: Float, mean_square: Float
+    shown: Float, wanted: Float, mean: Float, mean_square: Float, c2: np.float32
 ) -> tuple[Float, Float, Float, Float]:
     """SSIM [H, W, 3] and its derivatives by the windows' means of x, of x² and of x y, where x is
     what is shown and y what is wanted."""
     ssim, d_mean, d_square, d_product = (np.empty_like(shown) for _ in range(4))
     means = _blur(shown), _blur(shown * shown), _blur(shown * wanted)
-    _ssim(*means, mean, mean_square, ssim, d_mean, d_square, d_product)
+    _ssim(*means, mean, mean_square, c2, ssim, d_mean, d_square, d_product)
     return ssim, d_mean, d_square, d_product
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def _ssim(  # pragma: no cover
-    mean_x, mean_xx, mean_xy, mean_y, mean_yy, ssim, d_mean, d_square, d_product
+    mean_x, mean_xx, mean_xy, mean_y, mean_yy, c2, ssim, d_mean, d_square, d_product
 ):
     height, width, channels = mean_x.shape
     two = np.float32(2)
@@ -82,9 +86,9 @@ def _ssim(  # pragma: no cover
             for c in range(channels):
                 mx, my = mean_x[row, column, c], mean_y[row, column, c]
                 a1 = two * mx * my + _C1
-                a2 = two * (mean_xy[row, column, c] - mx * my) + _C2
+                a2 = two * (mean_xy[row, column, c] - mx * my) + c2
                 b1 = mx * mx + my * my + _C1
-                b2 = (mean_xx[row, column, c] - mx * mx) + (mean_yy[row, column, c] - my * my) + _C2
+                b2 = (mean_xx[row, column, c] - mx * mx) + (mean_yy[row, column, c] - my * my) + c2
                 value = a1 * a2 / (b1 * b2)
                 ssim[row, column, c] = value
                 d_product[row, column, c] = two * a1 / (b1 * b2)

@@ -2,16 +2,17 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from avatar.avatar_file import load_avatar, save_avatar
 from avatar.deform import Deformer
-from avatar.fit.photograph import as_photographed, background, likeness, photo_lens
+from avatar.fit.photograph import as_photographed, background, likeness, matte, photo_lens
 from avatar.fit.rasteriser import Rasteriser, over
-from avatar.fit.refine import Budget, refine_avatar
+from avatar.fit.refine import MOST_SPLATS, Budget, refine_avatar
 from avatar.head.template import HeadTemplate, Part, load_template
-from avatar.types import Avatar, Float, Portrait
+from avatar.types import Avatar, Float, Gaussians, Portrait
 
 SIDE = 128
 BACKGROUND = np.array([0.2, 0.35, 0.6], np.float32)
@@ -64,8 +65,16 @@ def portrait(plain: Avatar) -> Portrait:
 
 
 @pytest.fixture(scope="module")
-def refined(plain: Avatar, portrait: Portrait, template: HeadTemplate) -> Avatar:
-    return refine_avatar(plain, portrait, template)
+def shares() -> list[float]:
+    """What was told while `refined` was made."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def refined(
+    plain: Avatar, portrait: Portrait, template: HeadTemplate, shares: list[float]
+) -> Avatar:
+    return refine_avatar(plain, portrait, template, tell=shares.append)
 
 
 def test_it_comes_to_look_like_its_portrait(plain: Avatar, refined: Avatar, portrait: Portrait):
@@ -94,7 +103,7 @@ def test_splats_stay_near_their_place_and_size(plain: Avatar, refined: Avatar):
     before, after = Deformer(plain).gaussians(), Deformer(refined).gaussians()
     count = len(plain)
     width = before.scales[:, :2].max(1)
-    assert (np.linalg.norm(after.means[:count] - before.means, axis=1) < 1.6 * width).all()
+    assert (np.linalg.norm(after.means[:count] - before.means, axis=1) < 2.5 * width).all()
     ratio = after.scales[:count] / before.scales
     assert ratio.min() > 0.1
     assert ratio.max() < 1.7
@@ -113,9 +122,8 @@ def test_quick_leaves_the_avatar_as_it_was(plain: Avatar, portrait: Portrait, te
     assert refine_avatar(plain, portrait, template, budget=Budget.QUICK) is plain
 
 
-def test_progress_rises_to_the_end(plain: Avatar, portrait: Portrait, template: HeadTemplate):
-    shares: list[float] = []
-    refine_avatar(plain, portrait, template, tell=shares.append)
+@pytest.mark.usefixtures("refined")
+def test_progress_rises_to_the_end(shares: list[float]):
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
 
@@ -148,3 +156,42 @@ def test_likeness_of_a_perfect_copy_is_high_and_of_a_shifted_one_lower(plain: Av
     aside = replace(same, image=np.roll(image, 2, 1), person=np.roll(same.person, 2, 1))
     assert likeness(plain, same).psnr > 30
     assert likeness(plain, aside).psnr < likeness(plain, same).psnr - 5
+
+
+def test_a_seam_of_the_wall_is_not_taken_for_the_person(plain: Avatar, portrait: Portrait):
+    grown = np.asarray(cv2.dilate(portrait.person, np.ones((5, 5), np.uint8)), np.float32)
+    seam = (grown > 0.5) & (portrait.person < 0.05)
+    inside = cv2.erode(portrait.person, np.ones((5, 5), np.uint8)) > 0.95
+    wrong = replace(portrait, person=grown)
+    found = matte(wrong, background(wrong))
+    assert found[seam].mean() < 0.5 * grown[seam].mean()
+    assert found[inside].mean() > 0.95
+
+
+def test_what_the_pose_does_to_colours_is_not_taken_for_the_photographs(
+    plain: Avatar,
+    refined: Avatar,
+    portrait: Portrait,
+    template: HeadTemplate,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """An avatar whose splats darken by a third when posed gets lighter ones."""
+    from avatar.fit import refine
+
+    def darker(deformer: Deformer) -> Gaussians:
+        shown = as_photographed(deformer)
+        return replace(shown, colours=shown.colours * np.float32(2 / 3))
+
+    plainly = refined.colour[: len(plain)]
+    factors = property(lambda deformer: np.full(len(deformer.avatar), 2 / 3, np.float32))
+    monkeypatch.setattr(refine, "as_photographed", darker)
+    monkeypatch.setattr(Deformer, "colour_factors", factors)
+    lit = refine_avatar(plain, portrait, template).colour[: len(plain)]
+    learned = np.abs(plainly - plain.colour).max(1) > 0.1
+    dark = learned & (plainly.max(1) < 0.6)  # one and a half times as light is still a colour
+    ratio = np.median(lit[dark] / np.maximum(plainly[dark], 0.05))
+    assert ratio == pytest.approx(1.5, abs=0.25)
+
+
+def test_no_splat_is_split_beyond_the_limit(plain: Avatar, refined: Avatar):
+    assert len(plain) < len(refined) < MOST_SPLATS
