@@ -83,11 +83,9 @@ class SplatOptimiser:
         shift = way * (_SPLIT_APART * size.max(1) / self._width[which])[:, None]
         narrower = np.where(np.arange(2) == longer[:, None], np.log(_SPLIT_SIZE), 0)
         limits = self._limits
-        low, high = limits.low.copy(), limits.high.copy()
+        low = limits.low.copy()
         low[which, SIZE] += narrower
-        low[which, PLACE] -= np.abs(shift)
-        high[which, PLACE] += np.abs(shift)
-        self._limits = replace(limits, low=_twice(low, which), high=_twice(high, which))
+        self._limits = replace(limits, low=_twice(low, which), high=_twice(limits.high, which))
         self.values[which, SIZE] += narrower
         values = _twice(self.values, which)
         values[which, PLACE] -= shift

@@ -38,7 +38,7 @@ from avatar.fit.photograph import (
 from avatar.fit.rasteriser import Lens, Rasteriser, over
 from avatar.fit.similarity import PictureLoss
 from avatar.head.template import HeadTemplate
-from avatar.portrait.arrays import Mask
+from avatar.portrait.arrays import Array, Mask
 from avatar.portrait.colour import sample
 from avatar.portrait.mouth import photographed_opening
 from avatar.types import Avatar, Float, Gaussians, Index, Portrait
@@ -320,7 +320,7 @@ def _written(
         mesh = deformer.vertices, avatar.triangles
         return bind(*mesh, triangle, means, now.rotations, now.scales)[0]
 
-    def with_found(field: Float, found: Float) -> Float:
+    def with_found(field: Float, found: Array) -> Float:
         """[N + split off, ...]"""
         kept = field.copy()
         kept[drawn] = found[: len(drawn)]

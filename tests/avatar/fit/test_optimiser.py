@@ -41,7 +41,9 @@ def limits(count: int = 3, tint_pull: float = 0.0) -> Limits:
 
 def slopes(count: int = 3, **given: np.ndarray) -> Gradients:
     shapes = {"means": 3, "turns": 3, "scales": 3, "colours": 3}
-    arrays = {name: np.zeros((count, width), np.float32) for name, width in shapes.items()}
+    arrays: dict[str, np.ndarray] = {
+        name: np.zeros((count, width), np.float32) for name, width in shapes.items()
+    }
     arrays["opacities"] = np.zeros(count, np.float32)
     return Gradients(**(arrays | given))
 
