@@ -22,6 +22,8 @@ SQUARE = (0.18, 0.55)
 _DEPTH_SLACK_M = 0.006
 _REMAP_COLUMNS = 4096
 """OpenCV's remap takes at most 32767 columns."""
+_RIM_M = 0.0015
+"""Inside the person's outline, where hair and lens mix it with the background."""
 _SOLID = 0.96
 """Person mask above which a pixel holds no background."""
 
@@ -37,7 +39,8 @@ class PhotoColours:
         self.person = person
         self.pixels_per_metre = pixels_per_metre
         # Border pixels are mixed with the background: take the nearest solid one instead.
-        solid = cv2.erode((person > _SOLID).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        rim = 2 * max(1, round(_RIM_M * pixels_per_metre)) + 1
+        solid = cv2.erode((person > _SOLID).astype(np.uint8), np.ones((rim, rim), np.uint8)) > 0
         mixed = solid.any() and not solid.all()
         self.image = _nearest(image, solid) if mixed else image
         self._levels: dict[int, Float] = {}

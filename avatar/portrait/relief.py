@@ -40,6 +40,8 @@ _HOLD = 12.0
 """How strongly the template underneath holds the relief, against its roundness."""
 _LOWEST_M = 0.004
 """Where the template holds it, the relief stands at least so far from the middle surface."""
+_SEAM_INSET_M, _SEAM_HALF_M = 0.005, 0.012
+"""Of the ribbon that joins front and back: how far inside the outline, and half its width."""
 _PIN = 1e4
 """As `_HOLD`, on the outline: firmly."""
 
@@ -144,6 +146,7 @@ class _Grid:
         first = self.inside & ~_eroded(self.inside) & ~self.cut
         to_outline = np.where(first, -here, np.where(self.rim, -0.8 * self.cell - here, 0.0))
         to_outline = np.clip(to_outline, -1.2 * self.cell, 1.2 * self.cell)
+        self.inward = np.stack([slope_x, slope_y], -1) / steepness[..., None]
         self.x = self.x + to_outline * slope_x / steepness
         self.y = self.y + to_outline * slope_y / steepness
 
@@ -221,12 +224,45 @@ def _mesh(
         faces = np.concatenate([np.stack([a, c, b], -1)[whole], np.stack([b, c, d], -1)[whole]])
         faces = faces[:, ::-1] if is_back else faces
         sheets.append((points, faces, pixels[domain], is_back, np.abs(depth[domain])))
+    sheets.append(_seam(grid, camera, front, back, offset))
     return Relief(
         vertices=np.concatenate([s[0] for s in sheets]).astype(np.float32),
         triangles=np.concatenate([s[1] for s in sheets]).astype(np.int32),
         height=np.concatenate([s[4] for s in sheets]).astype(np.float32),
         pixel=np.concatenate([s[2] for s in sheets]).astype(np.float32),
         is_back=np.concatenate([np.full(len(s[0]), s[3]) for s in sheets]),
+    )
+
+
+def _seam(
+    grid: _Grid, camera: PhotoCamera, front: Array, back: Array, offset: int
+) -> tuple[Array, NDArray[Any], Array, bool, Array]:
+    """A ribbon just inside the outline, across the middle surface: seen from the side it closes
+    the slit between front and back, whose own edges are soft. As `_mesh` keeps its sheets."""
+    border = grid.inside & ~_eroded(grid.inside) & (~grid.cut | grid.beside)
+    kernel = np.ones((3, 3), np.uint8)
+    deep = np.minimum(*(cv2.dilate(side.astype(np.float32), kernel) for side in (front, back)))
+    half = np.minimum(0.6 * deep, _SEAM_HALF_M)
+    inset = _SEAM_INSET_M * camera.pixels_per_metre
+    pixels = np.stack([grid.x, grid.y], -1) + inset * grid.inward
+    index = np.full(border.shape, -1)
+    index[border] = offset + 2 * np.arange(border.sum())
+    sides = (-half[border], half[border])
+    points = [camera.unproject(pixels[border], grid.middle[border] + side) for side in sides]
+    faces = []
+    height, width = border.shape
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        here = index[: height - down, max(0, -right) : width - max(0, right)].ravel()
+        there = index[down:, max(0, right) : width + min(0, right)].ravel()
+        a, b = (end[(here >= 0) & (there >= 0)] for end in (here, there))
+        faces += [np.stack([a, b, a + 1], -1), np.stack([b, b + 1, a + 1], -1)]
+    twice = lambda values: np.repeat(values, 2, axis=0)  # noqa: E731
+    return (
+        np.stack(points, 1).reshape(-1, 3),
+        np.concatenate(faces),
+        twice(pixels[border]),
+        False,
+        twice(half[border]),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from avatar.head.rasterise import rasterise
 from avatar.portrait.arrays import Array, Mask
 from avatar.portrait.bust import Bust
 from avatar.portrait.colour import PhotoColours, behind, sample, squareness
@@ -24,6 +25,9 @@ _WRAPPED_M = 0.07
 """Behind the outline the picture goes on, mirrored, for about so far."""
 _WIDEST_STRIP_M, _NARROWEST_STRIP_M = 0.05, 0.006
 """Of the hair or cloth along the outline that is wrapped around; a wider one is not all used."""
+_LEAST_HAIR = 0.12
+"""Share of the head in the picture that must be hair, for hair to be carried to its back."""
+_EAR_MISSED_M = 0.007
 _OUTSIDE_M = 0.004
 """Nearer to the outline the picture is mixed with the background."""
 _FADE_FROM_M = 0.21
@@ -50,8 +54,8 @@ def paint_relief(bust: Bust, lattice: Lattice) -> Painted:
     square = squareness(normal, own.means, camera, _RELIEF_SQUARE)
     square = np.where(back, 0, square)[:, None]
     height = between_corners(own.barycentric, relief.height[corners][..., None])[:, 0]
-    around = wrapped(sitter, pixels, height)
-    colour = square * photo.at(pixels, HAIR_SPACING) + (1 - square) * photo.at(around, HAIR_SPACING)
+    around = _worn(sitter).at(wrapped(sitter, pixels, height), HAIR_SPACING)
+    colour = square * photo.at(pixels, HAIR_SPACING) + (1 - square) * around
     colour[~back] = unblurred(own.select(~back), colour[~back], rounds=2)
 
     hidden = behind(
@@ -66,6 +70,34 @@ def paint_relief(bust: Bust, lattice: Lattice) -> Painted:
     return Painted(
         lattice=own, colour=colour.astype(np.float32), opacity=opacity.astype(np.float32)
     ).select(opacity > _FAINTEST)
+
+
+def _worn(sitter: Sitter) -> PhotoColours:
+    """The photograph without the skin of face and ears, where there is hair to take its place:
+    what goes on behind an ear is hair."""
+    photo, regions = sitter.photo, sitter.regions
+    ears = sitter.fit.camera.project(sitter.posed[sitter.ears])[:, 1]
+    above = np.arange(len(photo.person))[:, None] < np.quantile(ears, 0.95)
+    hair = (regions.hair * photo.person * above > 0.5).sum()
+    if hair < _LEAST_HAIR * (photo.person * above > 0.5).sum():
+        return photo
+    skin = (sitter.bare_skin > 0) | (regions.skin > 0.4) | _near_ears(sitter)
+    worn = np.where(above & skin, 0, photo.person)
+    return PhotoColours(
+        sitter.portrait.image, worn.astype(np.float32), sitter.fit.camera.pixels_per_metre
+    )
+
+
+def _near_ears(sitter: Sitter) -> Mask:
+    """[H, W] on an ear that shows, or so near that it may be one the fit has missed."""
+    camera, ears = sitter.fit.camera, sitter.template.triangles[sitter.bare_ears]
+    height, width = sitter.depth.shape
+    if not len(ears):
+        return np.zeros((height, width), bool)
+    seen = np.isfinite(rasterise(camera.project(sitter.posed), ears, width, height).depth)
+    reach = 2 * max(1, round(_EAR_MISSED_M * camera.pixels_per_metre)) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    return cv2.dilate(seen.astype(np.uint8), kernel) > 0
 
 
 def wrapped(sitter: Sitter, pixels: Array, height: Array) -> Array:
