@@ -40,7 +40,7 @@ from avatar.fit.similarity import PictureLoss
 from avatar.head.template import HeadTemplate
 from avatar.portrait.arrays import Array, Mask
 from avatar.portrait.colour import sample
-from avatar.portrait.mouth import photographed_opening
+from avatar.portrait.openings import eye_openings, mouth_opening
 from avatar.types import Avatar, Float, Gaussians, Index, Portrait
 
 
@@ -242,7 +242,7 @@ def _target(
     box: tuple[int, int, int, int],
 ) -> _Target:
     """The part of the portrait in which the avatar is. What is painted by rule does not count,
-    nor what the portrait shows between the lips, nor where the shoulders dissolve."""
+    nor what the portrait shows between lips and lids, nor where the shoulders dissolve."""
     left, top, width, height = box
     part = (slice(top, top + height), slice(left, left + width))
     behind = background(portrait)
@@ -250,7 +250,9 @@ def _target(
     colours = np.repeat(freedom.ruled[:, None], 3, 1).astype(np.float32)
     ruled, through = Rasteriser().draw(replace(posed, colours=colours), lens)
     free = 1 - np.clip((ruled[..., 0] - _RULED[0]) / (_RULED[1] - _RULED[0]), 0, 1)
-    free *= 1 - photographed_opening(portrait.landmarks, *portrait.person.shape)[part]
+    size = portrait.person.shape
+    free *= 1 - mouth_opening(portrait.landmarks, *size)[part]
+    free *= 1 - eye_openings(portrait.landmarks, *size)[part]
     return _Target(
         lens=lens,
         wanted=np.ascontiguousarray(portrait.image[part]),

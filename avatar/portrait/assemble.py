@@ -6,7 +6,9 @@ import numpy as np
 
 from avatar.deform import bind
 from avatar.portrait.bust import Bust, build_bust
+from avatar.portrait.eyes import paint_highlights
 from avatar.portrait.fit import FaceFit
+from avatar.portrait.lids import paint_lashes
 from avatar.portrait.light import Light
 from avatar.portrait.painted import Painted
 from avatar.portrait.painting import paint_head, paint_lining
@@ -31,6 +33,7 @@ def assemble(sitter: Sitter, *, name: str, tell: Progress) -> Avatar:
     complexion = Complexion(sitter=sitter)
     head = paint_head(bust, complexion, lattice)
     painted = [head, paint_lining(bust, head), paint_relief(bust, lattice)]
+    painted += [paint_highlights(sitter), paint_lashes(sitter)]
     tell("binding them to the head", 0.9)
     return _bound(bust, painted, complexion.light, name)
 

@@ -7,7 +7,6 @@ shows teeth, their tint.
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from avatar.head.rasterise import rasterise
 from avatar.head.template import Part
@@ -16,14 +15,10 @@ from avatar.portrait.colour import sample
 from avatar.portrait.eyes import photographed_eyes
 from avatar.portrait.landmarks import FoundFace
 from avatar.portrait.mesh import between_corners
+from avatar.portrait.openings import INNER_LIPS, from_beside, mouth_opening, parted
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.splats import Lattice
 from avatar.types import ARKIT_NAMES, Float
-
-INNER_LIPS = (
-    78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95,
-)  # fmt: skip
-"""FaceMesh's points once around the opening between the lips."""
 
 _TEETH = (Part.TEETH_UPPER, Part.TEETH_LOWER)
 _CAVITY = np.array([0.46, 0.18, 0.17], np.float32)
@@ -40,17 +35,12 @@ _DULLEST, _BRIGHTEST = 0.40, 0.90
 _COLOURFUL = 0.10
 """Of a skin tone's red over its blue, in a colour photograph; a grey one has 0."""
 
-_LEAST_OPEN, _PARTED = 0.12, 0.05
-"""Height of the opening between the lips against its width: below the first no tooth is believed,
-below the second the mouth is closed."""
-_LIP_EDGE = 0.016
-"""How far beside its place the edge of a lip may lie, of the width of the mouth."""
+_LEAST_OPEN = 0.12
+"""Height of the opening between the lips against its width, below which no tooth is believed."""
 _MEETING_SHADE = np.array([0.45, 0.56, 0.54], np.float32)
 _MEETING_WIDTH_M, _MEETING_STEP_M = 0.0010, 0.00025
 """Of the light that lips take from each other at their edge, how far from it, and how finely the
 line where they meet is sought."""
-_NEAREST = 12
-"""Splats of lip that lend their mean colour."""
 _LEAST_PIXELS, _MANY_PIXELS = 12, 60
 """Of teeth in the photograph: none believed, all believed."""
 _LEAST_SHARE = 0.2
@@ -98,7 +88,7 @@ def without_teeth(sitter: Sitter, own: Lattice, colour: Float) -> Float:
     The edge of a fitted lip is never exact: what lies in the photographed opening, or on its
     border, must not be painted on lips. A closed mouth's dark line stays, for it belongs there.
     """
-    grown = photographed_opening(sitter.face.landmarks, *sitter.portrait.image.shape[:2])
+    grown = mouth_opening(sitter.face.landmarks, *sitter.portrait.image.shape[:2])
     if not grown.any():
         return colour
     template, camera = sitter.template, sitter.fit.camera
@@ -106,32 +96,15 @@ def without_teeth(sitter: Sitter, own: Lattice, colour: Float) -> Float:
     at = camera.project(between_corners(own.barycentric, sitter.posed[corners]))[:, :2]
     lip = np.clip(between_corners(own.barycentric, template.lip[corners]) / 0.4, 0, 1)
     amount = sample(grown[..., None], at)[:, 0] * lip
-    sound = (amount < 0.05) & (lip > 0.9)
-    if sound.sum() < _NEAREST:
-        return colour
-    _, nearest = KDTree(own.means[sound]).query(own.means, k=_NEAREST)
+    beside = from_beside(own, colour, (amount < 0.05) & (lip > 0.9))
     # Where they meet, lips lie in each other's shade; without it a shut mouth has no line.
     outside = np.maximum(_from_meeting_line(sitter, own), 0)
     ring_at = sitter.at_landmarks(INNER_LIPS)[:, 0]
     to_corner = np.minimum(own.means[:, 0] - ring_at.min(), ring_at.max() - own.means[:, 0])
     shade = np.exp(-((outside / _MEETING_WIDTH_M) ** 2)) * np.clip(to_corner / 0.004, 0, 1)
     shade = shade[:, None]
-    beside = colour[sound][nearest].mean(1) * (1 - _MEETING_SHADE * shade)
+    beside = beside * (1 - _MEETING_SHADE * shade)
     return (colour + amount[:, None] * (beside - colour)).astype(np.float32)
-
-
-def photographed_opening(landmarks: Float, height: int, width: int) -> Float:
-    """[height, width] 0..1: where a photograph with these landmarks [478, 3] shows what is between
-    the lips, or may show it, for their edges are not known exactly. Nowhere if they are shut."""
-    opening = np.zeros((height, width), np.float32)
-    if _openness(landmarks) < _PARTED:
-        return opening
-    ring = landmarks[list(INNER_LIPS), :2]
-    cv2.fillPoly(opening, [np.round(ring).astype(np.int32)], 1.0)
-    reach = max(1.0, _LIP_EDGE * float(np.linalg.norm(ring[10] - ring[0])))
-    size = 2 * round(reach) + 1
-    grown = cv2.dilate(opening, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
-    return np.asarray(cv2.GaussianBlur(grown, (0, 0), reach / 2), np.float32)
 
 
 def _from_meeting_line(sitter: Sitter, own: Lattice) -> Array:
@@ -158,14 +131,6 @@ def _from_meeting_line(sitter: Sitter, own: Lattice) -> Array:
     return np.where(is_lower, -above, above)
 
 
-def _openness(landmarks: Float) -> float:
-    """Height of the opening between the lips over its width."""
-    upper, lower = landmarks[[13, 14], :2]
-    corners = landmarks[[INNER_LIPS[0], INNER_LIPS[10]], :2]
-    width = float(np.linalg.norm(corners[1] - corners[0]))
-    return float(np.linalg.norm(upper - lower)) / max(width, 1e-3)
-
-
 def photographed_teeth(image: Float, face: FoundFace, lip_colour: Array) -> tuple[Float, float]:
     """[3] the tint of the teeth that [H, W, 3] shows between the lips, and 0..1 how sure it is.
 
@@ -174,7 +139,7 @@ def photographed_teeth(image: Float, face: FoundFace, lip_colour: Array) -> tupl
     """
     nothing = np.zeros(3, np.float32), 0.0
     ring = face.landmarks[list(INNER_LIPS), :2]
-    if _openness(face.landmarks) < _LEAST_OPEN:
+    if parted(face.landmarks) < _LEAST_OPEN:
         return nothing
     middle = ring.mean(0)
     inset = middle + (ring - middle) * 0.85

@@ -31,7 +31,8 @@ _LEAST_STRETCH, _MOST_STRETCH = 0.6, 3.0
 _LID_SPACING = 0.0011
 """Lids unfold to several times their area when they close."""
 _EAR_SPACING = 0.0014
-_EYE_SPACING = 0.0007
+_EYE_SPACING, _IRIS_SPACING = 0.0009, 0.00036
+_IRIS_ENDS = np.radians(30.0)
 _EYE_SEEN = np.radians(75.0)
 """From an eyeball's axis; what lies further round stays behind the lids."""
 _TEETH_SPACING = 0.002
@@ -125,6 +126,7 @@ def _head_spacings(sitter: Sitter) -> _Spacings:
     eyes = (part == Part.EYE_LEFT) | (part == Part.EYE_RIGHT)
     angle = np.nan_to_num(template.eye_angle, nan=9.0)[template.triangles].max(1)
     fixed[eyes & (angle < _EYE_SEEN)] = _EYE_SPACING
+    fixed[eyes & (angle < _IRIS_ENDS)] = _IRIS_SPACING
     others = (Part.SKIN, Part.MOUTH, Part.EYE_LEFT, Part.EYE_RIGHT, Part.LASHES)
     fixed[~np.isin(part, others)] = _TEETH_SPACING
     lit = template.shade[template.triangles].max(1) > _TEETH_LIT

@@ -15,6 +15,7 @@ from avatar.expression_shading import ExpressionShading
 from avatar.head.template import Part
 from avatar.portrait.arrays import Array
 from avatar.portrait.colour import fill_in, like_skin, squareness, unoccluded
+from avatar.portrait.lids import lid_shade, without_eyes
 from avatar.portrait.light import Light, estimate_light, evenly_spread
 from avatar.portrait.mesh import areas, between_corners, diffused, vertex_normals
 from avatar.portrait.mouth import without_teeth
@@ -38,9 +39,6 @@ _NORMALS_BLUR_M = 0.004
 _DIRECTIONS = 48
 _LEAST_OPEN = 0.35
 """Light in the deepest fold, which skin itself passes on, against the open."""
-_LASHES_REACH_M = 0.0027
-_LID_SHADE = 0.92
-"""Lids against the cheeks: they lie in the shade of the brow."""
 _TONE_HOLD, _SCALP_HOLD = 1e-6, 0.5
 """Against a vertex's neighbours."""
 _BRIGHTEST_LENT = 0.16
@@ -187,9 +185,9 @@ class Complexion:
         """[V, 3] logarithm of linear albedo: as seen, else as on the other half, else filled."""
         sitter, mirror = self.sitter, self.sitter.template.mirror
         seen = _log_linear(self._seen) - np.log(self.shading)
-        lid, margin = sitter.lids[:, None], sitter.lid_margin(_LASHES_REACH_M)[:, None]
+        lid = sitter.lids[:, None]
         tone = self._tone(seen)
-        on_lid = tone + ENCODING_POWER * np.log(_LID_SHADE * (1 - 0.75 * margin))
+        on_lid = tone + ENCODING_POWER * np.log(lid_shade(sitter))[:, None]
         seen = lid * on_lid + (1 - lid) * seen
 
         own = np.maximum(self.trust * self.skin_like, 0.9 * sitter.lids)
@@ -283,6 +281,7 @@ def paint_skin(complexion: Complexion, own: Lattice) -> Float:
 
     colour = trust * shown + (1 - trust) * filled
     colour = without_teeth(sitter, own, _clean_lips(sitter, own, colour.astype(np.float32)))
+    colour = without_eyes(sitter, own, colour)
     colour = np.clip(colour / at_splats(complexion.expressed)[:, None], 0, 1).astype(np.float32)
     sharp = at_splats(sitter.lids) < 0.2
     colour[sharp] = unblurred(own.select(sharp), colour[sharp], rounds=2)

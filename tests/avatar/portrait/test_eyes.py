@@ -1,12 +1,23 @@
-"""Painted eyeballs: pupil, iris and white lie where the rim's angle says."""
+"""Painted eyeballs: pupil, iris and white lie where the rim's angle says; the iris is the
+photograph's where that shows it."""
 
 import numpy as np
 import pytest
 
+from avatar.deform import Deformer
+from avatar.head.template import Part, load_template
 from avatar.portrait.arrays import Array
-from avatar.portrait.eyes import EyeColours, eye_colours, paint_eyes
+from avatar.portrait.eyes import (
+    EyeColours,
+    eye_colours,
+    paint_eyes,
+    photographed_eyes,
+    unwrapped_iris,
+)
 from avatar.portrait.landmarks import IRIS_LEFT, IRIS_RIGHT, LEFT_EYE, RIGHT_EYE, FoundFace
-from avatar.types import Float
+from avatar.portrait.openings import LEFT_LIDS, RIGHT_LIDS
+from avatar.portrait.sitter import Sitter
+from avatar.types import Avatar, Float
 
 BLUE = np.array([0.25, 0.4, 0.65], np.float32)
 WHITE = np.full(3, 0.8, np.float32)
@@ -26,7 +37,7 @@ def test_the_pupil_is_dark_the_iris_coloured_and_the_rest_white():
     assert pupil.max() < 0.1
     assert iris[2] > iris[1] > iris[0]
     assert np.abs(iris - BLUE).max() < 0.15
-    np.testing.assert_allclose(white / white.max(), 1, atol=0.02)
+    np.testing.assert_allclose(white / white.max(), 1, atol=0.05)  # a little red is wanted
     assert white.min() > 0.5
 
 
@@ -36,14 +47,6 @@ def test_the_iris_ends_at_its_rim(rim: float):
     inside, outside = paint_eyes(at_angles(np.array([0.9 * rim, 1.1 * rim]), np.pi), colours)
     assert inside[2] > 1.3 * inside[0]
     assert abs(outside[2] - outside[0]) < 0.03
-
-
-def test_a_lamp_shines_on_the_upper_half():
-    colours = EyeColours(iris=BLUE, white=WHITE)
-    upper = paint_eyes(at_angles(np.linspace(5, 20, 40), np.radians(128)), colours)
-    lower = paint_eyes(at_angles(np.linspace(5, 20, 40), np.radians(-128)), colours)
-    assert upper.min(1).max() > 0.85
-    assert lower.min(1).max() < 0.7
 
 
 def painted_face(radius_px: float) -> tuple[Float, FoundFace]:
@@ -75,3 +78,78 @@ def test_a_rim_that_cannot_be_is_held_within_what_eyes_have():
     image, face = painted_face(12.0)
     assert np.degrees(eye_colours(image, face, 14.0).iris_angle) == pytest.approx(29)
     assert np.degrees(eye_colours(image, face, 80.0).iris_angle) == pytest.approx(21)
+
+
+def spoked_face(radius_px: float, glint: bool) -> tuple[Float, FoundFace]:
+    """Wide open eyes whose irises are brighter towards the nose, and a highlight on the left."""
+    image, face = painted_face(radius_px)
+    x, y = np.meshgrid(np.arange(240) + 0.5, np.arange(100) + 0.5)
+    for middle, rim, ring, inwards in (
+        (70, IRIS_RIGHT, RIGHT_LIDS, 1),
+        (170, IRIS_LEFT, LEFT_LIDS, -1),
+    ):
+        away = np.hypot(x - middle, y - 50)
+        nasal = np.clip(inwards * (x - middle) / np.maximum(away, 1e-6), -1, 1)
+        iris = (away < radius_px) & (away > 0.35 * radius_px)
+        image[iris] = (BLUE * (1 + 0.3 * nasal[..., None]))[iris]
+        turns = np.linspace(0, 2 * np.pi, len(ring), endpoint=False)
+        face.landmarks[list(ring), 0] = middle + 2.2 * radius_px * np.cos(turns)
+        face.landmarks[list(ring), 1] = 50 + 1.5 * radius_px * np.sin(turns)
+        if glint and rim is IRIS_LEFT:
+            lamp = np.hypot(x - middle + 0.5 * radius_px, y - 50 + 0.4 * radius_px)
+            image[lamp < 0.2 * radius_px] = 1
+    return image.astype(np.float32), face
+
+
+def test_the_iris_is_unwrapped_and_both_eyes_agree_on_it():
+    texture, seen = unwrapped_iris(*spoked_face(16.0, glint=False))
+    assert seen > 0.9
+    ring = texture[4, :, 2] / BLUE[2]  # the left eye's angles: 0 away from the nose, half at it
+    assert ring[0] == pytest.approx(0.7, abs=0.06)
+    assert ring[len(ring) // 2] == pytest.approx(1.3, abs=0.06)
+
+
+def test_a_highlight_on_one_eye_is_taken_from_the_other():
+    clean, _ = unwrapped_iris(*spoked_face(16.0, glint=False))
+    repaired, _ = unwrapped_iris(*spoked_face(16.0, glint=True))
+    assert np.quantile(np.abs(repaired - clean), 0.97) < 0.08
+
+
+def test_irises_of_few_pixels_are_drawn_and_large_ones_shown():
+    assert eye_colours(*spoked_face(4.5, glint=False), eye_radius_px=11.0).fine == 0
+    assert eye_colours(*spoked_face(16.0, glint=False), eye_radius_px=38.0).fine > 0.8
+
+
+def test_the_two_eyes_are_mirror_images():
+    colours = eye_colours(*spoked_face(16.0, glint=False), eye_radius_px=38.0)
+    outward = at_angles(np.full(24, 15.0))
+    turns = np.linspace(0, 2 * np.pi, 24)
+    outward[:, 0], outward[:, 1] = 0.26 * np.cos(turns), 0.26 * np.sin(turns)
+    left, right = paint_eyes(outward, colours, 1), paint_eyes(outward * (-1, 1, 1), colours, -1)
+    np.testing.assert_allclose(left, right, atol=1e-6)
+
+
+def test_the_white_is_no_brighter_than_the_face(astronaut_sitter: Sitter):
+    white = photographed_eyes(astronaut_sitter).white
+    assert 0.5 < white.mean() <= astronaut_sitter.skin_tone.mean() + 0.01
+
+
+def test_highlights_stay_while_the_eyes_turn(first_astronaut: Avatar):
+    template = load_template()
+    deformer = Deformer(first_astronaut)
+    own = first_astronaut.bound_triangle < len(template.triangles)
+    part = template.triangle_part[np.where(own, first_astronaut.bound_triangle, 0)]
+    white = (first_astronaut.colour.min(1) > 0.95) & own & (part == Part.GUMS)
+    eyes = own & np.isin(part, (Part.EYE_LEFT, Part.EYE_RIGHT))
+    assert white.sum() == 2
+    ahead = deformer.gaussians().means.copy()
+    gaze = np.radians(np.array([20, -10], np.float32))
+    aside = deformer.gaussians(gaze=gaze).means
+    np.testing.assert_allclose(aside[white], ahead[white], atol=1e-6)
+    assert np.linalg.norm(aside[eyes] - ahead[eyes], axis=1).max() > 0.004
+    # They lie on the corneas, not in them nor before the lids.
+    for eye in (Part.EYE_LEFT, Part.EYE_RIGHT):
+        ball = first_astronaut.vertices[: len(template.vertices)][template.vertex_part == eye]
+        centre, radius = (ball.max(0) + ball.min(0)) / 2, np.ptp(ball[:, 1]) / 2
+        away = np.linalg.norm(ahead[white] - centre, axis=1).min() / radius
+        assert 1.0 < away < 1.015

@@ -7,16 +7,15 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 from skimage import data
 
 from avatar.deform import Deformer
 from avatar.head.pose import pose
 from avatar.head.template import Part, load_template
 from avatar.portrait.landmarks import FoundFace, MediapipeFaceFinder, subject
-from avatar.portrait.make import first_avatar, fit_sitter
 from avatar.portrait.mesh import between_corners
-from avatar.portrait.mouth import INNER_LIPS, photographed_teeth
+from avatar.portrait.mouth import photographed_teeth
+from avatar.portrait.openings import INNER_LIPS
 from avatar.types import ARKIT_NAMES, Avatar, Float
 from render.camera import View, orbit_view
 from render.cpu import CpuRenderer
@@ -24,14 +23,6 @@ from render.cpu import CpuRenderer
 OPEN = ("", "mouthPucker", "mouthFunnel", "mouthSmile", "mouthRollLower", "mouthRollUpper")
 GREEN, MAGENTA = np.array([0, 1, 0], np.float32), np.array([1, 0, 1], np.float32)
 SIZE = 160
-
-
-@pytest.fixture(scope="module")
-def astronaut(tmp_path_factory: pytest.TempPathFactory) -> Avatar:
-    path = tmp_path_factory.mktemp("mouth") / "astronaut.png"
-    Image.fromarray(np.asarray(data.astronaut())).save(path)
-    sitter = fit_sitter(path, tell=lambda _stage, _share: None)
-    return first_avatar(sitter, path, name="astronaut", tell=lambda _stage, _share: None)
 
 
 def expressed(**weights: float) -> Float:
@@ -82,51 +73,51 @@ def magenta_share(
 
 
 @pytest.mark.parametrize("shape", OPEN)
-def test_nothing_behind_the_head_shows_through_an_open_mouth(astronaut: Avatar, shape: str):
+def test_nothing_behind_the_head_shows_through_an_open_mouth(first_astronaut: Avatar, shape: str):
     expression = expressed(jawOpen=0.7, **({shape: 0.8} if shape else {}))
-    lips = lips_inner_edge(astronaut, expression)
+    lips = lips_inner_edge(first_astronaut, expression)
     template = load_template()
-    beyond = astronaut.bound_triangle >= len(template.triangles)
+    beyond = first_astronaut.bound_triangle >= len(template.triangles)
     for yaw in (-45, -20, 0, 20, 45):
         view = view_of(lips, yaw)
-        through = magenta_share(astronaut, beyond, expression, view, MAGENTA)
+        through = magenta_share(first_astronaut, beyond, expression, view, MAGENTA)
         inside = opening(lips, view, -2)
         assert inside.sum() > 100
         assert through[inside].max() < 0.1, f"yaw {yaw}"
 
 
 @pytest.mark.parametrize("shape", OPEN)
-def test_teeth_stay_behind_the_lips(astronaut: Avatar, shape: str):
+def test_teeth_stay_behind_the_lips(first_astronaut: Avatar, shape: str):
     template = load_template()
     inner = np.isin(template.triangle_part, (Part.TEETH_UPPER, Part.TEETH_LOWER, Part.GUMS))
-    own = astronaut.bound_triangle < len(inner)
-    teeth = own & inner[np.where(own, astronaut.bound_triangle, 0)]
+    own = first_astronaut.bound_triangle < len(inner)
+    teeth = own & inner[np.where(own, first_astronaut.bound_triangle, 0)]
     for jaw in (0.0, 0.2, 0.7):
         expression = expressed(jawOpen=jaw, **({shape: 0.8} if shape else {}))
-        lips = lips_inner_edge(astronaut, expression)
+        lips = lips_inner_edge(first_astronaut, expression)
         for yaw in (-45, 0, 45):
             view = view_of(lips, yaw)
-            seen = magenta_share(astronaut, teeth, expression, view, GREEN)
+            seen = magenta_share(first_astronaut, teeth, expression, view, GREEN)
             outside = ~opening(lips, view, 4)
             assert (seen[outside] > 0.3).sum() <= 3, f"jaw {jaw}, yaw {yaw}"
 
 
-def test_the_mouth_is_dark_behind_the_teeth(astronaut: Avatar):
+def test_the_mouth_is_dark_behind_the_teeth(first_astronaut: Avatar):
     expression = expressed(jawOpen=0.7)
-    lips = lips_inner_edge(astronaut, expression)
+    lips = lips_inner_edge(first_astronaut, expression)
     view = view_of(lips, 0)
-    shown = Deformer(astronaut).gaussians(expression=expression)
+    shown = Deformer(first_astronaut).gaussians(expression=expression)
     image = CpuRenderer().render(shown, [view], MAGENTA)[0] / 255
     brightness = image.mean(2)[opening(lips, view, -2)]
     assert np.quantile(brightness, 0.3) < 0.15
     assert np.quantile(brightness, 0.95) > 0.5, "no tooth to be seen"
 
 
-def test_single_teeth_can_be_told_apart(astronaut: Avatar):
+def test_single_teeth_can_be_told_apart(first_astronaut: Avatar):
     expression = expressed(jawOpen=0.3, mouthSmile=0.7)
-    lips = lips_inner_edge(astronaut, expression)
+    lips = lips_inner_edge(first_astronaut, expression)
     view = view_of(lips, 0)
-    shown = Deformer(astronaut).gaussians(expression=expression)
+    shown = Deformer(first_astronaut).gaussians(expression=expression)
     image = CpuRenderer().render(shown, [view], MAGENTA)[0].mean(2) / 255
     # A line through the upper teeth, as far as they are well lit.
     rows = np.flatnonzero(opening(lips, view, -2)[:, SIZE // 2])
@@ -185,11 +176,11 @@ def test_the_smiling_astronaut_gets_her_own_teeth():
     assert tint[0] > tint[1] > tint[2] > 0.8, "her teeth are nearly white, a little warm"
 
 
-def test_a_resting_mouth_shows_no_teeth(astronaut: Avatar):
-    lips = lips_inner_edge(astronaut, expressed())
+def test_a_resting_mouth_shows_no_teeth(first_astronaut: Avatar):
+    lips = lips_inner_edge(first_astronaut, expressed())
     template = load_template()
-    own = astronaut.bound_triangle < len(template.triangles)
-    part = template.triangle_part[np.where(own, astronaut.bound_triangle, 0)]
+    own = first_astronaut.bound_triangle < len(template.triangles)
+    part = template.triangle_part[np.where(own, first_astronaut.bound_triangle, 0)]
     teeth = own & np.isin(part, (Part.TEETH_UPPER, Part.TEETH_LOWER))
-    seen = magenta_share(astronaut, teeth, expressed(), view_of(lips, 0), GREEN)
+    seen = magenta_share(first_astronaut, teeth, expressed(), view_of(lips, 0), GREEN)
     assert (seen > 0.3).sum() <= 10, "the lips meet at rest"
