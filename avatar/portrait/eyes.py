@@ -45,7 +45,7 @@ _LID_INSET = 0.08
 """Share of the opening, at its border, that lashes and the lid's shadow may cover."""
 _GLINT = 1.45
 """Times the median of its ring: a highlight."""
-_WHITE_UNDER_SKIN = 1.0
+_WHITE_UNDER_SKIN = 0.93
 """The white is no brighter than the cheeks of a fair skin, for lids shade it."""
 _DARKEST_WHITE = 0.55
 _REDNESS = np.array([1.0, 0.80, 0.77], np.float32)
@@ -189,7 +189,7 @@ def paint_eyes(directions: Array, colours: EyeColours, side: int = 1) -> Float:
     limbus = 1 - (0.55 - 0.25 * colours.fine) * _step(inward, 0.70, 1.0)
     iris = np.clip(iris * limbus[:, None], 0, 1)
     # Whites darken towards the corners and under the upper lid, whose shadow falls on them.
-    lid = 1 - 0.5 * _step(directions[:, 1], 0.06, 0.34) - 0.12 * _step(-directions[:, 1], 0.2, 0.45)
+    lid = 1 - 0.55 * _step(directions[:, 1], 0.04, 0.30) - 0.12 * _step(-directions[:, 1], 0.2, 0.45)
     across = np.abs(directions[:, 0])
     corner = 1 - 0.30 * _step(across, 0.40, 0.85)
     red = (0.6 * _step(across, 0.42, 0.80))[:, None] * (_REDNESS - 1) + 1
