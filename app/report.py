@@ -40,13 +40,14 @@ THUMBNAIL_SIDE = 128
 SHOWN_WEIGHT = 0.7
 """Of each expression on the sheet: clear to see, and not yet at its end."""
 
+_GENERATOR = '<meta name="generator" content="visavis make">'
 _BACKDROP = BACKDROP.rgb
 _JPEG_QUALITY = 90
 _LONGEST_SIDE = 1200
 """Of a picture in the report, pixels."""
 _TURN_TILE, _EXPRESSION_TILE = 300, 196
 _CAPTION = 22
-"""Height of the line under a tile, pixels."""
+"""Least height of the line under a tile, pixels."""
 _CLOSE_UP_TARGET, _CLOSE_UP_FIELD = (0.0, -0.035, 0.0), math.radians(12.5)
 """The face alone: from the brows to below an open jaw."""
 _MESH, _OUTLINE = (90, 215, 255), (255, 196, 64)
@@ -70,7 +71,8 @@ def check_report_folder(folder: Path) -> None:
     """Find out before the work whether a report can be written to `folder`, or it can be made.
 
     Raises:
-        OutputError: a file of this name, no folder to make it in, or no permission.
+        OutputError: a file of this name, no folder to make it in, no permission, or somebody
+            else's files where ours would go.
     """
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: a file of this name exists; name a folder for the report.")
@@ -79,6 +81,20 @@ def check_report_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: there is no folder {there}; make it, or name another.")
     if not os.access(there, os.W_OK):
         raise OutputError(f"{folder}: the folder {there} may not be written to; name another.")
+    taken = [name for name in (PAGE, *PICTURES) if (folder / name).exists()]
+    if taken and not _is_ours(folder / PAGE):
+        raise OutputError(
+            f"{folder}: {taken[0]} in it is not of an earlier report and would be overwritten; "
+            "name another folder."
+        )
+
+
+def _is_ours(page: Path) -> bool:
+    try:
+        with page.open("rb") as file:
+            return _GENERATOR.encode() in file.read(1000)
+    except OSError:
+        return False
 
 
 def write_report(
@@ -109,12 +125,12 @@ def write_report(
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror or error}).") from error
+    text = page(sitter, avatar, warnings, making, face, person)
+    with written_beside(folder / PAGE) as beside:  # first: it says that the pictures are ours
+        beside.write_text(text, encoding="utf-8")
     for name, picture in zip(PICTURES, pictures, strict=True):
         with written_beside(folder / name) as beside:
             Image.fromarray(picture).save(beside, quality=_JPEG_QUALITY, subsampling=0)
-    text = page(sitter, avatar, warnings, making, face, person)
-    with written_beside(folder / PAGE) as beside:
-        beside.write_text(text, encoding="utf-8")
     return folder / PAGE
 
 
@@ -186,7 +202,7 @@ def draw_turntable(deformer: Deformer, renderer: Renderer) -> Picture:
     """The avatar at rest, all around."""
     gaussians = deformer.gaussians()
     views = [
-        orbit_view(math.radians(yaw), 0.0, 1.0, width=_TURN_TILE, height=_TURN_TILE)
+        orbit_view(math.radians(yaw), 0.0, 0.9, width=_TURN_TILE, height=_TURN_TILE)
         for yaw in TURNS_DEGREES
     ]
     tiles = renderer.render(gaussians, views, _BACKDROP)
@@ -275,8 +291,8 @@ def page(
         ("Photograph", f"{printable(making.portrait.name)}, read at {width} × {height} pixels"),
         ("Faces in it", f"{sitter.portrait.faces_found}"),
         ("Between the eyes' corners", f"{sitter.face.eye_distance_px:.0f} pixels"),
-        ("Head held", f"{yaw:+.0f}° turned, {pitch:+.0f}° up, {roll:+.0f}° tilted"),
-        ("Gaze against the head", f"{gaze_yaw:+.0f}° sideways, {gaze_pitch:+.0f}° up"),
+        ("Head held", f"{round(yaw):+d}° turned, {round(pitch):+d}° up, {round(roll):+d}° tilted"),
+        ("Gaze against the head", f"{round(gaze_yaw):+d}° sideways, {round(gaze_pitch):+d}° up"),
         ("Expression found", expression or "none"),
         (
             "Landmarks missed by",
@@ -306,6 +322,7 @@ def page(
 <html lang="en">
 <head>
 <meta charset="utf-8">
+{_GENERATOR}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}: how the avatar was made</title>
 <style>{_STYLE}</style>
@@ -375,12 +392,13 @@ def _bytes(image: Float) -> Picture:
 def _sheet(tiles: Sequence[Picture], captions: Sequence[str], columns: int) -> Picture:
     """Tiles of one size in rows, each with a line of text beneath."""
     height, width = tiles[0].shape[:2]
+    line = max(_CAPTION, width // 20)  # wide pictures are shown shrunk
     rows = -(-len(tiles) // columns)
-    sheet = Image.new("RGB", (columns * width, rows * (height + _CAPTION)), (32, 34, 38))
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    sheet = Image.new("RGB", (columns * width, rows * (height + line)), (32, 34, 38))
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(0.64 * line)
     for index, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
-        left, top = index % columns * width, index // columns * (height + _CAPTION)
+        left, top = index % columns * width, index // columns * (height + line)
         sheet.paste(Image.fromarray(tile), (left, top))
-        middle = (left + width / 2, top + height + _CAPTION / 2)
+        middle = (left + width / 2, top + height + line / 2)
         pen.text(middle, caption, font=font, fill=(222, 225, 230), anchor="mm")
     return np.asarray(sheet)

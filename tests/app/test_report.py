@@ -119,7 +119,6 @@ def test_the_report_is_whole_and_loads_its_own_pictures_only(
     folder = tmp_path / "report"
     folder.mkdir()
     (folder / "mine.txt").write_text("stays")
-    (folder / "photo.jpg").write_text("an older report's")
     told = [PortraitWarning("smile", "The person smiles.")]
     written = write_report(
         folder, sitter, small_avatar, told, making(tmp_path), open_renderer("cpu")
@@ -131,6 +130,7 @@ def test_the_report_is_whole_and_loads_its_own_pictures_only(
             assert picture.format == "JPEG"
             assert min(picture.size) > 100
             assert np.asarray(picture).std() > 5, f"{name} is empty"
+    check_report_folder(folder)  # may be written again
     page = read_page(folder)
     assert sorted(page.loads) == sorted(PICTURES)
     assert not page.tags & {"script", "link", "iframe", "object", "form"}
@@ -189,4 +189,12 @@ def test_a_folder_that_cannot_be_is_refused_before_the_work(tmp_path: Path):
         check_report_folder(tmp_path / "gone" / "report")
     check_report_folder(tmp_path)
     check_report_folder(tmp_path / "new")
+    holiday = tmp_path / "holiday"
+    holiday.mkdir()
+    (holiday / "photo.jpg").write_text("mine")
+    with pytest.raises(OutputError, match=r"photo\.jpg in it is not of an earlier report"):
+        check_report_folder(holiday)
+    (holiday / PAGE).write_text("<html>mine</html>")
+    with pytest.raises(OutputError, match="not of an earlier report"):
+        check_report_folder(holiday)
     assert not (tmp_path / "new").exists(), "made when there is something to put into it"
