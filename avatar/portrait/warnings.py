@@ -32,7 +32,8 @@ _GREY = 6.0
 _ONE_SIDED = 2.2
 """2.0, but for one that is lit from the side (3.2); two stops across the face 2.3 to 2.9."""
 _TURNED, _TILTED = 20.0, 18.0
-"""Degrees: 18.9 and 13.6. Beyond, the far cheek is mostly the mirror image of the near one."""
+"""Degrees: 14.7 and 14.2, but for the Mona Lisa (22 to the side) and a film taken from below (24
+up). Beyond, the far cheek is mostly the mirror image of the near one."""
 _LIPS_APART = 0.04
 """.02 with the mouth closed; speaking and laughing .07 to .14."""
 _SMILE = 0.4

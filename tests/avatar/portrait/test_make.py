@@ -26,7 +26,7 @@ PORTRAITS = Path(__file__).parents[4] / "shared" / "data" / "portraits"
 TOLD_OF = {
     "einstein_1904.jpg": {"low_resolution", "side_light"},
     "painting_headband.jpg": set(),
-    "painting_mona_lisa.jpg": set(),
+    "painting_mona_lisa.jpg": {"turned_head"},
     "photo_long_hair.png": set(),
     "photo_stubble.png": set(),
 }
