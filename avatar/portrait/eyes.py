@@ -189,7 +189,8 @@ def paint_eyes(directions: Array, colours: EyeColours, side: int = 1) -> Float:
     limbus = 1 - (0.55 - 0.25 * colours.fine) * _step(inward, 0.70, 1.0)
     iris = np.clip(iris * limbus[:, None], 0, 1)
     # Whites darken towards the corners and under the upper lid, whose shadow falls on them.
-    lid = 1 - 0.55 * _step(directions[:, 1], 0.04, 0.30) - 0.12 * _step(-directions[:, 1], 0.2, 0.45)
+    height = directions[:, 1]
+    lid = 1 - 0.55 * _step(height, 0.04, 0.30) - 0.12 * _step(-height, 0.2, 0.45)
     across = np.abs(directions[:, 0])
     corner = 1 - 0.30 * _step(across, 0.40, 0.85)
     red = (0.6 * _step(across, 0.42, 0.80))[:, None] * (_REDNESS - 1) + 1

@@ -192,11 +192,12 @@ def teeth(vertices: Double, polygons: Polygons, upper: bool) -> Teeth:
         )
         moved[:, 1] += towards_gum * (notch * (1 - back) + shorter) * (row == 1.0)
         moved[:, 1] -= towards_gum * papilla * (1 - back) * (row == _CROWN[1])
-        moved[:, 1] += towards_gum * 0.06 * (row == 0.0)  # up behind the lip, out of sight
+        # Behind the lip, out of sight; the chin's skin is near the lower gums.
+        moved[:, 1] += towards_gum * (0.04 if upper else 0.0) * (row == 0.0)
         # The source's teeth meet edge to edge, hidden by the upper lip even in an open mouth.
         # An overbite of 2.5 mm, and 3 mm of upper teeth below the lip, are usual.
         moved += (0, -0.046, 0.004) if upper else (0, -0.020, -0.018)
-        moved[:, 2] += _FORWARD * (1 - back) ** 1.5
+        moved[:, 2] += _FORWARD * (1 - back) ** 1.5 * (0.3 if row == 0.0 else 1.0)
         # Narrower than the source's, which fills the corners of the mouth: 59 mm at the molars.
         moved[:, 0] -= 0.12 * (operator[-1] @ vertices)[:, 0]
         offset.append(moved)
