@@ -80,7 +80,7 @@ _LEVELS = {
         _Level(sides=(768, _AS_MEASURED), steps=240, most=MOST_SPLATS),
     ),
 }
-_SSIM_SHARE = 0.25
+_SSIM_SHARE = 0.3
 _MOST_RECOLOURED = 0.6
 _SMALLER, _LARGER = 0.4, 1.6
 _MOST_MOVED = 1.0
@@ -102,7 +102,8 @@ _LAST_PACE = 0.15
 _MARGIN = 0.03
 """Of the box around the avatar, added on each side."""
 _RULED = (0.08, 0.3)
-"""Share of splats painted by rule in a pixel's colour from which it counts less, and not at all."""
+"""Share of splats painted by rule in a pixel's colour from which the photograph counts less, and
+not at all."""
 _TILTS = ((0.0, 0.0), (0.7, 0.0), (0.0, 0.5), (-0.7, 0.0), (0.0, -0.5))
 """Orders in which the splats are drawn by turns, as tangents of the head's turn: else a splat
 would take any colour where its neighbours hide it from here, and speckle the turned head."""
@@ -189,7 +190,7 @@ class _Target:
 
     lens: Lens
     wanted: Float
-    """[H, W, 3] the photograph."""
+    """[H, W, 3] the photograph, with eyes and mouth as they are painted by rule."""
     behind: Float
     """[H, W, 3] its background without the person."""
     person: Float
@@ -241,8 +242,11 @@ def _target(
     whole: Lens,
     box: tuple[int, int, int, int],
 ) -> _Target:
-    """The part of the portrait in which the avatar is. What is painted by rule does not count,
-    nor what the portrait shows between lips and lids, nor where the shoulders dissolve."""
+    """The part of the portrait in which the avatar is; where the shoulders dissolve does not count.
+
+    What is painted by rule, and what the portrait shows between lips and lids, shall stay as
+    it is drawn at the start: left out of account, eyes would be grown over by their lids.
+    """
     left, top, width, height = box
     part = (slice(top, top + height), slice(left, left + width))
     behind = background(portrait)
@@ -253,13 +257,15 @@ def _target(
     size = portrait.person.shape
     free *= 1 - mouth_opening(portrait.landmarks, *size)[part]
     free *= 1 - eye_openings(portrait.landmarks, *size)[part]
+    start = over(*Rasteriser().draw(posed, lens), behind[part])
+    wanted = start + free[..., None] * (portrait.image[part] - start)
     return _Target(
         lens=lens,
-        wanted=np.ascontiguousarray(portrait.image[part]),
+        wanted=np.ascontiguousarray(wanted, np.float32),
         behind=np.ascontiguousarray(behind[part]),
         person=np.ascontiguousarray(matte(portrait, behind)[part]),
         there=closed(through),
-        weight=free * presence(through, portrait.person[part]),
+        weight=presence(through, portrait.person[part]),
         as_measured=LIKENESS_SIDE / max(whole.width, whole.height),
     )
 

@@ -10,7 +10,7 @@ WINDOW_SIGMA, WINDOW = 1.5, 11
 """Pixels: the window of Wang et al. 2004."""
 _C1, _C2 = np.float32(0.01**2), np.float32(0.03**2)
 """Of the measure, as published."""
-_C2_OF_LOSS = np.float32(0.06**2)
+_C2_OF_LOSS = np.float32(0.045**2)
 """Of the loss: as published, the faintest grain of a dark coat counts as much as a face, and splats
 that are larger than the grain are drawn out into worms to follow some of it."""
 
