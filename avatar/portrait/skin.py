@@ -9,12 +9,13 @@ that nothing filled shows an edge.
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 
 from avatar.expression_shading import ExpressionShading
 from avatar.head.template import Part
-from avatar.portrait.arrays import Array
-from avatar.portrait.colour import fill_in, like_skin, squareness, unoccluded
+from avatar.portrait.arrays import Array, Mask
+from avatar.portrait.colour import fill_in, like_skin, sample, squareness, unoccluded
 from avatar.portrait.lids import lid_shade, without_eyes
 from avatar.portrait.light import Light, estimate_light, evenly_spread
 from avatar.portrait.mesh import areas, between_corners, diffused, vertex_normals
@@ -53,10 +54,14 @@ _BROW_CORE = (46, 70, 63, 105, 66, 107, 9, 336, 296, 334, 293, 300, 276, 446, 34
               111, 226)  # fmt: skip
 """FaceMesh's landmarks around brows, eyes and nose: what is dark there is no hair of the head."""
 _NOSE_BASE = 2
-_NECK_M = 0.05
+_NECK_M = 0.06
 """Below the chin: how far down bare skin may be seen."""
 _EAR_HOLD = 0.15
 """Ears take the cheeks' tone rather than that of the scalp around them."""
+_OUTLINE_ERROR_M, _JAW_AHEAD_M = 0.005, 0.006
+_HAIRY = 0.1
+"""Hair's area in the picture against the face's, from which a head is not bald."""
+_NECK_HOLD = 0.01
 _SCALP_SHADE = 0.75
 """Beneath the hair."""
 
@@ -125,18 +130,19 @@ class Complexion:
     @cached_property
     def skin_like(self) -> Float:
         """[V] 0..1: whether the photograph shows skin there, or what belongs to a face."""
-        alike = like_skin(self._seen, self.sitter.skin_tone) * self._bare_neck
-        return self._eroded(np.maximum(alike, self._core), 0.003)
+        return self._eroded(np.maximum(self._plain, self._core), 0.003)
 
     @cached_property
-    def _bare_neck(self) -> Float:
-        """[V] 0..1: 1 on the head; less where clothes begin, for cloth may have the colour of
-        skin: what is brighter than the cheeks below the chin, which shades it, is a collar."""
+    def _plain(self) -> Float:
+        """[V] 0..1: skin by its colour and by what is around it, on head and neck. Cloth may have
+        the colour of skin: further down none is believed."""
         sitter = self.sitter
+        pixels = sitter.fit.camera.project(sitter.posed)[:, :2]
+        region = np.clip((sample(sitter.regions.skin[..., None], pixels)[:, 0] - 0.55) / 0.3, 0, 1)
         below = (sitter.chin_height - sitter.fit.neutral[:, 1]) / _NECK_M
-        tone = sitter.skin_tone.mean()
-        bright = np.clip((self._seen.mean(1) / tone - 0.92) / 0.1, 0, 1) * np.clip(4 * below, 0, 1)
-        return np.clip(2 - 2 * below, 0, 1) * (1 - bright)
+        # A neck may have quite another colour than rouged or sunburnt cheeks.
+        alike = np.maximum(like_skin(self._seen, sitter.skin_tone), np.clip(6 * below, 0, 1))
+        return (alike * region * np.clip(2 - 2 * below, 0, 1)).astype(np.float32)
 
     def _eroded(self, values: Array, reach_m: float) -> Float:
         """[V] less towards any border to where `values` [V] are small, smoothly."""
@@ -150,8 +156,19 @@ class Complexion:
         return (
             squareness(self.normals, sitter.posed, camera, between)
             * unoccluded(sitter.posed, camera, sitter.depth)
+            * self._clear_of_chin
             * np.clip((person - 0.5) * 2, 0, 1)
         )
+
+    @cached_property
+    def _clear_of_chin(self) -> Mask:
+        """[V] not throat so near below the jaw's outline in the picture that, by an error of the
+        fit, the jaw and its beard may be what is seen there."""
+        sitter, camera = self.sitter, self.sitter.fit.camera
+        size = 2 * round(_OUTLINE_ERROR_M * camera.pixels_per_metre) + 1
+        nearest = np.asarray(cv2.erode(sitter.depth, np.ones((size, size), np.uint8)), np.float32)
+        hidden = ~unoccluded(sitter.posed, camera, nearest + np.float32(_JAW_AHEAD_M))
+        return ~(hidden & (sitter.fit.neutral[:, 1] < sitter.chin_height + 0.01))
 
     @cached_property
     def trust(self) -> Float:
@@ -197,9 +214,12 @@ class Complexion:
         twin = (seen - highlight)[mirror]
 
         scalp, hair = self._scalp()
-        ears = _EAR_HOLD * sitter.ears
-        pull = _TONE_HOLD + ears + _SCALP_HOLD * scalp
+        below = sitter.fit.neutral[:, 1] < sitter.chin_height
+        ears = _EAR_HOLD * sitter.ears + _NECK_HOLD * below
+        fringe = _SCALP_HOLD * self._fringe
+        pull = _TONE_HOLD + ears + _SCALP_HOLD * scalp + fringe
         likely = (_TONE_HOLD + ears)[:, None] * tone + _SCALP_HOLD * scalp[:, None] * hair
+        likely += fringe[:, None] * seen
         return fill_in(
             sitter.fit.neutral,
             self.triangles,
@@ -237,19 +257,26 @@ class Complexion:
         blurred = diffused(self.sitter.fit.neutral, self.triangles, stacked, 0.012)
         return (blurred[:, :3] + 0.02 * tone) / (blurred[:, 3:] + 0.02)
 
+    @cached_property
+    def _fringe(self) -> Float:
+        """[V] 0..1 where the photograph shows hair over the brow, if not squarely: skin of half
+        the colour would show there as a grey band."""
+        sitter = self.sitter
+        above = sitter.fit.neutral[:, 1] > sitter.fit.neutral[self._core > 0.5, 1].max()
+        return self._shown(_HAIR_SQUARE) * (1 - self.skin_like) * self._soft_face * above
+
     def _scalp(self) -> tuple[Float, Float]:
         """[V] 0..1 where hair grows, and [3] its logarithmic colour in the shade of more hair;
-        nowhere where the photograph shows a bald head."""
+        nowhere if the photograph shows a bald head."""
         sitter, template = self.sitter, self.sitter.template
         covered = np.zeros(len(sitter.posed), np.float32)
         covered[template.triangles[sitter.under_relief]] = 1
         ear_top = float(np.quantile(sitter.fit.neutral[sitter.ears, 1], 0.3))
         covered *= (sitter.fit.neutral[:, 1] > ear_top) * (1 - self.face) * ~sitter.ears
-        shown = self._shown(_HAIR_SQUARE) * covered > 0.5
-        alike = like_skin(self._seen, sitter.skin_tone)
-        if shown.sum() < 10 or np.mean(alike[shown]) > 0.5:
+        hairy = sitter.regions.hair * sitter.portrait.person > 0.7
+        if hairy.sum() < _HAIRY * sitter.face_mask.sum():
             return np.zeros_like(covered), np.zeros(3, np.float32)
-        hair = np.median(self._seen[shown & (alike < 0.5)], axis=0) * _SCALP_SHADE
+        hair = np.median(sitter.portrait.image[hairy], axis=0) * _SCALP_SHADE
         scalp = diffused(sitter.fit.neutral, self.triangles, covered[:, None], 0.006)[:, 0]
         return np.clip(scalp, 0, 1).astype(np.float32), _log_linear(hair[None])[0]
 
