@@ -139,7 +139,9 @@ def test_no_seam_stands_where_the_photograph_ends(
     border = np.abs(complexion.trust[a] + complexion.trust[b] - 1) < 0.9
     assert border.sum() > 50
     assert np.quantile(step[border], 0.98) < 0.06  # a plain cut-off steps by 0.14
-    assert np.abs(complexion.trust[a] - complexion.trust[b])[border].max() < 0.8
+    length = np.linalg.norm(template.vertices[a] - template.vertices[b], axis=1)
+    slope = np.abs(complexion.trust[a] - complexion.trust[b]) / length
+    assert np.quantile(slope[border], 0.98) < 1 / 0.002, "trust ends within two millimetres"
 
 
 def test_all_skin_has_a_sound_colour(complexion: Complexion, template: HeadTemplate):
