@@ -87,3 +87,32 @@ def test_points_go_to_the_picture_and_back():
     np.testing.assert_allclose(camera.unproject(seen[:, :2], seen[:, 2]), points, atol=1e-6)
     ahead = camera.project(camera.position[None].astype(np.float64))[0, 2]
     assert ahead < 0.01
+
+
+def smile_of(template: HeadTemplate, weight: float) -> Float:
+    """A head that smiles with closed lips."""
+    left, right = ARKIT_NAMES.index("mouthSmileLeft"), ARKIT_NAMES.index("mouthSmileRight")
+    return template.vertices + weight * template.expression_basis[[left, right]].sum(0)
+
+
+def mouth_width(template: HeadTemplate, head: Float) -> float:
+    corners = [61, 291]
+    where = head[template.triangles[template.landmark_triangle[corners]]]
+    right, left = between_corners(template.landmark_barycentric[corners], where)
+    return float(np.linalg.norm(left - right))
+
+
+def test_a_smile_with_closed_lips_is_mostly_taken_off_the_neutral_face(template: HeadTemplate):
+    smiling = smile_of(template, 0.7)
+    fit = fitted(template, smiling, seen_from(0, 0, 0))
+    rest, worn = (mouth_width(template, head) for head in (template.vertices, smiling))
+    assert mouth_width(template, fit.neutral) - rest < 0.5 * (worn - rest)
+    moved = np.tensordot(fit.expression, template.expression_basis, 1)
+    assert mouth_width(template, fit.neutral + moved) == pytest.approx(worn, abs=0.003)
+
+
+def test_a_half_shut_eye_is_not_how_the_face_rests(template: HeadTemplate):
+    blinks = [ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
+    half_shut = template.vertices + 0.7 * template.expression_basis[blinks].sum(0)
+    fit = fitted(template, half_shut, seen_from(0, 0, 0))
+    assert np.all(fit.expression[blinks] > 0.15)
