@@ -20,7 +20,7 @@ from avatar.portrait.landmarks import (
 from avatar.tracking.calibrate import find_person
 from avatar.tracking.film import FilmTrack, track_film
 
-_LOOKS_AT_A_FACE = 5
+_LOOKS_AT_A_FACE = 20
 """Frames in which what was found may prove to be a person's face."""
 _LOOK_EVERY = 10
 _LEAST_SHARE = 0.05
