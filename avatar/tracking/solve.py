@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from avatar.portrait.arrays import Array
 from avatar.portrait.bounded import bounded_least_squares
 from avatar.portrait.camera import CAMERA_DISTANCE_M
+from avatar.portrait.landmark_view import landmark_shift, seen_rotation
 from avatar.tracking.face_model import SOLVED_NAMES, FaceModel
 
 _LANDMARK_SIGMA = 0.018
@@ -96,7 +97,12 @@ class FrameSolver:
 
     def _project(self, state: Posed) -> tuple[Array, Array, Array]:
         """Pixels from the centre [n, 2], turned points [n, 3], metres ahead [n]."""
+        seen = seen_rotation(state.rotation, state.translation)
         shape = self.model.neutral + np.tensordot(state.weights, self.model.basis, 1)
+        shift = landmark_shift(seen)[self.model.landmark]
+        # Both lips alike: where FaceMesh puts a mouth depends on the side, whether it is shut not.
+        shift[self.model.pairs] = shift[self.model.pairs].mean(1, keepdims=True)
+        shape = shape + shift
         turned = shape @ state.rotation.T
         camera = turned + state.translation
         ahead = np.maximum(-camera[:, 2], 0.05)
