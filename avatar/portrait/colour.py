@@ -22,7 +22,7 @@ SQUARE = (0.18, 0.55)
 _DEPTH_SLACK_M = 0.006
 _REMAP_COLUMNS = 4096
 """OpenCV's remap takes at most 32767 columns."""
-_RIM_M = 0.0015
+_RIM_M = 0.003
 """Inside the person's outline, where hair and lens mix it with the background."""
 _SOLID = 0.96
 """Person mask above which a pixel holds no background."""

@@ -105,8 +105,8 @@ def test_it_looks_like_the_photograph_from_the_photographs_view(
         return float(-10 * np.log10(error.mean()))
 
     own = np.array(astronaut.fit["expression"], np.float32)
-    # 23.2 dB as made; 21.7 without the smile, 20.9 two pixels aside.
-    assert likeness_db(own) > 22.5, "the face differs from the photograph"
+    # 21.5 dB unrefined: teeth and eyes are painted by rule. Refining is tested in avatar/fit.
+    assert likeness_db(own) > 21.0, "the face differs from the photograph"
     assert likeness_db(own) > likeness_db(expressed()) + 0.5
     assert likeness_db(own) > likeness_db(own, shift_px=2) + 0.5
 
@@ -268,7 +268,8 @@ def test_a_useless_person_mask_still_gives_a_sound_avatar(
         def person(self, image: Float) -> Float:
             return np.full(image.shape[:2], everywhere, np.float32)
 
-    assert_sound(make_avatar(astronaut_file, name="unsure", finder=Unsure()))
+    made = make_avatar(astronaut_file, name="unsure", finder=Unsure(), budget=Budget.QUICK)
+    assert_sound(made)
 
 
 def assert_sound(avatar: Avatar) -> None:
