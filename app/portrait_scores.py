@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.comparison import as_numbers, likeness
+from app.comparison import as_numbers
 from app.settings import BACKDROP
 from avatar.avatar_file import save_avatar
 from avatar.deform import Deformer
+from avatar.fit.photograph import likeness
 from avatar.fit.refine import Budget
 from avatar.portrait.camera import PhotoCamera
 from avatar.portrait.fit import FaceFit, fit_face
@@ -89,11 +90,11 @@ def score_portrait(
         file = Path(folder) / "scored.avatar"
         save_avatar(avatar, file)
         megabytes = file.stat().st_size / 1e6
-    wanted, person, view = photograph(sitter)
+    wanted, _, view = photograph(sitter)
     deformer = Deformer(avatar)
     as_taken = deformer.gaussians(expression=sitter.fit.expression, gaze=sitter.fit.gaze)
     drawn = renderer.render(as_taken, [view], BACKDROP.rgb)[0]
-    alike = likeness(as_numbers(drawn), wanted, person)
+    alike = likeness(avatar, sitter.portrait)
     if pairs is not None:
         both = np.concatenate([np.round(255 * wanted).astype(np.uint8), drawn], 1)[..., ::-1]
         cv2.imwrite(str(pairs / f"{portrait.stem}.png"), both)

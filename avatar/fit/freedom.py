@@ -23,6 +23,7 @@ together in the photograph would be torn apart when it unfolds."""
 
 _BLINKING_M = (0.0005, 0.002)
 """Likewise, how far a blink moves the skin: from the first on it counts as lid."""
+_OPEN_LIPS_KEPT = 0.9
 _LIDS_KEPT = 0.92
 """How much of its own colour a lid keeps."""
 
@@ -42,9 +43,18 @@ class Freedom:
 
 
 def find_freedom(
-    deformer: Deformer, gaussians: Gaussians, lens: Lens, template: HeadTemplate
+    deformer: Deformer,
+    gaussians: Gaussians,
+    lens: Lens,
+    template: HeadTemplate,
+    *,
+    mouth_open: bool = False,
 ) -> Freedom:
-    """Of the avatar's `gaussians`, posed as photographed through `lens`."""
+    """Of the avatar's `gaussians`, posed as photographed through `lens`.
+
+    With `mouth_open` in the photograph the lips keep to their own colour: a tooth or a glint
+    learned beside the gap would lie white on the closed mouth.
+    """
     avatar = deformer.avatar
     on_template = avatar.bound_triangle < len(template.triangles)
     skin = (template.triangle_part == Part.SKIN) & ~template.cavity
@@ -61,6 +71,8 @@ def find_freedom(
     )
     lid = _lids(avatar, template)
     free = np.where(ruled, 0, seen * square * (1 - _LIDS_KEPT * lid))
+    if mouth_open:
+        free = free * (1 - _OPEN_LIPS_KEPT * _lips(avatar, template))
     stretch = _stretch(avatar, deformer.vertices)
     return Freedom(
         colour=free.astype(np.float32),
@@ -87,6 +99,13 @@ def _lids(avatar: Avatar, template: HeadTemplate) -> Float:
         offsets = template.expression_basis[ARKIT_NAMES.index(name)]
         moved[: len(offsets)] += np.linalg.norm(offsets, axis=1)
     return _ramp(moved[avatar.triangles[avatar.bound_triangle]].mean(1), _BLINKING_M)
+
+
+def _lips(avatar: Avatar, template: HeadTemplate) -> Float:
+    """[N] 0..1: the red of the lips."""
+    lip = np.zeros(len(avatar.vertices), np.float32)
+    lip[: len(template.lip)] = template.lip
+    return np.minimum(lip[avatar.triangles[avatar.bound_triangle]].max(1) / 0.5, 1)
 
 
 def _stretch(avatar: Avatar, posed: Float) -> Float:

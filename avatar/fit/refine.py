@@ -137,7 +137,8 @@ def refine_avatar(
     box = _box(posed, whole)
     if box is None:
         return avatar
-    freedom = find_freedom(deformer, posed, whole.crop(*box), template)
+    mouth_open = bool(mouth_opening(portrait.landmarks, height, width).any())
+    freedom = find_freedom(deformer, posed, whole.crop(*box), template, mouth_open=mouth_open)
     drawn = np.flatnonzero(freedom.weight > _LEAST_SHOWN).astype(np.int32)
     target = _target(posed, freedom, portrait, whole, box)
     outline = np.where(freedom.ruled, 0, target.outline(posed))

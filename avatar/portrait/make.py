@@ -12,6 +12,7 @@ from avatar.portrait.assemble import Progress, assemble
 from avatar.portrait.fit import fit_face
 from avatar.portrait.landmarks import FaceFinder, FoundFace, MediapipeFaceFinder, subject
 from avatar.portrait.looks import measure
+from avatar.portrait.outline import within_outline
 from avatar.portrait.person import person_mask
 from avatar.portrait.picture import read_picture
 from avatar.portrait.sitter import Sitter
@@ -62,7 +63,7 @@ def fit_sitter(portrait_path: Path, *, tell: Progress, finder: FaceFinder | None
     tell("fitting the head", 0.38)
     template = load_template()
     height, width = portrait.image.shape[:2]
-    fit = fit_face(template, face, (width, height))
+    fit = within_outline(template, fit_face(template, face, (width, height)), portrait)
     return Sitter(portrait=portrait, face=face, fit=fit, template=template)
 
 

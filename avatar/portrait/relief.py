@@ -34,6 +34,8 @@ _TUCK_M = 0.004
 """How far the relief runs under the face behind its skin, so that no gap opens at the border."""
 _OVERLAY_M = 0.0012
 """How far it stands before the skin elsewhere, so that the two do not fight for the front."""
+_COLLAR_M = 0.004
+"""The same below the chin: cloth stands off a throat."""
 _DEEPEST_BODY_M = 0.085
 _DEEPEST_HEAD_M = 0.125
 _HOLD = 12.0
@@ -93,8 +95,9 @@ def build_relief(scene: Surroundings, camera: PhotoCamera) -> Relief:
     outside_face = grid.inside & (~within_face | tucked)
     # Above the jaw hair lies on the skin and fades out over it; below, the jaw moves before it.
     moving = (grid.y > scene.still_row) & ~(grid.y > scene.chin_row)
-    under_face = np.where(moving, -_TUCK_M, _OVERLAY_M)
-    over_skin = grid.middle - grid.front + np.where(tucked, under_face, _OVERLAY_M)
+    over = np.where(grid.y > scene.chin_row, _COLLAR_M, _OVERLAY_M)
+    under_face = np.where(moving, -_TUCK_M, over)
+    over_skin = grid.middle - grid.front + np.where(tucked, under_face, over)
     front = _heights(grid, camera, outside_face, over_skin)
     back = _heights(grid, camera, grid.inside, grid.back - grid.middle + _OVERLAY_M)
     return _mesh(grid, camera, outside_face, front, back)
