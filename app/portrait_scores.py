@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.comparison import as_numbers
+from app.photo_view import photo_view
 from app.settings import BACKDROP
 from avatar.avatar_file import save_avatar
 from avatar.deform import Deformer
 from avatar.fit.photograph import likeness
 from avatar.fit.refine import Budget
-from avatar.portrait.camera import PhotoCamera
 from avatar.portrait.fit import FaceFit, fit_face
 from avatar.portrait.landmarks import MediapipeFaceFinder
 from avatar.portrait.make import first_avatar, fit_sitter, part, refined_avatar
@@ -118,27 +118,6 @@ def photograph(sitter: Sitter) -> tuple[NDArray, NDArray, View]:
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
     person = cv2.resize(sitter.portrait.person, size, interpolation=cv2.INTER_AREA)
     return small, np.asarray(person), photo_view(sitter.fit.camera, size, (width, height))
-
-
-def photo_view(camera: PhotoCamera, size: tuple[int, int], full: tuple[int, int]) -> View:
-    """The photograph's own camera as a renderer takes it, for a picture of `size` (width,
-    height) made from one of `full`."""
-    across, down = size[0] / full[0], size[1] / full[1]
-    pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = camera.rotation, camera.translation
-    x, y = camera.centre_px
-    return View(
-        camera_from_world=FLIP_Y_AND_Z @ pose,
-        intrinsics=np.array(
-            [
-                [camera.focal_px * across, 0, x * across],
-                [0, camera.focal_px * down, y * down],
-                [0, 0, 1],
-            ]
-        ),
-        width=size[0],
-        height=size[1],
-    )
 
 
 def _views(

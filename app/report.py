@@ -19,7 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from app.comparison import Likeness, as_numbers, likeness
 from app.output_file import written_beside
-from app.portrait_scores import photo_view, photograph
+from app.photo_view import photo_view
+from app.portrait_scores import photograph
 from app.settings import BACKDROP
 from avatar.deform import Deformer
 from avatar.errors import OutputError

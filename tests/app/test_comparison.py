@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.comparison import landmark_error, likeness
-from app.portrait_scores import photo_view
+from app.photo_view import photo_view
 from app.reenactment import Square
 from avatar.portrait.camera import PhotoCamera
 from avatar.portrait.landmarks import FoundFace

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.portrait_scores import photo_view
+from app.photo_view import photo_view
 from app.report import (
     PAGE,
     PICTURES,

@@ -57,6 +57,11 @@ def astronaut(astronaut_file: Path, finder: MediapipeFaceFinder) -> Avatar:
     return make_avatar(astronaut_file, name="astronaut", finder=finder, budget=Budget.QUICK)
 
 
+@pytest.fixture(scope="module")
+def refined_astronaut(astronaut_file: Path, finder: MediapipeFaceFinder) -> Avatar:
+    return make_avatar(astronaut_file, name="astronaut", finder=finder, budget=Budget.NORMAL)
+
+
 def photo_view(avatar: Avatar, width: int, height: int) -> View:
     """The avatar as the photograph's own camera saw the head."""
     flip = np.diag([1.0, -1.0, -1.0])  # y up, looking along -z -> y down, looking along z
@@ -90,8 +95,9 @@ def test_the_fit_lies_on_the_landmarks(astronaut: Avatar):
 
 
 def test_it_looks_like_the_photograph_from_the_photographs_view(
-    astronaut: Avatar, finder: MediapipeFaceFinder
+    refined_astronaut: Avatar, finder: MediapipeFaceFinder
 ):
+    astronaut = refined_astronaut
     picture = (astronaut_picture() / 255).astype(np.float32)
     hull = cv2.convexHull(finder.faces(picture)[0].landmarks[:468, :2].astype(np.int32))
     face = cv2.fillConvexPoly(np.zeros((512, 512), np.uint8), hull, 1.0) > 0
@@ -105,8 +111,8 @@ def test_it_looks_like_the_photograph_from_the_photographs_view(
         return float(-10 * np.log10(error.mean()))
 
     own = np.array(astronaut.fit["expression"], np.float32)
-    # 21.5 dB unrefined: teeth and eyes are painted by rule. Refining is tested in avatar/fit.
-    assert likeness_db(own) > 21.0, "the face differs from the photograph"
+    # 22.9 dB: eyes and teeth, painted by rule, make most of what is left.
+    assert likeness_db(own) > 22.5, "the face differs from the photograph"
     assert likeness_db(own) > likeness_db(expressed()) + 0.5
     assert likeness_db(own) > likeness_db(own, shift_px=2) + 0.5
 
