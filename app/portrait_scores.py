@@ -52,7 +52,7 @@ class PortraitScore:
     landmark_error: float
     """Of the fit: mean miss of the inner landmarks, as a share of the eye distance."""
     psnr: float
-    """dB, the avatar against its photograph inside the person, at `COMPARED_SIDE`."""
+    """dB, as `avatar.fit.photograph.likeness` measures it."""
     ssim: float
     views: tuple[ViewScore, ...]
     seconds: float

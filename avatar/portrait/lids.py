@@ -18,10 +18,10 @@ _LASH_SPACING_M = 0.00055
 """Along the margin, between lashes."""
 _LASH_LENGTH_M, _LASH_WIDTH_M = 0.0010, 0.00012
 """Standard deviations of one splat; a lash is a few of them in a row."""
-_UPPER_OPACITY, _LOWER_OPACITY = 0.42, 0.15
+_UPPER_OPACITY, _LOWER_OPACITY = 0.24, 0.07
 _LASHES_END = 0.95
 """Beside the eye's middle, in radii: there are none in the corners."""
-_LONGEST_M = 0.0042
+_LONGEST_M = 0.0034
 """From the eyeball's surface: here a lash has thinned out."""
 _LASH_DARKNESS = 0.35
 """Against the brows' colour."""
