@@ -138,7 +138,7 @@ def test_no_seam_stands_where_the_photograph_ends(
     step = np.abs((colour[a] - colour[b]) - (truth[a] - truth[b])).max(1)
     border = np.abs(complexion.trust[a] + complexion.trust[b] - 1) < 0.9
     assert border.sum() > 50
-    assert np.quantile(step[border], 0.98) < 0.06  # a plain cut-off steps by 0.14
+    assert np.quantile(step[border], 0.98) < 0.06
     length = np.linalg.norm(template.vertices[a] - template.vertices[b], axis=1)
     slope = np.abs(complexion.trust[a] - complexion.trust[b]) / length
     assert np.quantile(slope[border], 0.95) < 1 / 0.002, "trust ends within two millimetres"
