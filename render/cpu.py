@@ -46,7 +46,8 @@ class CpuRenderer:
         self.reason = reason
         self.last_times = StageTimes()
         self._splat_memory = _SplatMemory(0)
-        self._tile_memory = _TileMemory(0)
+        self._tile_memory = _TileMemory(0, self.threads)
+        self._ticket = np.zeros(1, np.int64)
 
     def render(
         self,
@@ -83,6 +84,7 @@ class CpuRenderer:
                     self._tile_memory.starts,
                     self._tile_memory.entries,
                     self.threads,
+                    self._ticket,
                     colour[index],
                     alpha[index],
                 )
@@ -133,6 +135,7 @@ class CpuRenderer:
                     self._tile_memory.entries,
                     behind,
                     self.threads,
+                    self._ticket,
                     picture,
                 )
                 sort_s += listed - started
@@ -147,7 +150,7 @@ class CpuRenderer:
         if len(self._splat_memory.keys) != len(gaussians):
             self._splat_memory = _SplatMemory(len(gaussians))
         if len(self._tile_memory.cursor) != columns * rows:
-            self._tile_memory = _TileMemory(columns * rows)
+            self._tile_memory = _TileMemory(columns * rows, self.threads)
         splats, tiles = self._splat_memory, self._tile_memory
         lens = view.intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]].astype(np.float32)
         kernels.project(
@@ -159,22 +162,32 @@ class CpuRenderer:
             view.camera_from_world[:3].astype(np.float32),
             lens,
             (view.width, view.height),
+            self._ticket,
             splats.splats,
             splats.tiles,
             splats.keys,
+            splats.seen,
+            tiles.counts,
         )
         visible = kernels.sort_by_depth(
             splats.keys,
+            splats.seen,
             splats.order,
             splats.spare_order,
             splats.sorted_keys,
             splats.spare_keys,
             splats.counts,
         )
-        pairs = kernels.count_pairs(splats.tiles, splats.order, visible, columns, tiles.starts)
-        tiles.make_room(pairs)
+        tiles.make_room(kernels.place_lists(tiles.counts, columns, tiles.starts, tiles.bands))
         kernels.list_pairs(
-            splats.tiles, splats.order, visible, columns, tiles.starts, tiles.cursor, tiles.entries
+            splats.tiles,
+            splats.order,
+            visible,
+            columns,
+            tiles.starts,
+            tiles.bands,
+            tiles.cursor,
+            tiles.entries,
         )
 
 
@@ -185,6 +198,7 @@ class _SplatMemory:
         self.splats = np.zeros((count, kernels.SPLAT_WIDTH), np.float32)
         self.tiles = np.zeros((count, 4), np.int16)
         self.keys = np.zeros(count, np.uint32)
+        self.seen = np.zeros(-(-count // kernels.CHUNK), np.int32)
         self.sorted_keys = np.zeros(count, np.uint32)
         self.spare_keys = np.zeros(count, np.uint32)
         self.order = np.zeros(count, np.int32)
@@ -195,7 +209,9 @@ class _SplatMemory:
 class _TileMemory:
     """Work memory for the tiles of one image size: each tile's list of splats."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, threads: int) -> None:
+        self.counts = np.zeros((threads, count), np.int32)
+        self.bands = np.zeros(threads + 1, np.int64)
         self.starts = np.zeros(count + 1, np.int64)
         self.cursor = np.zeros(count, np.int64)
         self.entries = np.zeros(0, np.int32)

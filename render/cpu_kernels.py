@@ -2,7 +2,14 @@
 
 Numbers of one splat on the screen lie together in a row of `splats` [N, SPLAT_WIDTH] float32:
 centre x, y; the conic a, b, c and the lift l, in base-2 units so that
-``alpha = 2 ** (l - (a dx² + b dx dy + c dy²))``; the half-height of its box; red, green, blue.
+``alpha = 2 ** (l - (a dx² + b dx dy + c dy²))``; red, green, blue; the first and last row of its
+box; how far aside of the centre its topmost point lies.
+
+Splats are projected in chunks and those that can be seen are moved to the front of their chunk, so
+that later loops meet nothing else. Loops over many numbers go through one small array each with the
+number of the splat as its last axis: the compiler then sees that nothing overlaps and fills whole
+vector registers. Chunks and tiles are handed out one by one to whichever thread is free: on a
+machine that does other things too, a fixed share would wait for the core that was taken away.
 """
 
 import math
@@ -10,6 +17,14 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from render.cpu_vectors import (
+    LANES,
+    TILE_PIXELS,
+    blend_constants,
+    blend_row,
+    next_ticket,
+    row_is_live,
+)
 from render.renderer import (
     FRUSTUM_MARGIN,
     LEAST_ALPHA,
@@ -22,11 +37,17 @@ from render.renderer import (
 f32 = np.float32
 
 SPLAT_WIDTH = 12
-TILE_WIDTH, TILE_HEIGHT = 16, 16
-"""Pixels. Eight columns are one vector register; narrow, tall tiles waste fewest lanes on splats
-of about ten pixels without many more (splat, tile) pairs to sort."""
+TILE_WIDTH, TILE_HEIGHT = 16, TILE_PIXELS // 16
+"""Pixels. A tile is drawn as two halves of eight columns, one vector register each: splats are
+about ten pixels wide, and most miss one half."""
+HALF_WIDTH = LANES
+HALVES = TILE_WIDTH // HALF_WIDTH
 BATCH = 32
 """Splats of a tile that are loaded before they are drawn."""
+CHUNK = 2048
+"""Splats that a thread projects before it asks for more."""
+BLOCK = 64
+"""Splats that are projected side by side."""
 CULLED = np.uint32(0xFFFFFFFF)
 RADIX_BITS = 11
 RADIX = 1 << RADIX_BITS
@@ -40,6 +61,7 @@ _BLUR = f32(SCREEN_BLUR)
 _MARGIN = f32(FRUSTUM_MARGIN)
 _LOG2_E = f32(math.log2(math.e))
 _HALF_LOG2_E = f32(0.5 * math.log2(math.e))
+_INFINITE = f32(np.inf)
 
 # Everything but "no NaN" and "no infinity": whether a number is finite decides what is drawn.
 # No "reassoc" either: it would change results with the vector width of the machine.
@@ -64,29 +86,45 @@ def _exp2(x):
 
 
 @njit(cache=True, inline="always", fastmath=FAST)
-def _rough_exp2(x):
-    """2 ** x to 1e-4 relative, for bytes (minimax cubic on -1/2..1/2)."""
-    x = max(x, f32(-100.0))
-    whole = f32(np.rint(x))
-    f = x - whole
-    p = f32(0.055171)
-    p = p * f + f32(0.24261)
-    p = p * f + f32(0.693263)
-    p = p * f + f32(0.999928)
-    power = np.int32((np.int32(whole) + np.int32(127)) << np.int32(23))
-    return p * power.view(np.float32)
+def _log2(x):
+    """Base-2 logarithm of a positive, normal float to 2e-7 (series of the inverse hyperbolic
+    tangent on sqrt(1/2)..sqrt(2))."""
+    bits = f32(x).view(np.int32)
+    # What is left of the bits of sqrt(1/2) says how often to halve.
+    power = np.int32(bits - np.int32(0x3F3504F3)) >> np.int32(23)
+    m = np.int32(bits - np.int32(power << np.int32(23))).view(np.float32)
+    s = (m - f32(1)) / (m + f32(1))
+    q = s * s
+    p = f32(0.32059890)
+    p = p * q + f32(0.41219859)
+    p = p * q + f32(0.57707802)
+    p = p * q + f32(0.96179669)
+    p = p * q + f32(2.88539008)
+    return f32(power) + s * p
 
 
-@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
-def project(means, rotations, scales, opacities, colours, pose, lens, size, splats, tiles, keys):
-    """Put every splat on the screen of one view.
+# Rows of the block of splats that is projected: what comes in, then what comes out.
+_BLOCK_ROWS = 34
 
-    `pose` [3, 4] camera_from_world and `lens` [4] fx, fy, cx, cy, float32; `size` (width, height).
-    Fills `splats` [N, SPLAT_WIDTH], `tiles` [N, 4] int16 (left, top, right, bottom of the tiles
-    that it may touch, the last two exclusive) and `keys` [N] uint32: the depth's bits, or CULLED.
+
+@njit(cache=True, inline="always", fastmath=FAST, error_model="numpy")
+def _load_block(means, rotations, scales, opacities, colours, first, count, block):
+    for k in range(count):
+        i = first + k
+        block[0, k], block[1, k], block[2, k] = means[i, 0], means[i, 1], means[i, 2]
+        block[3, k], block[4, k] = rotations[i, 0], rotations[i, 1]
+        block[5, k], block[6, k] = rotations[i, 2], rotations[i, 3]
+        block[7, k], block[8, k], block[9, k] = scales[i, 0], scales[i, 1], scales[i, 2]
+        block[10, k] = opacities[i]
+        block[11, k], block[12, k], block[13, k] = colours[i, 0], colours[i, 1], colours[i, 2]
+
+
+@njit(cache=True, inline="always", fastmath=FAST, error_model="numpy")
+def _project_block(pose, lens, width, height, block):
+    """Rows 0-13 of `block` -> 14-33, without a branch; row 14 says whether it can be seen.
+
     Screen covariance: Kerbl et al. 2023, eq. 5.
     """
-    width, height = f32(size[0]), f32(size[1])
     fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
     margin_x, margin_y = _MARGIN * width / fx, _MARGIN * height / fy
     least_x, most_x = -cx / fx - margin_x, (width - cx) / fx + margin_x
@@ -94,29 +132,28 @@ def project(means, rotations, scales, opacities, colours, pose, lens, size, spla
     r00, r01, r02, t0 = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3]
     r10, r11, r12, t1 = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3]
     r20, r21, r22, t2 = pose[2, 0], pose[2, 1], pose[2, 2], pose[2, 3]
-    for i in prange(means.shape[0]):
-        keys[i] = CULLED
-        mx, my, mz = means[i, 0], means[i, 1], means[i, 2]
+    zero, one, two, half = f32(0), f32(1), f32(2), f32(0.5)
+    for k in range(BLOCK):
+        mx, my, mz = block[0, k], block[1, k], block[2, k]
         depth = r20 * mx + r21 * my + r22 * mz + t2
-        opacity = opacities[i]
+        opacity = block[10, k]
         # Written so that NaN fails the test.
-        if not (depth > _NEAR and opacity >= _LEAST_ALPHA):
-            continue
+        seen = (depth > _NEAR) & (opacity >= _LEAST_ALPHA) & (opacity < _INFINITE)
         across = (r00 * mx + r01 * my + r02 * mz + t0) / depth
         down = (r10 * mx + r11 * my + r12 * mz + t1) / depth
-        w, x, y, z = rotations[i, 0], rotations[i, 1], rotations[i, 2], rotations[i, 3]
-        n = f32(1) / math.sqrt(w * w + x * x + y * y + z * z)
+        w, x, y, z = block[3, k], block[4, k], block[5, k], block[6, k]
+        n = one / math.sqrt(w * w + x * x + y * y + z * z)
         w, x, y, z = w * n, x * n, y * n, z * n
-        s0, s1, s2 = scales[i, 0], scales[i, 1], scales[i, 2]
-        m00 = (f32(1) - f32(2) * (y * y + z * z)) * s0
-        m01 = f32(2) * (x * y - w * z) * s1
-        m02 = f32(2) * (x * z + w * y) * s2
-        m10 = f32(2) * (x * y + w * z) * s0
-        m11 = (f32(1) - f32(2) * (x * x + z * z)) * s1
-        m12 = f32(2) * (y * z - w * x) * s2
-        m20 = f32(2) * (x * z - w * y) * s0
-        m21 = f32(2) * (y * z + w * x) * s1
-        m22 = (f32(1) - f32(2) * (x * x + y * y)) * s2
+        s0, s1, s2 = block[7, k], block[8, k], block[9, k]
+        m00 = (one - two * (y * y + z * z)) * s0
+        m01 = two * (x * y - w * z) * s1
+        m02 = two * (x * z + w * y) * s2
+        m10 = two * (x * y + w * z) * s0
+        m11 = (one - two * (x * x + z * z)) * s1
+        m12 = two * (y * z - w * x) * s2
+        m20 = two * (x * z - w * y) * s0
+        m21 = two * (y * z + w * x) * s1
+        m22 = (one - two * (x * x + y * y)) * s2
         # Rows of J R, then times the splat's axes: u for screen x, v for screen y.
         held_x = min(max(across, least_x), most_x)
         held_y = min(max(down, least_y), most_y)
@@ -137,48 +174,111 @@ def project(means, rotations, scales, opacities, colours, pose, lens, size, spla
         det = k0 * k0 + k1 * k1 + k2 * k2 + _BLUR * (uu + vv) + _BLUR * _BLUR
         uu, vv = uu + _BLUR, vv + _BLUR
         gx, gy = fx * across + cx, fy * down + cy
-        lift = f32(math.log2(opacity))
+        lift = _log2(opacity)
         reach = math.sqrt((lift - _LEAST_EXPONENT) / _HALF_LOG2_E)
         rx, ry = reach * math.sqrt(uu), reach * math.sqrt(vv)
-        if not (gx + rx > f32(0) and gx - rx < width and gy + ry > f32(0) and gy - ry < height):
-            continue
-        total = gx + gy + det + colours[i, 0] + colours[i, 1] + colours[i, 2]
-        if not math.isfinite(total):
-            continue
+        seen &= (gx + rx > zero) & (gx - rx < width) & (gy + ry > zero) & (gy - ry < height)
+        seen &= abs(gx + gy + det + block[11, k] + block[12, k] + block[13, k]) < _INFINITE
         # The pixels whose centres lie in the box; clamped as floats, as a huge splat's edge does
         # not fit an integer.
-        left = math.ceil(min(max(gx - rx - f32(0.5), f32(0)), width))
-        top = math.ceil(min(max(gy - ry - f32(0.5), f32(0)), height))
-        right = math.floor(min(max(gx + rx + f32(0.5), f32(0)), width))
-        bottom = math.floor(min(max(gy + ry + f32(0.5), f32(0)), height))
-        if left >= right or top >= bottom:
-            continue
-        keys[i] = f32(depth).view(np.uint32)
+        left = np.ceil(min(max(gx - rx - half, zero), width))
+        top = np.ceil(min(max(gy - ry - half, zero), height))
+        right = np.floor(min(max(gx + rx + half, zero), width))
+        bottom = np.floor(min(max(gy + ry + half, zero), height))
+        seen &= (left < right) & (top < bottom)
         scale = _HALF_LOG2_E / det
-        splats[i, 0], splats[i, 1] = gx, gy
-        splats[i, 2], splats[i, 3], splats[i, 4] = vv * scale, f32(-2) * uv * scale, uu * scale
-        splats[i, 5] = lift
-        splats[i, 6], splats[i, 7], splats[i, 8] = colours[i, 0], colours[i, 1], colours[i, 2]
-        splats[i, 9], splats[i, 10] = f32(top), f32(bottom - 1)
-        splats[i, 11] = uv / vv * ry
-        tiles[i, 0], tiles[i, 1] = left // TILE_WIDTH, top // TILE_HEIGHT
-        tiles[i, 2] = (right + TILE_WIDTH - 1) // TILE_WIDTH
-        tiles[i, 3] = (bottom + TILE_HEIGHT - 1) // TILE_HEIGHT
+        block[14, k] = one if seen else zero
+        block[15, k] = depth
+        block[16, k], block[17, k] = gx, gy
+        block[18, k], block[19, k], block[20, k] = vv * scale, -two * uv * scale, uu * scale
+        block[21, k] = lift
+        block[22, k], block[23, k], block[24, k] = block[11, k], block[12, k], block[13, k]
+        block[25, k], block[26, k] = top, bottom - one
+        block[27, k] = uv / vv * ry
+        block[28, k] = np.floor(left * f32(1 / TILE_WIDTH))
+        block[29, k] = np.floor(top * f32(1 / TILE_HEIGHT))
+        block[30, k] = np.ceil(right * f32(1 / TILE_WIDTH))
+        block[31, k] = np.ceil(bottom * f32(1 / TILE_HEIGHT))
+
+
+@njit(cache=True, error_model="numpy")
+def _keep_seen(block, count, columns, at, splats, tiles, keys, tile_counts):
+    """Write the splats of `block` that can be seen from row `at` on; where the next goes."""
+    for k in range(count):
+        if block[14, k] == f32(0):
+            continue
+        for field in range(SPLAT_WIDTH):
+            splats[at, field] = block[16 + field, k]
+        keys[at] = f32(block[15, k]).view(np.uint32)
+        left, top = np.int32(block[28, k]), np.int32(block[29, k])
+        right, bottom = np.int32(block[30, k]), np.int32(block[31, k])
+        tiles[at, 0], tiles[at, 1], tiles[at, 2], tiles[at, 3] = left, top, right, bottom
+        for row in range(top, bottom):
+            for column in range(left, right):
+                tile_counts[row * columns + column] += 1
+        at += 1
+    return at
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _project_chunks(
+    means, rotations, scales, opacities, colours, pose, lens, size, ticket,
+    splats, tiles, keys, seen, tile_counts,
+):  # fmt: skip
+    """One thread's part of `project`."""
+    block = np.zeros((_BLOCK_ROWS, BLOCK), np.float32)
+    width, height = f32(size[0]), f32(size[1])
+    columns = (size[0] + TILE_WIDTH - 1) // TILE_WIDTH
+    total = means.shape[0]
+    tile_counts[:] = 0
+    while True:
+        chunk = next_ticket(ticket)
+        first = chunk * CHUNK
+        if first >= total:
+            break
+        at, last = first, min(first + CHUNK, total)
+        for start in range(first, last, BLOCK):
+            count = min(BLOCK, last - start)
+            _load_block(means, rotations, scales, opacities, colours, start, count, block)
+            _project_block(pose, lens, width, height, block)
+            at = _keep_seen(block, count, columns, at, splats, tiles, keys, tile_counts)
+        seen[chunk] = at - first
+
+
+@njit(cache=True, parallel=True)
+def project(
+    means, rotations, scales, opacities, colours, pose, lens, size, ticket,
+    splats, tiles, keys, seen, tile_counts,
+):  # fmt: skip
+    """Put every splat on the screen of one view.
+
+    `pose` [3, 4] camera_from_world and `lens` [4] fx, fy, cx, cy, float32; `size` (width, height).
+    Of the splats that can be seen it fills, from the beginning of each chunk of CHUNK on, `splats`
+    [N, SPLAT_WIDTH], `tiles` [N, 4] int16 (left, top, right, bottom of the tiles that it may touch,
+    the last two exclusive) and `keys` [N] uint32, the depth's bits; `seen` [chunks] says how many
+    they are. `tile_counts` [threads, tiles]: how many each thread found in each tile.
+    """
+    ticket[0] = 0
+    for thread in prange(tile_counts.shape[0]):
+        _project_chunks(
+            means, rotations, scales, opacities, colours, pose, lens, size, ticket,
+            splats, tiles, keys, seen, tile_counts[thread],
+        )  # fmt: skip
 
 
 @njit(cache=True)
-def sort_by_depth(keys, order, spare_order, sorted_keys, spare_keys, counts):
-    """Indices of the splats to draw, nearest first, equal depths by index; how many there are.
+def sort_by_depth(keys, seen, order, spare_order, sorted_keys, spare_keys, counts):
+    """Places of the splats to draw, nearest first, equal depths by place; how many there are.
 
-    Least-significant-digit radix sort on the bits of the depth, which for positive floats order
-    as the floats do. Only the bits in which the depths differ are sorted: two passes for a head.
-    The result is in `order`.
+    `keys` [N] and `seen` [chunks] as `project` leaves them. Least-significant-digit radix sort on
+    the bits of the depth, which for positive floats order as the floats do. Only the bits in which
+    the depths differ are sorted: two passes for a head. The result is in `order`.
     """
     visible = 0
     least, most = CULLED, np.uint32(0)
-    for i in range(keys.shape[0]):
-        key = keys[i]
-        if key != CULLED:
+    for chunk in range(seen.shape[0]):
+        for i in range(chunk * CHUNK, chunk * CHUNK + seen[chunk]):
+            key = keys[i]
             sorted_keys[visible] = key
             order[visible] = i
             visible += 1
@@ -214,60 +314,59 @@ def sort_by_depth(keys, order, spare_order, sorted_keys, spare_keys, counts):
 
 
 @njit(cache=True)
-def count_pairs(tiles, order, visible, columns, starts):
-    """Fill `starts` [tiles + 1] with where each tile's list begins; the length of all lists."""
-    starts[:] = 0
-    for i in range(visible):
-        g = order[i]
-        for row in range(tiles[g, 1], tiles[g, 3]):
-            for column in range(tiles[g, 0], tiles[g, 2]):
-                starts[row * columns + column + 1] += 1
-    for tile in range(starts.shape[0] - 1):
-        starts[tile + 1] += starts[tile]
-    return starts[-1]
+def place_lists(tile_counts, columns, starts, bands):
+    """Fill `starts` [tiles + 1] with where each tile's list begins; the length of all lists.
+
+    `bands` [threads + 1]: rows of tiles, so that those between two neighbours have about equally
+    long lists.
+    """
+    threads, tiles = tile_counts.shape
+    total = 0
+    for tile in range(tiles):
+        starts[tile] = total
+        for thread in range(threads):
+            total += tile_counts[thread, tile]
+    starts[tiles] = total
+    rows, row = tiles // columns, 0
+    for band in range(threads):
+        while row < rows and starts[row * columns] * threads < total * band:
+            row += 1
+        bands[band] = row
+    bands[threads] = rows
+    return total
 
 
 @njit(cache=True)
-def list_pairs(tiles, order, visible, columns, starts, cursor, entries):
-    """Write each tile's splats, nearest first, into `entries`."""
-    cursor[:] = starts[:-1]
+def _list_band(tiles, order, visible, columns, top, bottom, cursor, entries):
     for i in range(visible):
         g = order[i]
-        for row in range(tiles[g, 1], tiles[g, 3]):
-            for column in range(tiles[g, 0], tiles[g, 2]):
-                tile = row * columns + column
-                entries[cursor[tile]] = g
-                cursor[tile] += 1
+        first, last = max(tiles[g, 1], top), min(tiles[g, 3], bottom)
+        for row in range(first, last):
+            for tile in range(row * columns + tiles[g, 0], row * columns + tiles[g, 2]):
+                at = cursor[tile]
+                cursor[tile] = at + 1
+                entries[at] = g
+
+
+@njit(cache=True, parallel=True)
+def list_pairs(tiles, order, visible, columns, starts, bands, cursor, entries):
+    """Write each tile's splats, nearest first, into `entries`."""
+    cursor[:] = starts[:-1]
+    for band in prange(bands.shape[0] - 1):
+        _list_band(
+            tiles, order, visible, columns, bands[band], bands[band + 1], cursor, entries
+        )  # fmt: skip
+
+
+# Rows of a batch of splats that is drawn: what `splats` holds, then first and last row of each
+# half of the tile.
+_BATCH_ROWS = SPLAT_WIDTH + 2 * HALVES
 
 
 @njit(cache=True, inline="always", fastmath=FAST, error_model="numpy")
-def _rows_in_tile(splats, g, gx, gy, top):
-    """First and last row of the tile that splat `g` touches; first > last where it misses.
-
-    `gx`, `gy` is its centre from the centre of the tile's first pixel. Its box over-reaches in a
-    tile that holds only a corner of it, so the ellipse's own extent over the tile's columns is
-    solved for: a dx² + b dx dy + c dy² = `level`, at the column nearest to its highest and its
-    lowest point.
-    """
-    a, b, c = splats[g, 2], splats[g, 3], splats[g, 4]
-    level = splats[g, 5] - _LEAST_EXPONENT
-    least, most = gx - f32(TILE_WIDTH - 1), gx
-    above = min(max(splats[g, 11], least), most)
-    below = min(max(-splats[g, 11], least), most)
-    half = f32(0.5) / c
-    root_above = b * b * above * above - f32(4) * c * (a * above * above - level)
-    root_below = b * b * below * below - f32(4) * c * (a * below * below - level)
-    # A hundredth of a pixel against rounding; the exact test is made at each pixel.
-    high = (-b * above + math.sqrt(max(root_above, f32(0)))) * half + f32(0.01)
-    low = (-b * below - math.sqrt(max(root_below, f32(0)))) * half - f32(0.01)
-    first = max(gy - high, splats[g, 9] - f32(top), f32(0))
-    last = min(gy - low, splats[g, 10] - f32(top), f32(TILE_HEIGHT - 1))
-    return int(np.ceil(min(first, f32(TILE_HEIGHT)))), int(np.floor(max(last, f32(-1))))
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy")
-def _load_batch(splats, entries, start, stop, left, top, batch, rows):
-    """Bring splats `entries[start:stop]` of a tile together in `batch` and `rows`.
+def _load_batch(splats, entries, start, stop, left, top, batch):
+    """Bring splats `entries[start:stop]` of a tile together in `batch` [_BATCH_ROWS, BATCH], their
+    centres from that of the tile's first pixel on, and find the rows of the tile that each touches.
 
     Apart from the drawing, because there the row loop's end is guessed by the processor: with
     the rows known long before, a wrong guess costs a few cycles, not the wait for memory and
@@ -275,114 +374,226 @@ def _load_batch(splats, entries, start, stop, left, top, batch, rows):
     """
     for k in range(start, stop):
         g, j = entries[k], k - start
-        gx = splats[g, 0] - f32(left) - f32(0.5)
-        gy = splats[g, 1] - f32(top) - f32(0.5)
-        batch[j, 0], batch[j, 1] = gx, gy
-        for field in range(2, 9):
-            batch[j, field] = splats[g, field]
-        rows[j, 0], rows[j, 1] = _rows_in_tile(splats, g, gx, gy, top)
+        for field in range(SPLAT_WIDTH):
+            batch[field, j] = splats[g, field]
+    left_centre, top_centre = f32(left) + f32(0.5), f32(top) + f32(0.5)
+    # A splat's box over-reaches in a tile that holds only a corner of it, so the ellipse's own
+    # extent over the half's columns is solved for: a dx² + b dx dy + c dy² = `level`, at the column
+    # nearest to its highest and its lowest point.
+    for j in range(BATCH):
+        gx, gy = batch[0, j] - left_centre, batch[1, j] - top_centre
+        a, b, c = batch[2, j], batch[3, j], batch[4, j]
+        level = batch[5, j] - _LEAST_EXPONENT
+        half, aside = f32(0.5) / c, batch[11, j]
+        straight, bent = f32(4) * c * level, b * b - f32(4) * a * c
+        box_top = max(batch[9, j] - f32(top), f32(0))
+        box_bottom = min(batch[10, j] - f32(top), f32(TILE_HEIGHT - 1))
+        for side in range(HALVES):
+            most = gx - f32(side * HALF_WIDTH)
+            least = most - f32(HALF_WIDTH - 1)
+            above, below = min(max(aside, least), most), min(max(-aside, least), most)
+            # Negative beside the ellipse: a half that it misses.
+            root_above = math.sqrt(max(straight + bent * above * above, f32(0)))
+            root_below = math.sqrt(max(straight + bent * below * below, f32(0)))
+            # A hundredth of a pixel against rounding; the exact test is made at each pixel.
+            high = (-b * above + root_above) * half + f32(0.01)
+            low = (-b * below - root_below) * half - f32(0.01)
+            batch[SPLAT_WIDTH + 2 * side, j] = min(
+                np.ceil(max(gy - high, box_top)), f32(TILE_HEIGHT)
+            )
+            batch[SPLAT_WIDTH + 2 * side + 1, j] = max(np.floor(min(gy - low, box_bottom)), f32(-1))
+        batch[0, j], batch[1, j] = gx, gy
 
 
-@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
-def draw_bytes(splats, starts, entries, background, shards, out):
-    """Draw one view over `background` into `out` [H, W, 3 or 4] uint8.
+@njit(cache=True, inline="always", fastmath=FAST, error_model="numpy")
+def _draw_batch(batch, count, side, live, constants, state):
+    """Blend `count` splats into one half of a tile, for bytes."""
+    for j in range(count):
+        # Never below zero; said again for the compiler, which else prepares for Python's indices.
+        first = max(int(batch[SPLAT_WIDTH + 2 * side, j]), 0)
+        last = int(batch[SPLAT_WIDTH + 2 * side + 1, j])
+        gx, gy = batch[0, j] - f32(side * HALF_WIDTH), batch[1, j]
+        a, b, c, lift = batch[2, j], batch[3, j], batch[4, j], batch[5, j]
+        red, green, blue = batch[6, j], batch[7, j], batch[8, j]
+        for y in range(first, last + 1):
+            row = side * TILE_HEIGHT + y
+            if live[row]:
+                dy = gy - f32(y)
+                blend_row(
+                    state,
+                    row * HALF_WIDTH,
+                    constants,
+                    lift - c * dy * dy,
+                    -b * dy,
+                    a,
+                    gx,
+                    red,
+                    green,
+                    blue,
+                )
 
-    A tile is left when nothing in it has more than 1/255 of its light left, which no byte shows.
-    """
+
+@njit(cache=True)
+def _copy_background(background, left, top, behind):
+    """The part of a picture [H, W, 3] that lies behind a tile, in the order of the tile's state."""
+    height, width = background.shape[0], background.shape[1]
+    for side in range(HALVES):
+        from_x = left + side * HALF_WIDTH
+        for y in range(min(TILE_HEIGHT, height - top)):
+            for x in range(min(HALF_WIDTH, width - from_x)):
+                place = (side * TILE_HEIGHT + y) * HALF_WIDTH + x
+                for channel in range(3):
+                    behind[channel, place] = background[top + y, from_x + x, channel]
+
+
+@njit(cache=True, inline="always", fastmath=FAST)
+def _to_byte(value):
+    return np.uint32(np.int32(min(max(value * f32(255) + f32(0.5), f32(0)), f32(255))))
+
+
+@njit(cache=True, inline="always", fastmath=FAST)
+def _finish(state, behind, finished):
+    """A drawn tile over what is behind it: `finished` [TILE_PIXELS * 4] bytes of red, green, blue,
+    alpha."""
+    pixels = finished.view(np.uint32)
+    for i in range(TILE_PIXELS):
+        through = state[3 * TILE_PIXELS + i]
+        red = _to_byte(state[i] + through * behind[0, i])
+        green = _to_byte(state[TILE_PIXELS + i] + through * behind[1, i])
+        blue = _to_byte(state[2 * TILE_PIXELS + i] + through * behind[2, i])
+        alpha = _to_byte(f32(1) - through)
+        # The lowest byte comes first in memory on every processor that numba compiles for.
+        pixels[i] = (
+            red
+            | np.uint32(green << np.uint32(8))
+            | np.uint32(blue << np.uint32(16))
+            | np.uint32(alpha << np.uint32(24))
+        )
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _draw_byte_tiles(splats, starts, entries, background, ticket, out):
+    """One thread's part of `draw_bytes`."""
     height, width, channels = out.shape
     columns = (width + TILE_WIDTH - 1) // TILE_WIDTH
     tiles = columns * ((height + TILE_HEIGHT - 1) // TILE_HEIGHT)
     pictured = background.shape[0] > 1 or background.shape[1] > 1
-    for shard in prange(shards):
-        # Rows of: red, green, blue, transmittance. One array, so that the compiler sees that the
-        # four never overlap and keeps the inner loop in vector registers.
-        state = np.empty((TILE_HEIGHT, 4, TILE_WIDTH), np.float32)
-        batch = np.empty((BATCH, SPLAT_WIDTH), np.float32)
-        rows = np.empty((BATCH, 2), np.int64)
-        brightest = np.empty(TILE_WIDTH, np.float32)
-        for tile in range(shard, tiles, shards):
-            left, top = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
-            state[:, :3] = f32(0)
-            state[:, 3] = f32(1)
-            for start in range(starts[tile], starts[tile + 1], BATCH):
-                stop = min(start + BATCH, starts[tile + 1])
-                _load_batch(splats, entries, start, stop, left, top, batch, rows)
-                for j in range(stop - start):
-                    gx, gy = batch[j, 0], batch[j, 1]
-                    a, b, c, lift = batch[j, 2], batch[j, 3], batch[j, 4], batch[j, 5]
-                    red, green, blue = batch[j, 6], batch[j, 7], batch[j, 8]
-                    for y in range(rows[j, 0], rows[j, 1] + 1):
-                        dy = gy - f32(y)
-                        q0, q1 = lift - c * dy * dy, -b * dy
-                        for x in range(TILE_WIDTH):
-                            dx = gx - f32(x)
-                            e = q0 + (q1 - a * dx) * dx
-                            alpha = min(_MOST_ALPHA, _rough_exp2(e))
-                            weight = alpha * state[y, 3, x] if e >= _LEAST_EXPONENT else f32(0)
-                            state[y, 0, x] += weight * red
-                            state[y, 1, x] += weight * green
-                            state[y, 2, x] += weight * blue
-                            state[y, 3, x] -= weight
-                brightest[:] = f32(0)
-                for y in range(TILE_HEIGHT):
-                    for x in range(TILE_WIDTH):
-                        brightest[x] = max(brightest[x], state[y, 3, x])
-                if brightest.max() < _LEAST_ALPHA:
-                    break
+    # Red, green, blue and transmittance, each row by row of the left half, then of the right.
+    state = np.empty(4 * TILE_PIXELS, np.float32)
+    batch = np.ones((_BATCH_ROWS, BATCH), np.float32)
+    live = np.empty(HALVES * TILE_HEIGHT, np.bool_)
+    constants = blend_constants()
+    behind = np.empty((3, TILE_PIXELS), np.float32)
+    for channel in range(3):
+        behind[channel] = background[0, 0, channel]
+    finished = np.empty(4 * TILE_PIXELS, np.uint8)
+    lines = out.reshape((height, width * channels))
+    while True:
+        tile = next_ticket(ticket)
+        if tile >= tiles:
+            break
+        left, top = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
+        state[: 3 * TILE_PIXELS] = f32(0)
+        state[3 * TILE_PIXELS :] = f32(1)
+        live[:] = True
+        unfinished = True
+        start, last = starts[tile], starts[tile + 1]
+        while unfinished and start < last:
+            stop = min(start + BATCH, last)
+            _load_batch(splats, entries, start, stop, left, top, batch)
+            for side in range(HALVES):
+                _draw_batch(batch, stop - start, side, live, constants, state)
+            unfinished = False
+            for row in range(HALVES * TILE_HEIGHT):
+                live[row] = row_is_live(state, 3 * TILE_PIXELS + row * HALF_WIDTH)
+                unfinished |= live[row]
+            start = stop
+        if pictured:
+            _copy_background(background, left, top, behind)
+        _finish(state, behind, finished)
+        for side in range(HALVES):
+            from_x = left + side * HALF_WIDTH
+            across = min(HALF_WIDTH, width - from_x)
             for y in range(min(TILE_HEIGHT, height - top)):
-                for x in range(min(TILE_WIDTH, width - left)):
-                    through = state[y, 3, x]
-                    back_y, back_x = (top + y, left + x) if pictured else (0, 0)
-                    for channel in range(3):
-                        value = state[y, channel, x] + through * background[back_y, back_x, channel]
-                        value = min(max(value * f32(255) + f32(0.5), f32(0)), f32(255))
-                        out[top + y, left + x, channel] = np.uint8(value)
-                    if channels == 4:
-                        covered = (f32(1) - through) * f32(255) + f32(0.5)
-                        out[top + y, left + x, 3] = np.uint8(covered)
+                at = (side * TILE_HEIGHT + y) * HALF_WIDTH * 4
+                if channels == 4:
+                    for part in range(4 * across):
+                        lines[top + y, 4 * from_x + part] = finished[at + part]
+                else:
+                    for x in range(across):
+                        for channel in range(3):
+                            lines[top + y, 3 * (from_x + x) + channel] = finished[
+                                at + 4 * x + channel
+                            ]
 
 
-@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
-def draw_floats(splats, starts, entries, shards, colour, alpha):
-    """Draw one view by the exact rules: premultiplied `colour` [H, W, 3], `alpha` [H, W, 1]."""
+@njit(cache=True, parallel=True)
+def draw_bytes(splats, starts, entries, background, threads, ticket, out):
+    """Draw one view over `background` into `out` [H, W, 3 or 4] uint8.
+
+    A row of a tile is left when nothing in it has more than 1/255 of its light left, which no byte
+    shows.
+    """
+    ticket[0] = 0
+    for _ in prange(threads):
+        _draw_byte_tiles(splats, starts, entries, background, ticket, out)
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _draw_float_tiles(splats, starts, entries, ticket, colour, alpha):
+    """One thread's part of `draw_floats`."""
     height, width = colour.shape[0], colour.shape[1]
     columns = (width + TILE_WIDTH - 1) // TILE_WIDTH
     tiles = columns * ((height + TILE_HEIGHT - 1) // TILE_HEIGHT)
-    for shard in prange(shards):
-        state = np.empty((TILE_HEIGHT, 4, TILE_WIDTH), np.float32)
-        batch = np.empty((BATCH, SPLAT_WIDTH), np.float32)
-        rows = np.empty((BATCH, 2), np.int64)
-        for tile in range(shard, tiles, shards):
-            left, top = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
-            state[:, :3] = f32(0)
-            state[:, 3] = f32(1)
-            for start in range(starts[tile], starts[tile + 1], BATCH):
-                stop = min(start + BATCH, starts[tile + 1])
-                _load_batch(splats, entries, start, stop, left, top, batch, rows)
-                for j in range(stop - start):
-                    gx, gy = batch[j, 0], batch[j, 1]
-                    a, b, c, lift = batch[j, 2], batch[j, 3], batch[j, 4], batch[j, 5]
-                    red, green, blue = batch[j, 6], batch[j, 7], batch[j, 8]
-                    for y in range(rows[j, 0], rows[j, 1] + 1):
-                        dy = gy - f32(y)
-                        q0, q1 = lift - c * dy * dy, -b * dy
-                        for x in range(TILE_WIDTH):
-                            dx = gx - f32(x)
-                            opaque = min(_MOST_ALPHA, _exp2(q0 + (q1 - a * dx) * dx))
-                            # Below zero: a finished pixel; its size is the light that was left.
-                            before = state[y, 3, x]
-                            after = before * (f32(1) - opaque)
-                            hit = opaque >= _LEAST_ALPHA and before > f32(0)
-                            drawn = hit and after > _LEAST_TRANSMITTANCE
-                            weight = opaque * before if drawn else f32(0)
-                            state[y, 0, x] += weight * red
-                            state[y, 1, x] += weight * green
-                            state[y, 2, x] += weight * blue
-                            state[y, 3, x] = after if drawn else (-before if hit else before)
-                if state[:, 3].max() <= f32(0):
-                    break
-            for y in range(min(TILE_HEIGHT, height - top)):
-                for x in range(min(TILE_WIDTH, width - left)):
-                    for channel in range(3):
-                        colour[top + y, left + x, channel] = state[y, channel, x]
-                    alpha[top + y, left + x, 0] = f32(1) - abs(state[y, 3, x])
+    # Rows of: red, green, blue, transmittance. One array, so that the compiler sees that the
+    # four never overlap and keeps the inner loop in vector registers.
+    state = np.empty((TILE_HEIGHT, 4, TILE_WIDTH), np.float32)
+    batch = np.ones((_BATCH_ROWS, BATCH), np.float32)
+    while True:
+        tile = next_ticket(ticket)
+        if tile >= tiles:
+            break
+        left, top = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
+        state[:, :3] = f32(0)
+        state[:, 3] = f32(1)
+        start, last = starts[tile], starts[tile + 1]
+        while start < last and state[:, 3].max() > f32(0):
+            stop = min(start + BATCH, last)
+            _load_batch(splats, entries, start, stop, left, top, batch)
+            for j in range(stop - start):
+                # Both halves at once: where one is missed its rows are an empty range.
+                first = int(min(batch[SPLAT_WIDTH, j], batch[SPLAT_WIDTH + 2, j]))
+                end = int(max(batch[SPLAT_WIDTH + 1, j], batch[SPLAT_WIDTH + 3, j]))
+                gx, gy = batch[0, j], batch[1, j]
+                a, b, c, lift = batch[2, j], batch[3, j], batch[4, j], batch[5, j]
+                red, green, blue = batch[6, j], batch[7, j], batch[8, j]
+                for y in range(first, end + 1):
+                    dy = gy - f32(y)
+                    q0, q1 = lift - c * dy * dy, -b * dy
+                    for x in range(TILE_WIDTH):
+                        dx = gx - f32(x)
+                        opaque = min(_MOST_ALPHA, _exp2(q0 + (q1 - a * dx) * dx))
+                        # Below zero: a finished pixel; its size is the light that was left.
+                        before = state[y, 3, x]
+                        after = before * (f32(1) - opaque)
+                        hit = opaque >= _LEAST_ALPHA and before > f32(0)
+                        drawn = hit and after > _LEAST_TRANSMITTANCE
+                        weight = opaque * before if drawn else f32(0)
+                        state[y, 0, x] += weight * red
+                        state[y, 1, x] += weight * green
+                        state[y, 2, x] += weight * blue
+                        state[y, 3, x] = after if drawn else (-before if hit else before)
+            start = stop
+        for y in range(min(TILE_HEIGHT, height - top)):
+            for x in range(min(TILE_WIDTH, width - left)):
+                for channel in range(3):
+                    colour[top + y, left + x, channel] = state[y, channel, x]
+                alpha[top + y, left + x, 0] = f32(1) - abs(state[y, 3, x])
+
+
+@njit(cache=True, parallel=True)
+def draw_floats(splats, starts, entries, threads, ticket, colour, alpha):
+    """Draw one view by the exact rules: premultiplied `colour` [H, W, 3], `alpha` [H, W, 1]."""
+    ticket[0] = 0
+    for _ in prange(threads):
+        _draw_float_tiles(splats, starts, entries, ticket, colour, alpha)

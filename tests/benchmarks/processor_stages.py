@@ -50,6 +50,7 @@ def main(
     def sort() -> int:
         return kernels.sort_by_depth(
             splats.keys,
+            splats.seen,
             splats.order,
             splats.spare_order,
             splats.sorted_keys,
@@ -61,20 +62,24 @@ def main(
     stages: dict[str, Callable[[], object]] = {
         "project, sort and list": lambda: renderer._list_splats(cloud, view),
         "  sort": sort,
-        "  count pairs": lambda: kernels.count_pairs(
-            splats.tiles, splats.order, visible, columns, tiles.starts
-        ),
         "  list pairs": lambda: kernels.list_pairs(
             splats.tiles,
             splats.order,
             visible,
             columns,
             tiles.starts,
+            tiles.bands,
             tiles.cursor,
             tiles.entries,
         ),
         "draw": lambda: kernels.draw_bytes(
-            splats.splats, tiles.starts, tiles.entries, background, threads, out[0]
+            splats.splats,
+            tiles.starts,
+            tiles.entries,
+            background,
+            renderer.threads,
+            renderer._ticket,
+            out[0],
         ),
         "frame": lambda: renderer.render(cloud, [view], out=out),
     }

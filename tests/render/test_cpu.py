@@ -226,7 +226,8 @@ def test_read_only_gaussians_are_drawn_as_they_are():
 
 
 def test_the_number_of_threads_changes_nothing_but_time():
-    gaussians = random_gaussians(60, seed=15)
+    # Several chunks of splats, so that each thread projects some.
+    gaussians = random_gaussians(3 * cpu_kernels.CHUNK, seed=15, size=0.01)
     views = [random_view(16)]
     alone = CpuRenderer(threads=1)
     assert alone.threads == 1
@@ -235,20 +236,28 @@ def test_the_number_of_threads_changes_nothing_but_time():
 
 
 @settings(max_examples=50, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 300), near=st.booleans())
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 5000), near=st.booleans())
 def test_the_sort_is_by_depth_then_by_index(seed, count, near):
     rng = np.random.default_rng(seed)
     depths = rng.uniform(0.9, 1.1, count) if near else np.exp(rng.uniform(-4, 80, count))
     # Repeated depths and splats that are left out, both.
     depths = depths[rng.integers(0, max(count, 1), count)].astype(np.float32)
-    keys = depths.view(np.uint32).copy()
-    culled = rng.uniform(size=count) < 0.3
-    keys[culled] = cpu_kernels.CULLED
+    # As the projection leaves them: those that can be seen at the front of each chunk.
+    keys = rng.integers(0, 2**32, count, np.uint32)
+    chunks = -(-count // cpu_kernels.CHUNK)
+    seen = np.array(
+        [rng.integers(0, min(cpu_kernels.CHUNK, count - i * cpu_kernels.CHUNK) + 1)
+         for i in range(chunks)], np.int32
+    )  # fmt: skip
+    places = [i * cpu_kernels.CHUNK + np.arange(n) for i, n in enumerate(seen)]
+    expected = np.concatenate([np.zeros(0, int), *places])
+    keys[expected] = depths.view(np.uint32)[expected]
     order, spare_order = np.zeros((2, count), np.int32)
     sorted_keys, spare_keys = np.zeros((2, count), np.uint32)
     counts = np.zeros(cpu_kernels.RADIX, np.int32)
-    visible = cpu_kernels.sort_by_depth(keys, order, spare_order, sorted_keys, spare_keys, counts)
-    expected = np.flatnonzero(~culled)
+    visible = cpu_kernels.sort_by_depth(
+        keys, seen, order, spare_order, sorted_keys, spare_keys, counts
+    )
     expected = expected[np.argsort(depths[expected], kind="stable")]
     assert order[:visible].tolist() == expected.tolist()
 
