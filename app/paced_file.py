@@ -11,6 +11,10 @@ from app.speaker import Speaker
 from avatar.errors import DeviceError, SoundError
 from avatar.types import AUDIO_RATE
 
+BLOCK = 160
+"""Samples, 10 ms. Whole ones, from the file's beginning on, so that every other ends with a frame
+of the generator: one that overlaps into the next block would wait for it, up to 10 ms."""
+
 
 class PacedFile:
     """A sound file at the pace of time, as a microphone would hear it, and to the loudspeaker."""
@@ -55,7 +59,8 @@ class PacedFile:
             if self.speaker is not None:
                 self.speaker.play_from(self._start_s + self.speaker_delay_s)
         due = int((time.perf_counter() - self._start_s) * AUDIO_RATE) - self._given
-        if due < 160:  # 10 ms: smaller steps only cost
+        due -= due % BLOCK
+        if due <= 0:
             return None
         due = min(due, 4 * AUDIO_RATE // 10)  # after a pause catch up in steps
         if not self.ended:

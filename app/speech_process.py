@@ -38,7 +38,7 @@ RESTART_WINDOW_S = 60.0
 FROZEN_S = 10.0
 """A process that gives no sign for so long is ended and started again; loading takes longer, so
 this counts from its first sign."""
-POLL_S = 0.004
+POLL_S = 0.002
 """How often sound is asked for: well below a block of 20 ms."""
 SILENT_AFTER_S = 0.15
 """Without a microphone the generator hears silence from then on, so that the face stays alive."""

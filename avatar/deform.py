@@ -227,21 +227,30 @@ class Deformer:
         return result
 
 
+# In loops a plain 1 would make every number that it meets one of double precision.
+_TINY = np.float32(_SMALLEST)
+_NOTHING, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
+
+
 @njit(cache=True)
 def _quaternion(ax, ay, az, bx, by, bz, cx, cy, cz):  # pragma: no cover
     """(w, x, y, z) of the rotation with columns a, b, c (Shepperd 1978: largest term first)."""
     trace = ax + by + cz
     if trace > 0:
-        s = 2 * np.sqrt(trace + 1)
-        return s / 4, (bz - cy) / s, (cx - az) / s, (ay - bx) / s
+        r = np.sqrt(trace + _ONE)
+        s = _HALF / r
+        return _HALF * r, (bz - cy) * s, (cx - az) * s, (ay - bx) * s
     if ax > by and ax > cz:
-        s = 2 * np.sqrt(1 + ax - by - cz)
-        return (bz - cy) / s, s / 4, (bx + ay) / s, (cx + az) / s
+        r = np.sqrt(_ONE + ax - by - cz)
+        s = _HALF / r
+        return (bz - cy) * s, _HALF * r, (bx + ay) * s, (cx + az) * s
     if by > cz:
-        s = 2 * np.sqrt(1 + by - ax - cz)
-        return (cx - az) / s, (bx + ay) / s, s / 4, (cy + bz) / s
-    s = 2 * np.sqrt(1 + cz - ax - by)
-    return (ay - bx) / s, (cx + az) / s, (cy + bz) / s, s / 4
+        r = np.sqrt(_ONE + by - ax - cz)
+        s = _HALF / r
+        return (cx - az) * s, (bx + ay) * s, _HALF * r, (cy + bz) * s
+    r = np.sqrt(_ONE + cz - ax - by)
+    s = _HALF / r
+    return (ay - bx) * s, (cx + az) * s, (cy + bz) * s, _HALF * r
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
@@ -255,14 +264,15 @@ def _frames(vertices, triangles, origins, rotations, normals, sizes):  # pragma:
         edge = np.sqrt(ux * ux + uy * uy + uz * uz)
         area = np.sqrt(nx * nx + ny * ny + nz * nz)
         origins[index, 0], origins[index, 1], origins[index, 2] = ox, oy, oz
-        sizes[index] = max(0.5 * (edge + area / max(edge, _SMALLEST)), _SMALLEST)
-        if area < _SMALLEST * _SMALLEST or edge < _SMALLEST:
+        sizes[index] = max(_HALF * (edge + area / max(edge, _TINY)), _TINY)
+        if area < _TINY * _TINY or edge < _TINY:
             normals[index, 0], normals[index, 1], normals[index, 2] = 0, 0, 1
             rotations[index, 0] = 1
             rotations[index, 1], rotations[index, 2], rotations[index, 3] = 0, 0, 0
             continue
-        ux, uy, uz = ux / edge, uy / edge, uz / edge
-        nx, ny, nz = nx / area, ny / area, nz / area
+        per_edge, per_area = _ONE / edge, _ONE / area
+        ux, uy, uz = ux * per_edge, uy * per_edge, uz * per_edge
+        nx, ny, nz = nx * per_area, ny * per_area, nz * per_area
         px, py, pz = ny * uz - nz * uy, nz * ux - nx * uz, nx * uy - ny * ux
         w, x, y, z = _quaternion(ux, uy, uz, px, py, pz, nx, ny, nz)
         rotations[index, 0], rotations[index, 1] = w, x
@@ -280,7 +290,7 @@ def _carry(  # pragma: no cover
         a, b, c = triangles[index]
         size = sizes[index]
         weight_b, weight_c = positions[splat, 0], positions[splat, 1]
-        weight_a = 1 - weight_b - weight_c
+        weight_a = _ONE - weight_b - weight_c
         height = positions[splat, 2] * size
         for axis in range(3):
             out_means[splat, axis] = (
@@ -305,15 +315,15 @@ def _light(  # pragma: no cover
     for index in prange(len(splats)):
         splat = splats[index]
         a, b, c = triangles[triangle_of[splat]]
-        weight_b = min(max(positions[splat, 0], np.float32(0)), np.float32(1))
-        weight_c = min(max(positions[splat, 1], np.float32(0)), 1 - weight_b)
-        weight_a = 1 - weight_b - weight_c
+        weight_b = min(max(positions[splat, 0], _NOTHING), _ONE)
+        weight_c = min(max(positions[splat, 1], _NOTHING), _ONE - weight_b)
+        weight_a = _ONE - weight_b - weight_c
         # Differences from 1, so that at rest not even the last digit changes.
-        factor = 1 + (
-            weight_a * (vertex_factors[a] - 1)
-            + weight_b * (vertex_factors[b] - 1)
-            + weight_c * (vertex_factors[c] - 1)
+        factor = _ONE + (
+            weight_a * (vertex_factors[a] - _ONE)
+            + weight_b * (vertex_factors[b] - _ONE)
+            + weight_c * (vertex_factors[c] - _ONE)
         )
         factors[index] = factor
         for colour in range(3):
-            out_colours[splat, colour] = min(colours[index, colour] * factor, np.float32(1))
+            out_colours[splat, colour] = min(colours[index, colour] * factor, _ONE)
