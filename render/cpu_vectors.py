@@ -2,9 +2,10 @@
 counter that threads share. Written in the compiler's own language, LLVM, by `llvmlite`.
 
 Why not a loop over eight: the compiler unrolls it into eight times one, three times as slow; over
-sixteen it does not, but most splats touch eight of sixteen columns. Vectors of eight become two of
-four where the processor has no wider ones. Numba looks for changes only in the loops' own file:
-after a change here, save render/cpu_kernels.py too.
+sixteen it does not, but most splats touch only eight of sixteen columns, and it would not keep a
+row of pixels in registers from splat to splat. Vectors of eight become two of four where the
+processor has no wider ones. Numba looks for changes only in the loops' own file: after a change
+here, save render/cpu_kernels.py too.
 """
 
 import math
@@ -21,8 +22,10 @@ from render.renderer import LEAST_ALPHA, MOST_ALPHA
 
 LANES = 8
 """Numbers in a vector."""
+BATCH = 32
+"""Splats of a tile that are loaded before they are drawn: one bit of a word for each."""
 TILE_PIXELS = 256
-"""Of a tile; between a pixel's red and its green in what `blend_row` draws into, and so on."""
+"""Of a tile; between a pixel's red and its green in what `draw_row` draws into, and so on."""
 _LEAST_ALPHA, _MOST_ALPHA = np.float32(LEAST_ALPHA), np.float32(MOST_ALPHA)
 _LEAST_EXPONENT = np.float32(math.log2(LEAST_ALPHA))
 
@@ -43,6 +46,7 @@ def next_ticket(context, counter):
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _WHOLE_VECTOR = ir.VectorType(ir.IntType(32), LANES)
+_BATCH_VECTOR, _BATCH_BITS = ir.VectorType(ir.FloatType(), BATCH), ir.IntType(BATCH)
 _FLAGS = ("contract", "nsz")
 
 
@@ -58,8 +62,8 @@ def _row_of(context, builder, array_type, array, place):
 
 
 @njit(cache=True)
-def blend_constants():
-    """What `blend_row` reads: each number eight times.
+def draw_constants():
+    """What `draw_row` reads: each number eight times.
 
     From memory, because an arithmetic instruction can take them from there; constants in the code
     are spread over a register first, each time anew: a quarter more instructions.
@@ -74,26 +78,38 @@ def blend_constants():
 
 
 @_instruction
-def blend_row(context, state, place, constants, q0, q1, a, gx, red, green, blue):
-    """Blend a splat into the eight pixels that lie `gx` left of its centre and less:
-    ``alpha = 2 ** (q0 + (q1 - a dx) dx)``, to 1e-4 relative, where that is 1/255 or more.
+def draw_row(context, state, place, batch, extents, row, left, constants):
+    """Blend the splats of a batch into eight pixels beside each other, in the order of the batch;
+    whether one of the eight has 1/255 or more of its light left.
 
-    `state` holds the red of the eight from `place` on, and TILE_PIXELS further each their green,
-    blue and transmittance. `constants` is what `blend_constants` gives.
+    `batch` [fields, BATCH]: of each splat its centre x and y from the tile's first pixel on, conic
+    a, b, c, lift, red, green and blue; from field `extents` on, its first and last row in these
+    columns. `row` and `left` are where the eight pixels lie in the tile. `state` holds the red of
+    the eight from `place` on, and TILE_PIXELS further each their green, blue and transmittance.
+    `constants` is what `draw_constants` gives.
     """
 
     def generate(context, builder, signature, arguments):
-        array, place, constants, *numbers = arguments
+        state, place, batch, extents, row, left, constants = arguments
+        state_type, batch_type, constants_type = (signature.args[i] for i in (0, 2, 6))
+        numbers = context.make_array(batch_type)(context, builder, batch).data
+        width = ir.Constant(place.type, BATCH)
 
-        def spread(value):
-            first = builder.insert_element(
-                ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0)
+        def all_of(kind, value):
+            one = builder.insert_element(
+                ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0)
             )
-            return builder.shuffle_vector(
-                first,
-                ir.Constant(_VECTOR, ir.Undefined),
-                ir.Constant(_WHOLE_VECTOR, [0] * LANES),
-            )
+            same = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+            return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), same)
+
+        def extent(index):
+            field = builder.add(extents, ir.Constant(place.type, index))
+            at = builder.gep(numbers, [builder.mul(field, width)])
+            return builder.load(builder.bitcast(at, _BATCH_VECTOR.as_pointer()), align=4)
+
+        def constant(index):
+            at = ir.Constant(place.type, index * LANES)
+            return builder.load(_row_of(context, builder, constants_type, constants, at), align=4)
 
         def add(x, y):
             return builder.fadd(x, y, flags=_FLAGS)
@@ -104,15 +120,45 @@ def blend_row(context, state, place, constants, q0, q1, a, gx, red, green, blue)
         def multiply(x, y):
             return builder.fmul(x, y, flags=_FLAGS)
 
-        def constant(index):
-            at = ir.Constant(place.type, index * LANES)
-            return builder.load(
-                _row_of(context, builder, signature.args[2], constants, at), align=4
+        # One bit for each splat that touches the row.
+        rows = all_of(_BATCH_VECTOR, row)
+        touches = builder.and_(
+            builder.fcmp_ordered("<=", extent(0), rows), builder.fcmp_ordered(">=", extent(1), rows)
+        )
+        bits = builder.bitcast(touches, _BATCH_BITS)
+        none, one = ir.Constant(_BATCH_BITS, 0), ir.Constant(_BATCH_BITS, 1)
+        columns = add(ir.Constant(_VECTOR, [float(x) for x in range(LANES)]), all_of(_VECTOR, left))
+        pixels = [
+            _row_of(
+                context,
+                builder,
+                state_type,
+                state,
+                builder.add(place, ir.Constant(place.type, channel * TILE_PIXELS)),
             )
+            for channel in range(4)
+        ]
+        before = [builder.load(each, align=4) for each in pixels]
+        start = builder.block
+        splats, end = builder.append_basic_block("splats"), builder.append_basic_block("end")
+        builder.cbranch(builder.icmp_unsigned("!=", bits, none), splats, end)
 
-        q0, q1, a, gx, *colour = (spread(number) for number in numbers)
-        dx = subtract(gx, ir.Constant(_VECTOR, [float(x) for x in range(LANES)]))
-        e = add(q0, multiply(subtract(q1, multiply(a, dx)), dx))
+        builder.position_at_end(splats)
+        left_over = builder.phi(_BATCH_BITS)
+        parts = [builder.phi(_VECTOR) for _ in range(4)]
+        splat = builder.cttz(left_over, ir.Constant(ir.IntType(1), 1))
+        splat = builder.zext(splat, place.type) if place.type.width > BATCH else splat
+
+        def number(field):
+            at = builder.add(splat, ir.Constant(place.type, field * BATCH))
+            return builder.load(builder.gep(numbers, [at]), align=4)
+
+        gx, gy, a, b, c, lift = (number(field) for field in range(6))
+        dy = subtract(gy, row)
+        q0 = all_of(_VECTOR, subtract(lift, multiply(multiply(c, dy), dy)))
+        q1 = all_of(_VECTOR, multiply(b, dy))
+        dx = subtract(all_of(_VECTOR, gx), columns)
+        e = subtract(q0, multiply(add(multiply(all_of(_VECTOR, a), dx), q1), dx))
         # 2 ** e: the sum with 1.5 * 2**23 has e, rounded to a whole number, in its lowest bits; a
         # cubic on -1/2..1/2 for the rest. Below -126 it is nonsense, and not used.
         rounds = constant(0)
@@ -125,39 +171,31 @@ def blend_row(context, state, place, constants, q0, q1, a, gx, red, green, blue)
         alpha = builder.bitcast(builder.add(builder.bitcast(p, _WHOLE_VECTOR), power), _VECTOR)
         most, least = constant(5), constant(6)
         alpha = builder.select(builder.fcmp_ordered("<", alpha, most), alpha, most)
-        rows = [
-            _row_of(
-                context,
-                builder,
-                signature.args[0],
-                array,
-                builder.add(place, ir.Constant(place.type, channel * TILE_PIXELS)),
-            )
-            for channel in range(4)
-        ]
-        through = builder.load(rows[3], align=4)
         weight = builder.select(
-            builder.fcmp_ordered(">=", e, least), multiply(alpha, through), _all_lanes(0.0)
+            builder.fcmp_ordered(">=", e, least), multiply(alpha, parts[3]), _all_lanes(0.0)
         )
-        for row, part in zip(rows, colour, strict=False):
-            before = builder.load(row, align=4)
-            builder.store(add(before, multiply(weight, part)), row, align=4)
-        builder.store(subtract(through, weight), rows[3], align=4)
-        return context.get_dummy_value()
+        after = [
+            add(part, multiply(weight, all_of(_VECTOR, number(6 + channel))))
+            for channel, part in enumerate(parts[:3])
+        ]
+        after.append(subtract(parts[3], weight))
+        others = builder.and_(left_over, builder.sub(left_over, one))
+        left_over.add_incoming(bits, start)
+        left_over.add_incoming(others, splats)
+        for part, first, again in zip(parts, before, after, strict=True):
+            part.add_incoming(first, start)
+            part.add_incoming(again, splats)
+        builder.cbranch(builder.icmp_unsigned("!=", others, none), splats, end)
 
-    numbers = (types.float32,) * 7
-    return types.void(state, types.int64, constants, *numbers), generate
+        builder.position_at_end(end)
+        drawn = [builder.phi(_VECTOR) for _ in range(4)]
+        for pixel, each, first, last in zip(pixels, drawn, before, after, strict=True):
+            each.add_incoming(first, start)
+            each.add_incoming(last, splats)
+            builder.store(each, pixel, align=4)
+        live = builder.fcmp_ordered(">=", drawn[3], _all_lanes(float(_LEAST_ALPHA)))
+        live = builder.bitcast(live, ir.IntType(LANES))
+        return builder.icmp_unsigned("!=", live, ir.Constant(live.type, 0))
 
-
-@_instruction
-def row_is_live(context, state, place):
-    """Whether one of the eight numbers from `state[place]` on is 1/255 or more."""
-
-    def generate(context, builder, signature, arguments):
-        row = _row_of(context, builder, signature.args[0], *arguments)
-        light = builder.load(row, align=4)
-        live = builder.fcmp_ordered(">=", light, _all_lanes(float(_LEAST_ALPHA)))
-        bits = builder.bitcast(live, ir.IntType(LANES))
-        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
-
-    return types.boolean(state, types.int64), generate
+    whole, single = types.int64, types.float32
+    return types.boolean(state, whole, batch, whole, single, single, constants), generate
