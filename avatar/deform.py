@@ -290,7 +290,9 @@ def _carry(  # pragma: no cover
         a, b, c = triangles[index]
         size = sizes[index]
         weight_b, weight_c = positions[splat, 0], positions[splat, 1]
-        weight_a = _ONE - weight_b - weight_c
+        # A double, with which the place is one too until it is stored: a last digit can swap two
+        # splats in depth, and with them a pixel's colour.
+        weight_a = 1 - weight_b - weight_c
         height = positions[splat, 2] * size
         for axis in range(3):
             out_means[splat, axis] = (

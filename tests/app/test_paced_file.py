@@ -49,7 +49,7 @@ def test_after_its_end_a_file_is_silent(tmp_path, clock):
     path = write_wav(tmp_path / "short.wav", AUDIO_RATE, np.full(200, 0.5, np.float32))
     file = PacedFile(path, aloud=False, look_ahead_s=0.1, from_s=0.0)
     file.read()
-    clock.s += 0.1
+    clock.s += 0.1005
     heard = file.read()
     assert heard is not None
     assert len(heard.samples) == 1600
