@@ -3,6 +3,7 @@
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from avatar.types import Float, Index
 
@@ -72,3 +73,11 @@ def unit_eyeball() -> tuple[Float, Index, Float]:
         np.concatenate(triangles).astype(np.int32),
         angle.astype(np.float32),
     )
+
+
+def eyeball_rotation(outward: Float) -> NDArray[np.float64]:
+    """[3, 3] how an eyeball is turned whose vertices lie at [E, 3] from its centre: from its own
+    frame, axis +z, to theirs (Kabsch 1976)."""
+    directions, _, _ = unit_eyeball()
+    u, _, vt = np.linalg.svd(outward.astype(np.float64).T @ directions)
+    return u @ np.diag([1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt

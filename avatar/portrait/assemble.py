@@ -6,8 +6,10 @@ import numpy as np
 
 from avatar.deform import bind
 from avatar.portrait.bust import Bust, build_bust
-from avatar.portrait.eyes import paint_highlights
+from avatar.portrait.eye_fit import blink_gain
+from avatar.portrait.eye_shade import paint_eye_shade
 from avatar.portrait.fit import FaceFit
+from avatar.portrait.lash_line import paint_lash_lines
 from avatar.portrait.lids import paint_lashes
 from avatar.portrait.light import Light
 from avatar.portrait.painted import Painted
@@ -17,7 +19,7 @@ from avatar.portrait.sitter import Sitter
 from avatar.portrait.skin import Complexion
 from avatar.portrait.splats import joined
 from avatar.portrait.surroundings import paint_relief
-from avatar.types import ARKIT_NAMES, Avatar
+from avatar.types import Avatar, Float
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share that is done, 0..1."""
@@ -33,7 +35,7 @@ def assemble(sitter: Sitter, *, name: str, tell: Progress) -> Avatar:
     complexion = Complexion(sitter=sitter)
     head = paint_head(bust, complexion, lattice)
     painted = [head, paint_lining(bust, head), paint_relief(bust, lattice)]
-    painted += [paint_highlights(sitter), paint_lashes(sitter)]
+    painted += [paint_eye_shade(sitter), paint_lash_lines(sitter), paint_lashes(sitter)]
     tell("binding them to the head", 0.9)
     return _bound(bust, painted, complexion.light, name)
 
@@ -48,12 +50,13 @@ def _bound(bust: Bust, painted: list[Painted], light: Light, name: str) -> Avata
         lattice.rotations,
         lattice.scales,
     )
+    gain = blink_gain(bust.sitter.template, bust.sitter.fit.neutral)
     return Avatar(
         name=name,
         vertices=bust.vertices,
         triangles=bust.triangles,
         neck_weights=bust.neck_weights,
-        expression_gain=np.ones(len(ARKIT_NAMES), np.float32),
+        expression_gain=gain,
         bound_triangle=lattice.triangle,
         bound_position=position,
         bound_rotation=rotation,
@@ -61,16 +64,16 @@ def _bound(bust: Bust, painted: list[Painted], light: Light, name: str) -> Avata
         opacity=np.concatenate([some.opacity for some in painted]),
         colour=np.concatenate([some.colour for some in painted]),
         light=light.coefficients,
-        fit={**_facts(bust.sitter.fit), "side_light": [light.side_light]},
+        fit={**_facts(bust.sitter.fit, gain), "side_light": [light.side_light]},
         provenance={"template": bust.sitter.template.digest},
     )
 
 
-def _facts(fit: FaceFit) -> dict[str, list[float]]:
-    """What the avatar's file tells of the fit."""
+def _facts(fit: FaceFit, gain: Float) -> dict[str, list[float]]:
+    """What the avatar's file tells of the fit; `gain` [52] of its expressions."""
     return {
         "identity": fit.identity.tolist(),
-        "expression": fit.expression.tolist(),
+        "expression": (fit.expression / gain).tolist(),
         "gaze": fit.gaze.tolist(),
         "head_yaw_pitch_roll": list(fit.yaw_pitch_roll),
         "camera_rotation": fit.camera.rotation.ravel().tolist(),

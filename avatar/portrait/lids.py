@@ -1,15 +1,18 @@
 """Lids and lashes: what a blink shows, which a portrait with open eyes does not."""
 
 import numpy as np
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from avatar.head.pose import eye_centres
 from avatar.head.template import Part
 from avatar.portrait.arrays import Array
 from avatar.portrait.colour import sample
+from avatar.portrait.lash_line import read_line
 from avatar.portrait.mesh import between_corners
 from avatar.portrait.openings import eye_openings, from_beside
 from avatar.portrait.painted import Painted
+from avatar.portrait.seen_eye import seen_eyes
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.splats import Lattice
 from avatar.types import Float
@@ -28,9 +31,11 @@ _LASH_DARKNESS = 0.35
 _DARKEST = 0.03
 _BROWS = (66, 105, 52, 65, 296, 334, 282, 295)
 """FaceMesh's landmarks in the brows' hair."""
-_SHADE, _CREASE, _MARGIN = 0.05, 0.16, 0.45
+_SHADE, _CREASE, _MARGIN = 0.03, 0.14, 0.25
 """How much darker than the skin around the eye: a lid, its crease, the margin with its lashes."""
 _MARGIN_M = 0.0012
+_RIM_M, _RIMS_NEAR_M = (-0.0005, 0.0001), 0.03
+"""Inside the opening: from where skin is a lid's rim; and how far from its middle."""
 _CREASE_AT, _CREASE_WIDTH = 0.30, 0.16
 """Where between no lid (0) and lid (1) the crease lies."""
 
@@ -47,6 +52,24 @@ def lid_shade(sitter: Sitter) -> Float:
     return shade.astype(np.float32)
 
 
+def lid_colour(sitter: Sitter) -> Float:
+    """[V, 3] of upper lids: of the skin that the photograph shows beyond the line of the lashes,
+    along each lid. Elsewhere it means nothing."""
+    result = np.tile(sitter.skin_tone, (len(sitter.posed), 1))
+    pixels = sitter.fit.camera.project(sitter.posed)[:, :2]
+    for eye in seen_eyes(sitter):
+        line = read_line(eye, upper=True)
+        across = eye.opening[0] - eye.opening[8]
+        own = (sitter.lids > 0) & (eye.side * sitter.fit.neutral[:, 0] > 0)
+        places = line.pixels @ across
+        order = np.argsort(places)
+        for channel in range(3):
+            result[own, channel] = np.interp(
+                pixels[own] @ across, places[order], line.skin[order, channel]
+            )
+    return result.astype(np.float32)
+
+
 def without_eyes(sitter: Sitter, own: Lattice, colour: Float) -> Float:
     """[N, 3] colours of skin, with those from beside the eyes where the photograph shows what is
     between the lids: the white of an eye would be painted on a lid that is fitted a little off."""
@@ -58,7 +81,30 @@ def without_eyes(sitter: Sitter, own: Lattice, colour: Float) -> Float:
     # Upper lids are painted by rule already.
     amount *= 1 - np.clip(between_corners(own.barycentric, lid[corners]) / 0.2, 0, 1)
     beside = from_beside(own, colour, amount < 0.02)
-    return (colour + amount[:, None] * (beside - colour)).astype(np.float32)
+    colour = (colour + amount[:, None] * (beside - colour)).astype(np.float32)
+    return _with_rims(sitter, at, colour)
+
+
+def _with_rims(sitter: Sitter, at: Array, colour: Float) -> Float:
+    """[N, 3] colours of skin whose places [N, 3] in the picture are `at`: what lies inside the
+    line of the lashes is the lid's rim, in the line's own shade."""
+    result = colour.copy()
+    metres = sitter.fit.camera.pixels_per_metre
+    for eye in seen_eyes(sitter):
+        near = np.flatnonzero(
+            np.linalg.norm(at[:, :2] - eye.opening.mean(0), axis=1) < _RIMS_NEAR_M * metres
+        )
+        pixels = at[near, :2].astype(np.float64)
+        low, high = _RIM_M
+        inside = np.clip((eye.within_px(pixels) / metres - low) / (high - low), 0, 1)
+        lines = [read_line(eye, upper) for upper in (True, False)]
+        places = np.concatenate([line.pixels for line in lines])
+        tones = np.concatenate([line.colour for line in lines])
+        depth = np.concatenate([line.depth for line in lines])
+        _, nearest = KDTree(places).query(pixels)
+        amount = inside * np.clip(2 * depth[nearest], 0, 0.9)
+        result[near] += amount[:, None] * (tones[nearest] - result[near])
+    return result.astype(np.float32)
 
 
 def paint_lashes(sitter: Sitter) -> Painted:

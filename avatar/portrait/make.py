@@ -9,6 +9,7 @@ from avatar.errors import PortraitError
 from avatar.fit.refine import Budget, refine_avatar
 from avatar.head.template import load_template
 from avatar.portrait.assemble import Progress, assemble
+from avatar.portrait.eye_fit import with_eyes_fitted
 from avatar.portrait.fit import fit_face
 from avatar.portrait.landmarks import FaceFinder, FoundFace, MediapipeFaceFinder, subject
 from avatar.portrait.looks import measure
@@ -64,6 +65,7 @@ def fit_sitter(portrait_path: Path, *, tell: Progress, finder: FaceFinder | None
     template = load_template()
     height, width = portrait.image.shape[:2]
     fit = within_outline(template, fit_face(template, face, (width, height)), portrait)
+    fit = with_eyes_fitted(template, fit, face, portrait.image)
     return Sitter(portrait=portrait, face=face, fit=fit, template=template)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from avatar.portrait.arrays import Mask
 from avatar.portrait.bust import Bust
-from avatar.portrait.eyes import paint_eyeballs
+from avatar.portrait.eyes import paint_eyeballs, with_sunken_eyes
 from avatar.portrait.mesh import between_corners
 from avatar.portrait.mouth import paint_mouth
 from avatar.portrait.painted import LINING_OPACITY, SURFACE_OPACITY, Painted
@@ -19,6 +19,7 @@ def paint_head(bust: Bust, complexion: Complexion, lattice: Lattice) -> Painted:
     sitter, template = bust.sitter, bust.sitter.template
     own = lattice.select(lattice.triangle < bust.head_triangles)
     part = template.triangle_part[own.triangle]
+    own = with_sunken_eyes(sitter, own, part)
     colour = np.zeros((len(own), 3), np.float32)
     opacity = np.full(len(own), SURFACE_OPACITY, np.float32)
 

@@ -16,7 +16,7 @@ from avatar.expression_shading import ExpressionShading
 from avatar.head.template import Part
 from avatar.portrait.arrays import Array, Mask
 from avatar.portrait.colour import fill_in, like_skin, sample, squareness, unoccluded
-from avatar.portrait.lids import lid_shade, without_eyes
+from avatar.portrait.lids import lid_colour, lid_shade, without_eyes
 from avatar.portrait.light import Light, estimate_light, evenly_spread
 from avatar.portrait.mesh import areas, between_corners, diffused, vertex_normals
 from avatar.portrait.mouth import without_teeth
@@ -204,7 +204,9 @@ class Complexion:
         seen = _log_linear(self._seen) - np.log(self.shading)
         lid = sitter.lids[:, None]
         tone = self._tone(seen)
-        on_lid = tone + ENCODING_POWER * np.log(lid_shade(sitter))[:, None]
+        # Light and openness of a lid are those of its folds; its colour is as it is seen.
+        on_lid = _log_linear(lid_colour(sitter)) - np.log(self.shading)
+        on_lid = on_lid + ENCODING_POWER * np.log(lid_shade(sitter))[:, None]
         seen = lid * on_lid + (1 - lid) * seen
 
         own = np.maximum(self.trust * self.skin_like, 0.9 * sitter.lids)
