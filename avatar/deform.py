@@ -232,6 +232,11 @@ _TINY = np.float32(_SMALLEST)
 _NOTHING, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
+# In loops a plain 1 would make every number that it meets one of double precision.
+_TINY = np.float32(_SMALLEST)
+_NOTHING, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
+
+
 @njit(cache=True)
 def _quaternion(ax, ay, az, bx, by, bz, cx, cy, cz):  # pragma: no cover
     """(w, x, y, z) of the rotation with columns a, b, c (Shepperd 1978: largest term first)."""
@@ -253,31 +258,81 @@ def _quaternion(ax, ay, az, bx, by, bz, cx, cy, cz):  # pragma: no cover
     return (ay - bx) * s, (cx + az) * s, (cy + bz) * s, _HALF * r
 
 
+_SIDE_BY_SIDE = 64
+"""Triangles whose frames are found together, so that the compiler can fill vector registers."""
+
+
+@njit(cache=True, inline="always", error_model="numpy")
+def _frames_of(block):  # pragma: no cover
+    """Corners A, B, C in rows 0-8 of `block` -> normal 9-11, quaternion 12-15, size 16."""
+    for k in range(_SIDE_BY_SIDE):
+        ox, oy, oz = block[0, k], block[1, k], block[2, k]
+        ax, ay, az = block[3, k] - ox, block[4, k] - oy, block[5, k] - oz
+        vx, vy, vz = block[6, k] - ox, block[7, k] - oy, block[8, k] - oz
+        cx, cy, cz = ay * vz - az * vy, az * vx - ax * vz, ax * vy - ay * vx
+        edge = np.sqrt(ax * ax + ay * ay + az * az)
+        area = np.sqrt(cx * cx + cy * cy + cz * cz)
+        size = max(_HALF * (edge + area / max(edge, _TINY)), _TINY)
+        flat = (area < _TINY * _TINY) | (edge < _TINY)
+        # The frame's axes a, b, c: along A->B, across, along the normal.
+        ax, ay, az = ax / edge, ay / edge, az / edge
+        cx, cy, cz = cx / area, cy / area, cz / area
+        bx, by, bz = cy * az - cz * ay, cz * ax - cx * az, cx * ay - cy * ax
+        # Quaternion of the rotation with these columns (Shepperd 1978: the largest term first).
+        turned_w = ax + by + cz > _NOTHING
+        turned_x = (ax > by) & (ax > cz)
+        turned_y = by > cz
+        x_sign = _ONE if turned_w | turned_x else -_ONE
+        y_sign = _ONE if turned_w | ((not turned_x) & turned_y) else -_ONE
+        z_sign = _ONE if turned_w | ((not turned_x) & (not turned_y)) else -_ONE
+        most = np.sqrt(_ONE + x_sign * ax + y_sign * by + z_sign * cz)
+        half, rest = _HALF * most, _HALF / most
+        x, y, z = (bz - cy) * rest, (cx - az) * rest, (ay - bx) * rest
+        xy, xz, yz = (ay + bx) * rest, (az + cx) * rest, (bz + cy) * rest
+        block[9, k] = _NOTHING if flat else cx
+        block[10, k] = _NOTHING if flat else cy
+        block[11, k] = _ONE if flat else cz
+        turned = half if turned_w else (x if turned_x else (y if turned_y else z))
+        block[12, k] = _ONE if flat else turned
+        turned = x if turned_w else (half if turned_x else (xy if turned_y else xz))
+        block[13, k] = _NOTHING if flat else turned
+        turned = y if turned_w else (xy if turned_x else (half if turned_y else yz))
+        block[14, k] = _NOTHING if flat else turned
+        turned = z if turned_w else (xz if turned_x else (yz if turned_y else half))
+        block[15, k] = _NOTHING if flat else turned
+        block[16, k] = size
+
+
+@njit(cache=True, error_model="numpy")
+def _frames_from(
+    vertices, triangles, first, last, origins, rotations, normals, sizes
+):  # pragma: no cover
+    block = np.zeros((17, _SIDE_BY_SIDE), np.float32)
+    for start in range(first, last, _SIDE_BY_SIDE):
+        count = min(_SIDE_BY_SIDE, last - start)
+        for k in range(count):
+            for corner in range(3):
+                vertex = triangles[start + k, corner]
+                for axis in range(3):
+                    block[3 * corner + axis, k] = vertices[vertex, axis]
+        _frames_of(block)
+        for k in range(count):
+            index = start + k
+            for axis in range(3):
+                origins[index, axis] = block[axis, k]
+                normals[index, axis] = block[9 + axis, k]
+            for part in range(4):
+                rotations[index, part] = block[12 + part, k]
+            sizes[index] = block[16, k]
+
+
 @njit(cache=True, parallel=True, error_model="numpy")
 def _frames(vertices, triangles, origins, rotations, normals, sizes):  # pragma: no cover
-    for index in prange(len(triangles)):
-        a, b, c = triangles[index]
-        ox, oy, oz = vertices[a]
-        ux, uy, uz = vertices[b, 0] - ox, vertices[b, 1] - oy, vertices[b, 2] - oz
-        vx, vy, vz = vertices[c, 0] - ox, vertices[c, 1] - oy, vertices[c, 2] - oz
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        edge = np.sqrt(ux * ux + uy * uy + uz * uz)
-        area = np.sqrt(nx * nx + ny * ny + nz * nz)
-        origins[index, 0], origins[index, 1], origins[index, 2] = ox, oy, oz
-        sizes[index] = max(_HALF * (edge + area / max(edge, _TINY)), _TINY)
-        if area < _TINY * _TINY or edge < _TINY:
-            normals[index, 0], normals[index, 1], normals[index, 2] = 0, 0, 1
-            rotations[index, 0] = 1
-            rotations[index, 1], rotations[index, 2], rotations[index, 3] = 0, 0, 0
-            continue
-        per_edge, per_area = _ONE / edge, _ONE / area
-        ux, uy, uz = ux * per_edge, uy * per_edge, uz * per_edge
-        nx, ny, nz = nx * per_area, ny * per_area, nz * per_area
-        px, py, pz = ny * uz - nz * uy, nz * ux - nx * uz, nx * uy - ny * ux
-        w, x, y, z = _quaternion(ux, uy, uz, px, py, pz, nx, ny, nz)
-        rotations[index, 0], rotations[index, 1] = w, x
-        rotations[index, 2], rotations[index, 3] = y, z
-        normals[index, 0], normals[index, 1], normals[index, 2] = nx, ny, nz
+    total, step = len(triangles), 16 * _SIDE_BY_SIDE
+    for part in prange((total + step - 1) // step):
+        first = part * step
+        last = min(first + step, total)
+        _frames_from(vertices, triangles, first, last, origins, rotations, normals, sizes)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
