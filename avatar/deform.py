@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from avatar.errors import AvatarFileError
 from avatar.expression_shading import ExpressionShading
-from avatar.head.pose import pose
+from avatar.head.pose import eye_centres, pose
 from avatar.head.template import HeadTemplate, load_template
 from avatar.types import Avatar, Float, Gaussians, Index, MotionFrame
 
@@ -115,6 +115,7 @@ class Deformer:
         self._triangle_of = np.ascontiguousarray(local, np.int32)
         count = len(used)
         self._vertices = np.empty((len(avatar.vertices), 3), np.float32)
+        self._eyes = eye_centres(self._template, avatar.vertices)
         self._origins = np.empty((count, 3), np.float32)
         self._rotations = np.empty((count, 4), np.float32)
         self._normals = np.empty((count, 3), np.float32)
@@ -187,6 +188,7 @@ class Deformer:
             head_translation=head_translation,
             neck_weights=avatar.neck_weights,
             expression_gain=avatar.expression_gain,
+            eyes=self._eyes,
             out=self._vertices,
         )
         _frames(

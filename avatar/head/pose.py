@@ -105,13 +105,15 @@ def pose(
     head_translation: Float | None = None,
     neck_weights: Float | None = None,
     expression_gain: Float | None = None,
+    eyes: tuple[Float, Float] | None = None,
     out: Float | None = None,
 ) -> Float:
     """[M, 3] the rest head `vertices` [M, 3], M >= V, in a pose; None = neutral.
 
     `expression` [52] weights, times `expression_gain` [52]; `gaze` [2] yaw, pitch; `head_rotation`
     [3] axis-angle about the template's neck joint; `head_translation` [3]; `neck_weights` [M]
-    (needed where M > V). Vertices from V on follow the neck only. `out` takes the result.
+    (needed where M > V); `eyes` what `eye_centres` gives, where it is known. Vertices from V on
+    follow the neck only. `out` takes the result.
     """
     tables = _tables(template)
     count = len(template.vertices)
@@ -122,7 +124,7 @@ def pose(
         weights[:] = expression
     if expression_gain is not None:
         weights *= expression_gain
-    centres, radii = eye_centres(template, vertices)
+    centres, radii = eye_centres(template, vertices) if eyes is None else eyes
     result = np.empty((len(vertices), 3), np.float32) if out is None else out
     _pose(
         vertices,
