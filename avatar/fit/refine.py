@@ -57,8 +57,10 @@ class Budget(Enum):
 class _Level:
     sides: tuple[int, ...]
     """Pixels of the longer side of the box around the avatar, by turns: a splat's own blur on the
-    screen makes what fits a large picture too soft, or too rough, for a small one."""
+    screen makes what fits a large picture too soft, or too rough, for a small one. An odd number
+    of them, so that each meets each of the orders and walls below, of which there are 8 and 3."""
     steps: int
+    """Of pictures as large as usual or larger."""
     most: int = 0
     """Splats are split before this level until there are so many."""
 
@@ -70,17 +72,20 @@ MOST_SPLATS = 82_000
 _LEVELS = {
     Budget.QUICK: (),
     Budget.NORMAL: (
-        _Level(sides=(320,), steps=40),
-        _Level(sides=(448, 320), steps=50, most=70_000),
-        _Level(sides=(704, _AS_MEASURED), steps=80, most=MOST_SPLATS),
+        _Level(sides=(320,), steps=30),
+        _Level(sides=(448, 320, 320), steps=40, most=72_000),
+        _Level(sides=(704, _AS_MEASURED, _AS_MEASURED), steps=120, most=MOST_SPLATS),
+        _Level(sides=(_AS_MEASURED, _AS_MEASURED, 704, _AS_MEASURED, _AS_MEASURED), steps=120),
     ),
     Budget.BEST: (
         _Level(sides=(320,), steps=60),
-        _Level(sides=(448, 320), steps=100, most=70_000),
-        _Level(sides=(768, _AS_MEASURED), steps=240, most=MOST_SPLATS),
+        _Level(sides=(448, 320, 320), steps=80, most=72_000),
+        _Level(sides=(768, _AS_MEASURED, _AS_MEASURED), steps=240, most=MOST_SPLATS),
+        _Level(sides=(_AS_MEASURED, _AS_MEASURED, 768, _AS_MEASURED, _AS_MEASURED), steps=240),
     ),
 }
-_SSIM_SHARE = 0.3
+_USUAL_PIXELS, _MOST_STEPS = 180_000, 2.0
+_SSIM_SHARE = 0.4
 _MOST_RECOLOURED = 0.6
 _SMALLER, _LARGER = 0.4, 1.6
 _MOST_MOVED = 1.0
@@ -89,13 +94,13 @@ _MOST_TURNED = math.pi / 2
 _FAINTER, _FAINTER_AT_OUTLINE, _DENSER = 0.7, 0.1, 1.15
 _MOST_OPAQUE = 0.985
 _RATE = np.zeros(WIDTH, np.float32)
-_RATE[COLOUR], _RATE[OPACITY], _RATE[SIZE], _RATE[PLACE], _RATE[TURN] = 0.02, 0.01, 0.02, 0.03, 0.03
+_RATE[COLOUR], _RATE[OPACITY], _RATE[SIZE], _RATE[PLACE], _RATE[TURN] = 0.04, 0.02, 0.04, 0.06, 0.06
 _PULL = np.zeros(WIDTH, np.float32)
 _TINT_PULL = 0.6
 _PULL[COLOUR], _PULL[OPACITY], _PULL[SIZE], _PULL[PLACE] = 0.25, 0.1, 0.05, 0.05
-_SPLIT_FREEDOM = 0.5
+_SPLIT_FREEDOM = 0.15
 """Splats whose shape is freer than this may be split."""
-_SPLIT_PIXELS = 4.0
+_SPLIT_PIXELS = 3.0
 """Footprint from which a splat is seen singly."""
 _LAST_PACE = 0.15
 """Of the rates, at the end of each level."""
@@ -104,9 +109,14 @@ _MARGIN = 0.03
 _RULED = (0.08, 0.3)
 """Share of splats painted by rule in a pixel's colour from which the photograph counts less, and
 not at all."""
-_TILTS = ((0.0, 0.0), (0.7, 0.0), (0.0, 0.5), (-0.7, 0.0), (0.0, -0.5))
+_ACROSS, _DOWN = 0.7, 0.5
+_TILTS = (
+    (0.0, 0.0), (_ACROSS, 0.0), (0.0, 0.0), (0.0, _DOWN),
+    (0.0, 0.0), (-_ACROSS, 0.0), (0.0, 0.0), (0.0, -_DOWN),
+)  # fmt: skip
 """Orders in which the splats are drawn by turns, as tangents of the head's turn: else a splat
-would take any colour where its neighbours hide it from here, and speckle the turned head."""
+would take any colour where its neighbours hide it from here, and speckle the turned head. Each
+second time as they are: with one time in five Einstein's likeness was 29.2 dB and not 30.3."""
 _TONES = (0.0, 1.0, 0.5)
 """Greys before which the person is seen by turns: before one wall, a splat at the outline could
 take the wall's colour and shine before any other."""
@@ -144,32 +154,43 @@ def refine_avatar(
     outline = np.where(freedom.ruled, 0, target.outline(posed))
     limits = _limits(posed, freedom, outline, drawn)
     optimiser = SplatOptimiser(_chosen(posed, drawn), limits)
-    work = sum(level.steps * max(level.sides) ** 2 for level in levels)
-    done = 0
-    for level in levels:
-        targets = [target.scaled(side) for side in level.sides]
+    stages = [(level, [target.scaled(side) for side in level.sides]) for level in levels]
+    work = sum(_steps(level, targets) * _pixels(targets) for level, targets in stages)
+    done = 0.0
+    for level, targets in stages:
         room = level.most - (len(avatar) + len(optimiser) - len(drawn))
         if room > 0:
             able = freedom.shape[drawn][optimiser.source] > _SPLIT_FREEDOM
             optimiser.split(_worst(optimiser.gaussians, targets[0], able, room))
-        rasteriser = Rasteriser()
+        rasteriser, steps = Rasteriser(), _steps(level, targets)
         losses = [
             [PictureLoss(one.over(tone), one.weight, _SSIM_SHARE) for tone in _TONES]
             for one in targets
         ]
-        for step in range(level.steps):
-            at, tone = step % len(targets), step % len(_TONES)
+        for step in range(steps):
+            at, tone = step % len(targets), step // len(targets) % len(_TONES)
             tilt = _TILTS[step % len(_TILTS)]
             drawing = rasteriser.draw(optimiser.gaussians, targets[at].lens, tilt)
             shown = over(*drawing, _TONES[tone])
             _, slope = losses[at][tone].of(shown)
-            falling = 0.5 * (1 + math.cos(math.pi * step / level.steps))
+            falling = 0.5 * (1 + math.cos(math.pi * step / steps))
             pace = _LAST_PACE + (1 - _LAST_PACE) * falling
             optimiser.step(rasteriser.backward(shown, slope), pace)
-            done += max(level.sides) ** 2
+            done += _pixels(targets)
             if tell is not None:
                 tell(done / work)
     return _written(avatar, deformer, posed, optimiser, drawn)
+
+
+def _steps(level: _Level, targets: list["_Target"]) -> int:
+    """The level's, up to twice as many for a head that is small in its picture: they cost less
+    there, and more splats share a pixel."""
+    return round(level.steps * min(max(_USUAL_PIXELS / _pixels(targets), 1), _MOST_STEPS))
+
+
+def _pixels(targets: list["_Target"]) -> float:
+    """Of a picture, their mean: what a step costs."""
+    return float(np.mean([target.weight.size for target in targets]))
 
 
 def _worst(splats: Gaussians, target: "_Target", able: Mask, most: int) -> Index:
