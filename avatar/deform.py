@@ -15,6 +15,7 @@ from avatar.errors import AvatarFileError
 from avatar.expression_shading import ExpressionShading
 from avatar.head.pose import eye_centres, pose
 from avatar.head.template import HeadTemplate, load_template
+from avatar.lip_shadow import LipShadow, lip_splats
 from avatar.types import Avatar, Float, Gaussians, Index, MotionFrame
 
 _SMALLEST = 1e-9
@@ -125,7 +126,8 @@ class Deformer:
         )
         lit = np.zeros(len(avatar.triangles), bool)
         lit[: len(self._template.triangles)] = self._shading.changes(self._template)
-        self._lit = np.flatnonzero(lit[avatar.bound_triangle]).astype(np.int32)
+        lips = np.concatenate(lip_splats(self._template, avatar))
+        self._lit = np.union1d(np.flatnonzero(lit[avatar.bound_triangle]), lips).astype(np.int32)
         self._factors = np.ones(len(self._lit), np.float32)
         self._colours = np.ascontiguousarray(avatar.colour[self._lit], np.float32)
         opacities = np.ascontiguousarray(avatar.opacity, np.float32)
@@ -140,6 +142,9 @@ class Deformer:
             for _ in range(2)
         )
         self._turn = 0
+        self._lips: LipShadow | None = None
+        self._lips = LipShadow(self._template, avatar, self.gaussians())
+        self._lip_entries = np.searchsorted(self._lit, self._lips.splats).astype(np.int32)
 
     @property
     def avatar(self) -> Avatar:
@@ -222,6 +227,15 @@ class Deformer:
                 self._triangle_of,
                 self._lit,
                 avatar.bound_position,
+                self._colours,
+                self._factors,
+                result.colours,
+            )
+        if self._lips is not None and len(self._lips.splats):
+            _dim(
+                self._lips.factors(result.means),
+                self._lip_entries,
+                self._lit,
                 self._colours,
                 self._factors,
                 result.colours,
@@ -386,3 +400,14 @@ def _light(  # pragma: no cover
         factors[index] = factor
         for colour in range(3):
             out_colours[splat, colour] = min(colours[index, colour] * factor, _ONE)
+
+
+@njit(cache=True, error_model="numpy")
+def _dim(lip_factors, entries, splats, colours, factors, out_colours):  # pragma: no cover
+    """Lips' own factors, on top of those of `_light`."""
+    for index in range(len(entries)):
+        entry = entries[index]
+        factors[entry] *= lip_factors[index]
+        for colour in range(3):
+            lit = colours[entry, colour] * factors[entry]
+            out_colours[splats[entry], colour] = min(lit, np.float32(1))

@@ -50,7 +50,10 @@ class ExpressionShading:
         beside[triangles[np.any(moves[triangles], axis=1)]] = True
         self._vertex = np.flatnonzero(beside & (_lid_weight(template) < 1)).astype(np.int32)
         self._start, self._ring = _rings(triangles, self._vertex, count)
-        self._weight = (1 - _lid_weight(template)[self._vertex]).astype(np.float32)
+        # The rolled edge of a lip turns by more than a fit knows: made of a smile's lips, which
+        # look down, a resting lip got a pale hem. What lips do to each other is `LipShadow`'s.
+        kept = (1 - _lid_weight(template)) * (1 - np.clip(template.lip, 0, 1))
+        self._weight = kept[self._vertex].astype(np.float32)
         self._neck = np.ascontiguousarray(neck_weights[self._vertex], np.float32)
         self._light = np.ascontiguousarray(light.mean(1) * HARMONICS, np.float32)
         self._rest_light = np.ones(len(self._vertex), np.float32)

@@ -43,6 +43,10 @@ APERTURE_PER_JAW = 0.40
 """Opening of the lips for jawOpen 1, in the unit of `APERTURE_FULL`, measured on the template."""
 _APERTURE_PER_LIPS = 0.078  # the same for mouthLowerDown 1 with mouthUpperUp .6
 _APERTURE_PER_FUNNEL = 0.163
+_NARROWER_PER_JAW = 0.0485
+"""How much nearer to each other, in the same unit, jawOpen 1 draws the corners of the mouth."""
+_WIDER_PER_SPREAD = 0.076
+"""How far apart a width of +1 takes them; -1 brings them .074 nearer."""
 _LIPS_MOST = 0.7
 """How far the lips part of themselves; beyond, the jaw drops further than the voice asked."""
 
@@ -82,12 +86,16 @@ def decode(latent: Float) -> Decoded:
 
 def _decode_mouth(value: dict[str, float], weights: dict[str, float]) -> None:
     """Jaw first; then the lips make up the difference to the wanted opening."""
-    teeth, spread, rounded = value["lip_teeth"], max(value["width"], 0.0), max(-value["width"], 0.0)
+    teeth = value["lip_teeth"]
     sealed = _smoothstep(value["closure"] / 0.7)  # a seal must seal: 70 % sure is shut
-    funnel = (0.15 * rounded + 0.4 * value["funnel"]) * (1 - sealed)
     jaw = JAW_FULL * value["jaw"] * (1 - 0.45 * value["sibilant"]) * (1 - 0.3 * sealed)
     opening = APERTURE_FULL * value["aperture"] * (1 - sealed)
     opening = min(opening, APERTURE_FULL * (1 - 0.8 * teeth))
+    # a jaw that parts the lips draws their corners in; the voice asked for a width all the same
+    parting_jaw = min(jaw, opening / APERTURE_PER_JAW)
+    width = value["width"] + _NARROWER_PER_JAW * parting_jaw / _WIDER_PER_SPREAD
+    spread, rounded = max(width, 0.0), max(-width, 0.0)
+    funnel = (0.15 * rounded + 0.4 * value["funnel"]) * (1 - sealed)
     missing = opening - APERTURE_PER_JAW * jaw - _APERTURE_PER_FUNNEL * funnel
     if missing < 0:  # the lips close over the open jaw (ARKit: mouthClose = jawOpen seals)
         _add(weights, "mouthClose", min(-missing / APERTURE_PER_JAW, jaw))
@@ -97,9 +105,8 @@ def _decode_mouth(value: dict[str, float], weights: dict[str, float]) -> None:
         _both(weights, "mouthUpperUp", 0.6 * parting)
         jaw += (missing - parting * _APERTURE_PER_LIPS) / APERTURE_PER_JAW
     _add(weights, "jawOpen", jaw)
-    # a little more than shut, for faces whose lips part at rest; mouthPress also widens: not much
+    # a little more than shut, for faces whose lips part at rest; no mouthPress, for it widens
     _add(weights, "mouthShrugLower", 0.1 * sealed)
-    _both(weights, "mouthPress", 0.12 * sealed)
     _add(weights, "mouthRollLower", 0.18 * sealed + 0.5 * teeth)
     _add(weights, "mouthRollUpper", 0.15 * sealed)
     _both(weights, "mouthUpperUp", 0.2 * teeth)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from avatar.deform import bind
+from avatar.lip_shadow import PARTED
 from avatar.portrait.bust import Bust, build_bust
 from avatar.portrait.eye_fit import blink_gain
 from avatar.portrait.eye_shade import paint_eye_shade
@@ -12,6 +13,7 @@ from avatar.portrait.fit import FaceFit
 from avatar.portrait.lash_line import paint_lash_lines
 from avatar.portrait.lids import paint_lashes
 from avatar.portrait.light import Light
+from avatar.portrait.openings import lips_parted
 from avatar.portrait.painted import Painted
 from avatar.portrait.painting import paint_head, paint_lining
 from avatar.portrait.placing import place_splats
@@ -64,7 +66,11 @@ def _bound(bust: Bust, painted: list[Painted], light: Light, name: str) -> Avata
         opacity=np.concatenate([some.opacity for some in painted]),
         colour=np.concatenate([some.colour for some in painted]),
         light=light.coefficients,
-        fit={**_facts(bust.sitter.fit, gain), "side_light": [light.side_light]},
+        fit={
+            **_facts(bust.sitter.fit, gain),
+            "side_light": [light.side_light],
+            PARTED: [float(lips_parted(bust.sitter.face.landmarks))],
+        },
         provenance={"template": bust.sitter.template.digest},
     )
 

@@ -34,6 +34,9 @@ _HUBER = 2.0
 _EXPRESSION_SIGMA = 0.5
 _RARE_SIGMA = 0.15
 """Expressions that landmarks mistake for pose or gaze: eyeLook*, jaw and mouth sideways."""
+_UNLIKELY = ("mouthShrug", "mouthPress", "mouthFunnel", "cheekPuff")
+_UNLIKELY_SIGMA = 0.2
+"""A smile was told as a shrug of the lip against an opened jaw; nobody sits for a portrait so."""
 _SMALLEST_DIRECTION = 0.01
 """Principal directions of the identity smaller than this share of the largest are left out."""
 _FURTHEST_SIGMA = 3.0
@@ -144,7 +147,8 @@ def _prior(template: HeadTemplate) -> Prior:
             for name in ARKIT_NAMES
         ]
     )
-    expression = np.where(rare, _RARE_SIGMA, _EXPRESSION_SIGMA)
+    unlikely = np.array([name.startswith(_UNLIKELY) for name in ARKIT_NAMES])
+    expression = np.where(unlikely, _UNLIKELY_SIGMA, np.where(rare, _RARE_SIGMA, _EXPRESSION_SIGMA))
     return Prior(
         precision=1 / np.concatenate([template.identity_sigma, expression]),
         lower=np.concatenate([template.identity_lower, np.zeros(len(expression))]),

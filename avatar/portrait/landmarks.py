@@ -32,8 +32,12 @@ EYE_CORNERS = (33, 263)
 """Outer corners: right eye, left eye. Their distance is the unit that errors are quoted in."""
 LASH_LINES = (33, 246, 161, 160, 159, 158, 157, 173, 263, 466, 388, 387, 386, 385, 384, 398)
 """Along the margins of the upper lids."""
-LIPS = (0, 37, 267, 17, 84, 314)
-"""On the red of both lips, away from the line between them."""
+LIPS = ((0, 13), (37, 82), (267, 312), (17, 14), (84, 87), (314, 317))
+"""Across both lips: a point of the red's outer border, one of its inner edge."""
+OUTER_LIPS = (
+    61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146,
+)  # fmt: skip
+"""Once around the red of the lips."""
 CHEEKS = (50, 280, 101, 330, 205, 425)
 FACE_OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,

@@ -8,17 +8,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.head.rasterise import rasterise
 from avatar.head.template import Part
 from avatar.portrait.arrays import Array
 from avatar.portrait.colour import sample
 from avatar.portrait.eyes import photographed_eyes
-from avatar.portrait.landmarks import FoundFace
+from avatar.portrait.landmarks import OUTER_LIPS, FoundFace
 from avatar.portrait.mesh import between_corners
-from avatar.portrait.openings import INNER_LIPS, from_beside, mouth_opening, parted
+from avatar.portrait.openings import INNER_LIPS, from_beside, lips_parted, mouth_opening, parted
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.splats import Lattice
-from avatar.types import ARKIT_NAMES, Float
+from avatar.types import Float
 
 _TEETH = (Part.TEETH_UPPER, Part.TEETH_LOWER)
 _CAVITY = np.array([0.46, 0.18, 0.17], np.float32)
@@ -37,10 +36,8 @@ _COLOURFUL = 0.10
 
 _LEAST_OPEN = 0.12
 """Height of the opening between the lips against its width, below which no tooth is believed."""
-_MEETING_SHADE = np.array([0.45, 0.56, 0.54], np.float32)
-_MEETING_WIDTH_M, _MEETING_STEP_M = 0.0010, 0.00025
-"""Of the light that lips take from each other at their edge, how far from it, and how finely the
-line where they meet is sought."""
+_LIP_BORDER_M = 0.0012
+"""How far from its place the outer border of the red may lie."""
 _LEAST_PIXELS, _MANY_PIXELS = 12, 60
 """Of teeth in the photograph: none believed, all believed."""
 _LEAST_SHARE = 0.2
@@ -82,53 +79,31 @@ def tooth_colour(sitter: Sitter) -> Float:
     return (guess + trust * (shown - guess)).astype(np.float32)
 
 
-def without_teeth(sitter: Sitter, own: Lattice, colour: Float) -> Float:
-    """[N, 3] colours of skin, with the lips' own where the photograph shows what is between them.
+def lips_own(sitter: Sitter, own: Lattice, colour: Float) -> Float:
+    """[N, 3] colours of skin, with lips in the colours of lips where the photograph parts them.
 
-    The edge of a fitted lip is never exact: what lies in the photographed opening, or on its
-    border, must not be painted on lips. A closed mouth's dark line stays, for it belongs there.
+    The edge of a fitted lip is never exact, and a smile's lips are thinner than those at rest: what
+    lies in the photographed opening, or on its border, must not be painted on lips, nor the skin
+    beside them. There they take what the nearest of the photographed red has. A closed mouth's
+    dark line stays, for it belongs there; lips that were apart get theirs where they meet
+    (`avatar.lip_shadow`).
     """
-    grown = mouth_opening(sitter.face.landmarks, *sitter.portrait.image.shape[:2])
-    if not grown.any():
+    if not lips_parted(sitter.face.landmarks):
         return colour
+    landmarks, shape = sitter.face.landmarks, sitter.portrait.image.shape[:2]
+    within = np.zeros((*shape, 1), np.float32)
+    cv2.fillPoly(within, [np.round(landmarks[list(OUTER_LIPS), :2]).astype(np.int32)], 1.0)
     template, camera = sitter.template, sitter.fit.camera
     corners = template.triangles[own.triangle]
     at = camera.project(between_corners(own.barycentric, sitter.posed[corners]))[:, :2]
-    lip = np.clip(between_corners(own.barycentric, template.lip[corners]) / 0.4, 0, 1)
-    amount = sample(grown[..., None], at)[:, 0] * lip
-    beside = from_beside(own, colour, (amount < 0.05) & (lip > 0.9))
-    # Where they meet, lips lie in each other's shade; without it a shut mouth has no line.
-    outside = np.maximum(_from_meeting_line(sitter, own), 0)
-    ring_at = sitter.at_landmarks(INNER_LIPS)[:, 0]
-    to_corner = np.minimum(own.means[:, 0] - ring_at.min(), ring_at.max() - own.means[:, 0])
-    shade = np.exp(-((outside / _MEETING_WIDTH_M) ** 2)) * np.clip(to_corner / 0.004, 0, 1)
-    shade = shade[:, None]
-    beside = beside * (1 - _MEETING_SHADE * shade)
-    return (colour + amount[:, None] * (beside - colour)).astype(np.float32)
-
-
-def _from_meeting_line(sitter: Sitter, own: Lattice) -> Array:
-    """[N] metres that points of the lips lie outside the line where the shut lips meet; below 0
-    inside. Seen from the front of the neutral head."""
-    template, neutral = sitter.template, sitter.fit.neutral
-    falls = -template.expression_basis[ARKIT_NAMES.index("jawOpen"), :, 1]
-    lower = falls > 0.5 * falls[template.lip > 0.9].max()
-    lips = template.triangles[sitter.skin & (template.lip[template.triangles].max(1) > 0)]
-    low, high = neutral[lips].min((0, 1)), neutral[lips].max((0, 1))
-    columns, rows = np.ceil((high - low)[:2] / _MEETING_STEP_M).astype(int)
-    points = (neutral - low) / _MEETING_STEP_M
-    points[:, 2] = points[:, 2].max() + 1 - points[:, 2]
-    front = rasterise(points, lips, int(columns), int(rows)).triangle  # row 0 lowest
-    of_lower = (front >= 0) & (lower[lips].mean(1) > 0.5)[np.maximum(front, 0)]
-    any_lower = of_lower.any(0)
-    line = np.where(any_lower, rows - np.argmax(of_lower[::-1], 0), np.nan)
-    known = np.flatnonzero(any_lower)
-    known = known[len(known) // 12 : -len(known) // 12]  # at the corners it bends down the chin
-    line = np.interp(np.arange(columns), known, line[known]) * _MEETING_STEP_M + low[1]
-    x = low[0] + (np.arange(columns) + 0.5) * _MEETING_STEP_M
-    above = own.means[:, 1] - np.interp(own.means[:, 0], x, line)
-    is_lower = between_corners(own.barycentric, lower[template.triangles[own.triangle]] * 1.0) > 0.5
-    return np.where(is_lower, -above, above)
+    lip = between_corners(own.barycentric, template.lip[corners])
+    teeth = sample(mouth_opening(landmarks, *shape)[..., None], at)[:, 0]
+    blur = _LIP_BORDER_M * camera.pixels_per_metre
+    red = sample(np.asarray(cv2.GaussianBlur(within, (0, 0), max(blur, 0.3)))[..., None], at)[:, 0]
+    skin = np.clip((lip - 0.6) / 0.3, 0, 1) * np.clip((0.7 - red) / 0.3, 0, 1)
+    amount = np.maximum(teeth * np.clip(lip / 0.4, 0, 1), skin)[:, None]
+    beside = from_beside(own, colour, (teeth < 0.05) & (lip > 0.9) & (red > 0.75))
+    return (colour + amount * (beside - colour)).astype(np.float32)
 
 
 def photographed_teeth(image: Float, face: FoundFace, lip_colour: Array) -> tuple[Float, float]:

@@ -26,7 +26,7 @@ _NEAREST = 12
 def mouth_opening(landmarks: Float, height: int, width: int) -> Float:
     """[height, width] 0..1: where a photograph with these landmarks [478, 3] shows what is between
     the lips, or may show it, for their edges are not known exactly. Nowhere if they are shut."""
-    if parted(landmarks) < _PARTED:
+    if not lips_parted(landmarks):
         return np.zeros((height, width), np.float32)
     return _grown(landmarks[list(INNER_LIPS), :2], height, width, _LIP_EDGE)
 
@@ -38,6 +38,11 @@ def eye_openings(landmarks: Float, height: int, width: int) -> Float:
         for ring in (RIGHT_LIDS, LEFT_LIDS)
     ]
     return np.maximum(*both)
+
+
+def lips_parted(landmarks: Float) -> bool:
+    """Whether a photograph with these landmarks [478, 3] shows what is between the lips."""
+    return parted(landmarks) >= _PARTED
 
 
 def parted(landmarks: Float) -> float:

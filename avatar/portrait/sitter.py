@@ -118,16 +118,15 @@ class Sitter:
     @cached_property
     def skin_tone(self) -> Float:
         """[3] the cheeks' colour in the photograph."""
-        return self._median_colour(CHEEKS, 0.01)
+        return self._median_colour(self.face.landmarks[list(CHEEKS), :2], 0.01)
 
     @cached_property
     def lip_colour(self) -> Float:
-        """[3] of both lips' red in the photograph."""
-        return self._median_colour(LIPS, 0.002)
+        """[3] of both lips' red in the photograph, amid the lips: a border is half skin."""
+        return self._median_colour(self.face.landmarks[np.array(LIPS), :2].mean(1), 0.002)
 
-    def _median_colour(self, points: tuple[int, ...], spacing_m: float) -> Float:
-        seen = self.photo.at(self.face.landmarks[list(points), :2], spacing_m)
-        return np.median(seen, 0).astype(np.float32)
+    def _median_colour(self, pixels: Array, spacing_m: float) -> Float:
+        return np.median(self.photo.at(pixels, spacing_m), 0).astype(np.float32)
 
     @cached_property
     def skin(self) -> Mask:

@@ -19,7 +19,7 @@ from avatar.portrait.colour import fill_in, like_skin, sample, squareness, unocc
 from avatar.portrait.lids import lid_colour, lid_shade, without_eyes
 from avatar.portrait.light import Light, estimate_light, evenly_spread
 from avatar.portrait.mesh import areas, between_corners, diffused, vertex_normals
-from avatar.portrait.mouth import without_teeth
+from avatar.portrait.mouth import lips_own
 from avatar.portrait.openness import openness
 from avatar.portrait.placing import FACE_SPACING
 from avatar.portrait.sitter import Sitter
@@ -309,7 +309,7 @@ def paint_skin(complexion: Complexion, own: Lattice) -> Float:
     filled = np.clip(np.exp(lit / ENCODING_POWER), 0, 1)
 
     colour = trust * shown + (1 - trust) * filled
-    colour = without_teeth(sitter, own, _clean_lips(sitter, own, colour.astype(np.float32)))
+    colour = lips_own(sitter, own, _clean_lips(sitter, own, colour.astype(np.float32)))
     colour = without_eyes(sitter, own, colour)
     colour = np.clip(colour / at_splats(complexion.expressed)[:, None], 0, 1).astype(np.float32)
     sharp = at_splats(sitter.lids) < 0.2

@@ -83,6 +83,8 @@ def identity_limits(name: str) -> tuple[float, float, float]:
     # These trade against the distance of the camera, or lie where landmarks say nothing.
     if name.startswith(("head/head-scale", "head/head-back", "neck/", "ears/", "eyebrows/")):
         return 0.0, 1.0, 0.12
+    if name.startswith("mouth/mouth-scale-vert"):
+        return 0.0, 1.0, 0.07  # trades against an open jaw, and makes lips full that smile
     if name.startswith("mouth/"):
         return 0.0, 1.0, 0.2
     return 0.0, 1.2, 0.35

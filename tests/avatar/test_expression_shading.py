@@ -44,8 +44,8 @@ def plain_sums(template: HeadTemplate, vertices: Float) -> np.ndarray:
 
 
 def lower_face(template: HeadTemplate) -> np.ndarray:
-    """[V] skin well below the eyes' lids, in front of the ears."""
-    part = template.vertex_part == Part.SKIN
+    """[V] skin well below the eyes' lids, in front of the ears, but for the lips."""
+    part = (template.vertex_part == Part.SKIN) & (template.lip == 0)
     return part & (template.vertices[:, 1] < -0.03) & (template.vertices[:, 2] > -0.02)
 
 
@@ -66,6 +66,11 @@ def test_the_compiled_factors_equal_plain_numpy(template, shading):
     moved = np.linalg.norm(vertices - template.vertices, axis=1)[chosen] > 5e-4
     np.testing.assert_allclose(found[moved], expected[moved], atol=2e-3)
     assert np.ptp(found) > 0.1, "the expression does not show"
+
+
+def test_lips_keep_their_light(template, shading):
+    found = shading.factors(posed(template, mouthSmileLeft=0.6, mouthRollUpper=0.8))
+    np.testing.assert_array_equal(found[template.lip >= 1], 1)
 
 
 def test_a_face_at_rest_keeps_its_light_exactly(template, shading):

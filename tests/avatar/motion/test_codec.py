@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avatar.head.template import load_template
 from avatar.motion.codec import (
     APERTURE_FULL,
     APERTURE_PER_JAW,
@@ -35,6 +36,17 @@ def lip_gap(face: dict[str, float]) -> float:
     return APERTURE_PER_JAW * (face["jawOpen"] - face["mouthClose"])
 
 
+def mouth_width(face: dict[str, float]) -> float:
+    """Of the template, over the outer-eye-corner distance."""
+    template = load_template()
+    posed = template.vertices + np.tensordot(
+        np.fromiter(face.values(), np.float32), template.expression_basis, 1
+    )
+    corners = template.triangles[template.landmark_triangle[[61, 291, 33, 263]]]
+    points = (posed[corners] * template.landmark_barycentric[[61, 291, 33, 263], :, None]).sum(1)
+    return float(np.linalg.norm(points[0] - points[1]) / np.linalg.norm(points[2] - points[3]))
+
+
 def test_a_latent_of_zeros_is_a_face_at_rest() -> None:
     face = decode(np.zeros(LATENT_SIZE, np.float32))
     assert not face.expression.any()
@@ -49,7 +61,16 @@ def test_lips_close_on_p_b_m_whatever_the_jaw_does(jaw: float, aperture: float) 
     face = weights(closure=0.75, jaw=jaw, aperture=aperture)
     assert lip_gap(face) == pytest.approx(0, abs=1e-6)
     assert face["mouthLowerDownLeft"] == face["mouthUpperUpLeft"] == 0
-    assert face["mouthPressLeft"] > 0.05
+    assert face["mouthRollLower"] > 0.05
+
+
+@pytest.mark.parametrize("asked", [-0.5, 0.0, 0.5])
+def test_the_mouth_is_as_wide_as_asked_whatever_the_jaw_does(asked: float) -> None:
+    shut = mouth_width(weights(width=asked))
+    for aperture in (0.0, 1.0):
+        opened = mouth_width(weights(width=asked, jaw=0.8, aperture=aperture))
+        assert opened == pytest.approx(shut, abs=0.008)
+    assert mouth_width(weights(width=asked + 0.3)) > shut + 0.01
 
 
 @given(jaw=st.floats(0, 1), one=st.floats(0, 1), other=st.floats(0, 1))
