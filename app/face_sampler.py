@@ -13,7 +13,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.types import ARKIT_NAMES, Float, MotionFrame
+from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Float, MotionFrame
 
 KEPT = 96
 """Motion frames held, 1.9 s."""
@@ -42,6 +42,7 @@ _EXPRESSION = slice(0, len(ARKIT_NAMES))
 _GAZE = slice(_EXPRESSION.stop, _EXPRESSION.stop + 2)
 _ROTATION = slice(_GAZE.stop, _GAZE.stop + 3)
 _TRANSLATION = slice(_ROTATION.stop, _ROTATION.stop + 3)
+_TONGUE = slice(_TRANSLATION.stop, _TRANSLATION.stop + len(TONGUE_NAMES))
 _BLINK = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
 
 
@@ -69,7 +70,7 @@ class FaceSampler:
 
     def __init__(self) -> None:
         self._times = np.zeros(KEPT)
-        self._values = np.zeros((KEPT, _TRANSLATION.stop), np.float32)
+        self._values = np.zeros((KEPT, _TONGUE.stop), np.float32)
         self._count = 0
         self._latent_size = 0
         self._delay = PlayoutDelay()
@@ -109,7 +110,8 @@ class FaceSampler:
         values[new, _GAZE] = records["gaze"]
         values[new, _ROTATION] = records["head_rotation"]
         values[new, _TRANSLATION] = records["head_translation"]
-        values[new, _TRANSLATION.stop :] = records["latent"][:, :size]
+        values[new, _TONGUE] = records["tongue"]
+        values[new, _TONGUE.stop :] = records["latent"][:, :size]
         self._count = keep + count
 
     def sample(self, at_s: float, fixed_delay_s: float | None = None) -> Sampled:
@@ -144,11 +146,12 @@ class FaceSampler:
         motion = MotionFrame(
             index=self._index,
             time_s=wanted_s,
-            latent=out[_TRANSLATION.stop :],
+            latent=out[_TONGUE.stop :],
             expression=np.clip(out[_EXPRESSION], 0.0, 1.0),
             gaze=out[_GAZE],
             head_rotation=out[_ROTATION],
             head_translation=out[_TRANSLATION],
+            tongue=np.clip(out[_TONGUE], 0.0, 1.0),
         )
         resting = course is Course.RESTING
         heard_s = None if resting else min(wanted_s, newest_s)
@@ -188,13 +191,13 @@ class FaceSampler:
     def _resize(self, latent_size: int) -> None:
         """A generator with another latent has started: what was is not comparable."""
         self._latent_size = latent_size
-        width = _TRANSLATION.stop + latent_size
+        width = _TONGUE.stop + latent_size
         self._values = np.zeros((KEPT, width), np.float32)
         self._count = 0
         for name in ("_last_out", "_offset"):
             before: Float = getattr(self, name)
             after = np.zeros(width, np.float32)
-            after[: _TRANSLATION.stop] = before[: _TRANSLATION.stop]
+            after[: _TONGUE.stop] = before[: _TONGUE.stop]
             setattr(self, name, after)
 
 
@@ -245,8 +248,8 @@ class PlayoutDelay:
 
 
 def rest_pose(at_s: float, latent_size: int = 0) -> Float:
-    """A face that waits: neutral, breathing, blinking now and then. [52 + 2 + 3 + 3 + latent]."""
-    pose = np.zeros(_TRANSLATION.stop + latent_size, np.float32)
+    """A face that waits: neutral, breathing, blinking now and then. [63 + latent]."""
+    pose = np.zeros(_TONGUE.stop + latent_size, np.float32)
     breath = 2 * math.pi * at_s / 4.2  # 14 breaths a minute
     pose[_ROTATION.start] = 0.006 * math.sin(breath)
     pose[_ROTATION.start + 1] = 0.008 * math.sin(at_s / 3.7)

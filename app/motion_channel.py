@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.types import ARKIT_NAMES, MotionFrame
+from avatar.types import ARKIT_NAMES, TONGUE_NAMES, MotionFrame
 
 SLOTS = 128
 """Records in the ring: 2.5 s at 50 frames a second."""
@@ -32,6 +32,7 @@ RECORD = np.dtype(
         ("gaze", np.float32, 2),
         ("head_rotation", np.float32, 3),
         ("head_translation", np.float32, 3),
+        ("tongue", np.float32, len(TONGUE_NAMES)),
         ("sequence_end", np.int64),
     ],
     align=True,
@@ -81,6 +82,7 @@ class MotionChannel:
         scratch["gaze"][0] = frame.gaze
         scratch["head_rotation"][0] = frame.head_rotation
         scratch["head_translation"][0] = frame.head_translation
+        scratch["tongue"][0] = frame.tongue
         slot = count % SLOTS
         self._slots[slot : slot + 1] = scratch
         self._count[0] = count + 1

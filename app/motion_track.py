@@ -30,6 +30,7 @@ def interpolated(
         gaze=between(earlier.gaze, later.gaze),
         head_rotation=between(earlier.head_rotation, later.head_rotation),
         head_translation=between(earlier.head_translation, later.head_translation),
+        tongue=between(earlier.tongue, later.tongue),
     )
 
 

@@ -29,7 +29,7 @@ from avatar.portrait.landmarks import IRIS_LEFT, IRIS_RIGHT, crop_box
 from avatar.portrait.make import printable
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.warnings import PortraitWarning
-from avatar.types import ARKIT_NAMES, Avatar, Float, Gaussians
+from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Avatar, Float, Gaussians
 from render.camera import orbit_view
 from render.renderer import Renderer
 
@@ -38,6 +38,8 @@ PICTURES = ("photo.jpg", "fit.jpg", "turntable.jpg", "expressions.jpg", "compare
 TURNS_DEGREES = (-90, -60, -30, 0, 30, 60, 90, 180)
 THUMBNAIL_SIDE = 128
 """Pixels."""
+_TONGUE_JAW = 0.3
+"""jawOpen at which the tongue is shown."""
 SHOWN_WEIGHT = 0.7
 """Of each expression on the sheet: clear to see, and not yet at its end."""
 
@@ -211,7 +213,8 @@ def draw_turntable(deformer: Deformer, renderer: Renderer) -> Picture:
 
 
 def draw_expressions(deformer: Deformer, renderer: Renderer) -> Picture:
-    """The face at rest, then each of the 52 expressions by itself, near."""
+    """The face at rest, then each of the 52 expressions by itself, near; at last the tongue's, in
+    a mouth open wide enough to see them."""
     view = orbit_view(
         0.0,
         0.0,
@@ -226,7 +229,14 @@ def draw_expressions(deformer: Deformer, renderer: Renderer) -> Picture:
         renderer.render(deformer.gaussians(expression=row), [view], _BACKDROP)[0]
         for row in weights.astype(np.float32)
     ]
-    return _sheet(tiles, ["at rest", *ARKIT_NAMES], columns=8)
+    opened = _TONGUE_JAW * np.eye(len(ARKIT_NAMES))[ARKIT_NAMES.index("jawOpen")]
+    tiles += [
+        renderer.render(
+            deformer.gaussians(expression=opened.astype(np.float32), tongue=row), [view], _BACKDROP
+        )[0]
+        for row in np.eye(len(TONGUE_NAMES), dtype=np.float32)
+    ]
+    return _sheet(tiles, ["at rest", *ARKIT_NAMES, *TONGUE_NAMES], columns=8)
 
 
 def draw_comparison(sitter: Sitter, deformer: Deformer, renderer: Renderer) -> Picture:

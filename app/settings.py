@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from avatar.types import ARKIT_NAMES
+from avatar.types import ARKIT_NAMES, TONGUE_NAMES
 
 Backend = Literal["auto", "cpu", "reference"]
 
@@ -121,7 +121,7 @@ def parse_fps(words: list[str]) -> float:
 
 def parse_expression(words: list[str]) -> dict[str, float]:
     """From "jawOpen:0.6,eyeBlinkLeft:1"; raises ValueError that says what is wrong."""
-    known = {name.lower(): name for name in ARKIT_NAMES}
+    known = {name.lower(): name for name in (*ARKIT_NAMES, *TONGUE_NAMES)}
     weights = {}
     for part in filter(None, words[0].split(",")):
         name, colon, weight = part.strip().partition(":")
@@ -261,7 +261,7 @@ class StillSettings:
     avatar: AvatarOption = DEFAULT_AVATAR
     """An .avatar file, or the name of a bundled avatar."""
     expression: ExpressionOption = field(default_factory=dict)
-    """ARKit expression names with weights from 0 to 1."""
+    """ARKit expression names with weights from 0 to 1; and tongueTipUp, tongueUp, tongueForward."""
     size: SizeOption = PictureSize()
     """Pixels: SIDE or WIDTHxHEIGHT."""
     view: ViewOption = ViewPoint()

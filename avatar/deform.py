@@ -168,6 +168,7 @@ class Deformer:
         motion: MotionFrame | None = None,
         *,
         expression: Float | None = None,
+        tongue: Float | None = None,
         gaze: Float | None = None,
         head_rotation: Float | None = None,
         head_translation: Float | None = None,
@@ -179,6 +180,7 @@ class Deformer:
         """
         if motion is not None:
             expression = motion.expression if expression is None else expression
+            tongue = motion.tongue if tongue is None else tongue
             gaze = motion.gaze if gaze is None else gaze
             head_rotation = motion.head_rotation if head_rotation is None else head_rotation
             if head_translation is None:
@@ -188,6 +190,7 @@ class Deformer:
             self._template,
             avatar.vertices,
             expression=expression,
+            tongue=tongue,
             gaze=gaze,
             head_rotation=head_rotation,
             head_translation=head_translation,

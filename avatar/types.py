@@ -42,6 +42,11 @@ ARKIT_NAMES: tuple[str, ...] = (
 """The 52 expressions, in the order of Apple's ARKit as Live Link Face sends them."""
 
 
+TONGUE_NAMES: tuple[str, ...] = ("tongueTipUp", "tongueUp", "tongueForward")
+"""What a tongue does besides ARKit's tongueOut: the tip behind the upper teeth (l, t, d, n), the
+back to the palate (k, g, ng), the tip between the teeth (th)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionFrame:
     """What the face does at one instant. Written once, never changed after."""
@@ -60,6 +65,8 @@ class MotionFrame:
     """[3] axis-angle of the head against the shoulders, about the neck joint, radians."""
     head_translation: Float
     """[3] metres, added to the head after the rotation."""
+    tongue: Float = field(default_factory=lambda: np.zeros(len(TONGUE_NAMES), np.float32))
+    """[3] weights 0..1 in the order of `TONGUE_NAMES`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

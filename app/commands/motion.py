@@ -56,6 +56,11 @@ def metahuman_controls() -> Controls:
     """MetaHuman's 174 controls, from the ARKit expressions and the gaze."""
 
     def of_frame(frame: MotionFrame) -> Float:
-        return from_arkit(frame.expression[None], frame.gaze[None], frame.head_rotation[None])[0]
+        return from_arkit(
+            frame.expression[None],
+            frame.gaze[None],
+            frame.head_rotation[None],
+            frame.tongue[None],
+        )[0]
 
     return Controls(names=METAHUMAN_NAMES, of_frame=of_frame)

@@ -8,7 +8,7 @@ from app.output_file import check_output, written_beside
 from app.settings import StillSettings
 from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
-from avatar.types import ARKIT_NAMES, Float
+from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Float
 from render.camera import orbit_view
 from render.choose import open_renderer
 
@@ -21,7 +21,8 @@ def still(settings: StillSettings) -> None:
     """
     avatar_file = avatar_path(settings.avatar)
     check_output(settings.output, (".png",), (avatar_file,))
-    expression = expression_weights(settings.expression)
+    expression = named_weights(settings.expression, ARKIT_NAMES)
+    tongue = named_weights(settings.expression, TONGUE_NAMES)
     avatar = load_avatar(avatar_file)
     view = orbit_view(
         settings.view.yaw_rad,
@@ -30,13 +31,13 @@ def still(settings: StillSettings) -> None:
         width=settings.size.width,
         height=settings.size.height,
     )
-    gaussians = Deformer(avatar).gaussians(expression=expression)
+    gaussians = Deformer(avatar).gaussians(expression=expression, tongue=tongue)
     picture = open_renderer(settings.backend).render(gaussians, [view], settings.background.rgb)
     with written_beside(settings.output) as beside:
         Image.fromarray(picture[0]).save(beside)
     print(settings.output)
 
 
-def expression_weights(named: dict[str, float]) -> Float:
-    """[52] in the order of `ARKIT_NAMES`; what is not named is 0."""
-    return np.array([named.get(name, 0.0) for name in ARKIT_NAMES], np.float32)
+def named_weights(named: dict[str, float], names: tuple[str, ...]) -> Float:
+    """[n] in the order of `names`; what is not named is 0."""
+    return np.array([named.get(name, 0.0) for name in names], np.float32)

@@ -15,22 +15,29 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from avatar.head.template import HeadTemplate, Part
-from avatar.types import ARKIT_NAMES, Float, Index
+from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Float, Index
 
 LID_CLEARANCE = 1.015
 """Lids stay outside this many eyeball radii: their thickness, and the sag of flat triangles."""
 _LID_REACH = 1.7
 """Skin within this many radii of an eye's centre may touch it when lids move."""
+_TONGUE_OUT = ARKIT_NAMES.index("tongueOut")
+_FORWARD = TONGUE_NAMES.index("tongueForward")
+_TIP_UP = TONGUE_NAMES.index("tongueTipUp")
+_LIFTED = np.float32(0.22)
+"""tongueTipUp half way to tongueForward."""
+_OVER_TEETH = ((0.0, 0.12, 0.3, 1.0), (0.0, 0.9, 0.75, 0.0))
+"""tongueForward that goes with so much of tongueOut."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Tables:
-    """The template's expressions by vertex, and what belongs to which eye."""
+    """The template's expressions and the tongue's by vertex, and what belongs to which eye."""
 
     start: Index
     """[V + 1] where each vertex's entries begin."""
     expression: NDArray[np.uint8]
-    """[entries] which of the 52 moves it."""
+    """[entries] which of the 52 moves it, or from 52 on which of the tongue's."""
     offset: Float
     """[entries, 3] metres at weight 1."""
     eye: NDArray[np.int8]
@@ -41,7 +48,8 @@ class _Tables:
 
 @lru_cache(maxsize=4)
 def _tables(template: HeadTemplate) -> _Tables:
-    basis = template.expression_basis.transpose(1, 0, 2)
+    both = np.concatenate([template.expression_basis, template.tongue_basis])
+    basis = both.transpose(1, 0, 2)
     vertex, expression = np.nonzero(np.any(basis != 0, axis=2))
     start = np.searchsorted(vertex, np.arange(len(basis) + 1)).astype(np.int32)
     eye = np.zeros(len(basis), np.int8)
@@ -100,6 +108,7 @@ def pose(
     vertices: Float,
     *,
     expression: Float | None = None,
+    tongue: Float | None = None,
     gaze: Float | None = None,
     head_rotation: Float | None = None,
     head_translation: Float | None = None,
@@ -110,10 +119,10 @@ def pose(
 ) -> Float:
     """[M, 3] the rest head `vertices` [M, 3], M >= V, in a pose; None = neutral.
 
-    `expression` [52] weights, times `expression_gain` [52]; `gaze` [2] yaw, pitch; `head_rotation`
-    [3] axis-angle about the template's neck joint; `head_translation` [3]; `neck_weights` [M]
-    (needed where M > V); `eyes` what `eye_centres` gives, where it is known. Vertices from V on
-    follow the neck only. `out` takes the result.
+    `expression` [52] weights, times `expression_gain` [52]; `tongue` [3] weights; `gaze` [2] yaw,
+    pitch; `head_rotation` [3] axis-angle about the template's neck joint; `head_translation` [3];
+    `neck_weights` [M] (needed where M > V); `eyes` what `eye_centres` gives, where it is known.
+    Vertices from V on follow the neck only. `out` takes the result.
     """
     tables = _tables(template)
     count = len(template.vertices)
@@ -124,6 +133,7 @@ def pose(
         weights[:] = expression
     if expression_gain is not None:
         weights *= expression_gain
+    weights = np.concatenate([weights, _tongue_weights(weights, tongue)])
     centres, radii = eye_centres(template, vertices) if eyes is None else eyes
     result = np.empty((len(vertices), 3), np.float32) if out is None else out
     _pose(
@@ -143,6 +153,21 @@ def pose(
         result,
     )
     return result
+
+
+def _tongue_weights(expression: Float, tongue: Float | None) -> Float:
+    """[3] with what a tongue on its way out needs to pass over the lower teeth: a straight way from
+    behind them to the lip would lead through."""
+    weights = np.zeros(len(TONGUE_NAMES), np.float32)
+    if tongue is not None:
+        weights[:] = tongue
+    out = expression[_TONGUE_OUT]
+    over = np.float32(np.interp(out, *_OVER_TEETH))
+    if out <= _OVER_TEETH[0][1]:  # still behind the teeth, or between them
+        way = max(weights[_FORWARD], over)
+        weights[_TIP_UP] += _LIFTED * (4 * way * (1 - way)) ** 2
+    weights[_FORWARD] = max(weights[_FORWARD], over)
+    return weights
 
 
 @njit(cache=True)

@@ -20,7 +20,7 @@ from scipy import sparse
 
 from avatar.errors import AssetError
 from avatar.head.eyeball import unit_eyeball
-from avatar.types import ARKIT_NAMES, Float, Index
+from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Float, Index
 
 FORMAT = 1
 TEMPLATE_PATH = Path(__file__).parents[2] / "assets" / "head" / "head_template.safetensors"
@@ -68,6 +68,8 @@ class HeadTemplate:
     """[I] the spread among people: the standard deviation of a prior around 0."""
     expression_basis: Float
     """[52, V, 3] metres at weight 1, in the order of `ARKIT_NAMES`; 0 for eyeballs (they turn)."""
+    tongue_basis: Float
+    """[3, V, 3] the same for `TONGUE_NAMES`; nothing but the tongue moves."""
     shade: Float
     """[V] how much light reaches it, 0..1: 1 outside, dark inside the mouth and between teeth."""
     lip: Float
@@ -143,7 +145,7 @@ def _assemble(tensors: dict[str, NDArray[Any]], metadata: dict[str, str]) -> Hea
     if landmark_triangle.max() >= faces:
         raise ValueError(f"a landmark names a triangle outside 0..{faces - 1}")
     parts = _checked(tensors["vertex_part"], (count,))
-    identity_basis, expression_basis = _bases(tensors, len(names), parts)
+    identity_basis, expression_basis, tongue_basis = _bases(tensors, len(names), parts)
     return HeadTemplate(
         vertices=vertices,
         triangles=triangles,
@@ -155,6 +157,7 @@ def _assemble(tensors: dict[str, NDArray[Any]], metadata: dict[str, str]) -> Hea
         identity_upper=np.ascontiguousarray(limits[:, 1]),
         identity_sigma=np.ascontiguousarray(limits[:, 2]),
         expression_basis=expression_basis,
+        tongue_basis=tongue_basis,
         shade=_checked(tensors["shade"], (count,)),
         lip=_checked(tensors["lip"], (count,)),
         neck_weights=_checked(tensors["neck_weights"], (count,)),
@@ -203,8 +206,8 @@ def _source_basis(tensors: dict[str, NDArray[Any]], prefix: str, rows: int) -> F
 
 def _bases(
     tensors: dict[str, NDArray[Any]], identities: int, parts: NDArray[np.uint8]
-) -> tuple[Float, Float]:
-    """Identity [I, V, 3] and expression [52, V, 3] basis.
+) -> tuple[Float, Float, Float]:
+    """Identity [I, V, 3], expression [52, V, 3] and tongue [3, V, 3] basis.
 
     The file holds offsets of the source's coarse vertices and the linear operator that makes the
     template's own out of them; eyeballs are spheres, of which it holds centre and radius.
@@ -216,7 +219,11 @@ def _bases(
     )
     eyes = _checked(tensors["identity_eyes"], (identities, 2, 4))
     bases = []
-    for prefix, rows in (("identity", identities), ("expression", len(ARKIT_NAMES))):
+    for prefix, rows in (
+        ("identity", identities),
+        ("expression", len(ARKIT_NAMES)),
+        ("tongue", len(TONGUE_NAMES)),
+    ):
         basis = np.zeros((rows, count, 3), np.float32)
         solid = operator @ _source_basis(tensors, prefix, rows)
         basis[:, : len(solid)] = solid.reshape(-1, rows, 3).transpose(1, 0, 2)
@@ -227,4 +234,4 @@ def _bases(
         bases[0][:, parts == part] = centre + radius * ball
     for basis in bases:
         basis.flags.writeable = False
-    return bases[0], bases[1]
+    return bases[0], bases[1], bases[2]

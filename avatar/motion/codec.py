@@ -9,7 +9,7 @@ from math import degrees
 
 import numpy as np
 
-from avatar.types import ARKIT_NAMES, Float
+from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Float
 
 LATENT_NAMES: tuple[str, ...] = (
     "aperture",  # 0..1 inner-lip opening, 1 = APERTURE_FULL
@@ -66,6 +66,9 @@ class Decoded:
     """[3] axis-angle about the neck joint, rad."""
     head_translation: Float
     """[3] m."""
+    tongue: Float
+    """[3] 0..1 in the order of `TONGUE_NAMES`. Only the tip's rise: the network hears that the
+    tongue is at work (l, th, t, d, n), but not which of them it is, nor its back."""
 
 
 def decode(latent: Float) -> Decoded:
@@ -76,11 +79,14 @@ def decode(latent: Float) -> Decoded:
     _decode_eyes(value, weights)
     expression = np.fromiter((weights[name] for name in ARKIT_NAMES), np.float32, len(ARKIT_NAMES))
     first = LATENT_INDEX["head_x"]
+    tongue = np.zeros(len(TONGUE_NAMES), np.float32)
+    tongue[TONGUE_NAMES.index("tongueTipUp")] = min(max(value["tongue"], 0.0), 1.0)
     return Decoded(
         expression=np.clip(expression, 0, 1),
         gaze=np.array([value["gaze_yaw"], value["gaze_pitch"]], np.float32),
         head_rotation=np.asarray(latent[first : first + 3], np.float32).copy(),
         head_translation=np.asarray(latent[first + 3 : first + 6], np.float32).copy(),
+        tongue=tongue,
     )
 
 
@@ -115,7 +121,6 @@ def _decode_mouth(value: dict[str, float], weights: dict[str, float]) -> None:
     _both(weights, "mouthStretch", 0.28 * spread)
     _both(weights, "mouthDimple", 0.12 * spread)
     _both(weights, "mouthSmile", 0.15 * spread + value["smile"])
-    _add(weights, "tongueOut", 0.08 * value["tongue"] * value["aperture"])
     _both(weights, "cheekSquint", 0.1 * spread * value["emphasis"] + 0.3 * value["smile"])
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import MotionFileError
-from avatar.types import ARKIT_NAMES, Float, MotionFrame
+from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Float, MotionFrame
 
 ENDINGS = (".npz", ".csv", ".json")
 POSE_NAMES = (
@@ -87,10 +87,15 @@ class _NpzWriter:
         self._row("gaze", frame.gaze)
         self._row("head_rotation", frame.head_rotation)
         self._row("head_translation", frame.head_translation)
+        self._row("tongue", frame.tongue)
         self._count += 1
 
     def finish(self) -> None:
-        names = {"arkit_names": np.array(ARKIT_NAMES), "fps": np.array(self._fps)}
+        names = {
+            "arkit_names": np.array(ARKIT_NAMES),
+            "tongue_names": np.array(TONGUE_NAMES),
+            "fps": np.array(self._fps),
+        }
         if self._controls is not None:
             names["metahuman_names"] = np.array(list(self._controls.names))
         with zipfile.ZipFile(self._path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
@@ -186,6 +191,8 @@ class MotionTrack:
     """[T, 3] radians."""
     head_translation: Float
     """[T, 3] metres."""
+    tongue: Float
+    """[T, 3] 0..1 in the order of `TONGUE_NAMES`."""
     fps: float
 
     @property
@@ -206,6 +213,7 @@ class MotionTrack:
                 gaze=self.gaze[index],
                 head_rotation=self.head_rotation[index],
                 head_translation=self.head_translation[index],
+                tongue=self.tongue[index],
             )
 
 
@@ -237,7 +245,9 @@ def read_motion(path: Path) -> MotionTrack:
     return _checked_track(path, arrays)
 
 
-_POSE_SHAPES = {"gaze": 2, "head_rotation": 3, "head_translation": 3}
+_POSE_SHAPES = {
+    "gaze": 2, "head_rotation": 3, "head_translation": 3, "tongue": len(TONGUE_NAMES),
+}  # fmt: skip
 
 
 def _read_array(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray | None:

@@ -4,6 +4,8 @@ From the photograph come the lips' colour, how bright and how colourful its ligh
 shows teeth, their tint.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -98,8 +100,9 @@ def lips_own(sitter: Sitter, own: Lattice, colour: Float) -> Float:
     at = camera.project(between_corners(own.barycentric, sitter.posed[corners]))[:, :2]
     lip = between_corners(own.barycentric, template.lip[corners])
     teeth = sample(mouth_opening(landmarks, *shape)[..., None], at)[:, 0]
-    blur = _LIP_BORDER_M * camera.pixels_per_metre
-    red = sample(np.asarray(cv2.GaussianBlur(within, (0, 0), max(blur, 0.3)))[..., None], at)[:, 0]
+    blur = max(_LIP_BORDER_M * camera.pixels_per_metre, 0.3)
+    soft: Any = cv2.GaussianBlur(within, (0, 0), blur)
+    red = sample(soft[..., None], at)[:, 0]
     skin = np.clip((lip - 0.6) / 0.3, 0, 1) * np.clip((0.7 - red) / 0.3, 0, 1)
     amount = np.maximum(teeth * np.clip(lip / 0.4, 0, 1), skin)[:, None]
     beside = from_beside(own, colour, (teeth < 0.05) & (lip > 0.9) & (red > 0.75))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import AssetError
-from avatar.types import ARKIT_NAMES, Float
+from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Float
 
 CONTROL_COUNT = 174
 CONTROLS_FILE = "rig/metahuman_controls.csv"
@@ -164,18 +164,26 @@ RAW_OF_ARKIT: dict[str, dict[str, float]] = {
 }  # fmt: skip
 """What 1 of each ARKit weight adds to the raw expressions (Epic's `PA_MetaHuman_ARKit_Mapping`)."""
 
+RAW_OF_TONGUE: dict[str, dict[str, float]] = {
+    "tongueTipUp": {"tongueTipUp": 1.0},
+    "tongueUp": {"tongueUp": 1.0},
+    # As far as between the teeth: a quarter of the way out.
+    "tongueForward": {"tongueOut": 0.25},
+}
+"""What 1 of each of `TONGUE_NAMES` adds to them."""
+
 METAHUMAN_NAMES: tuple[str, ...] = control_table().names
 """The 174 controls, in the order of the columns of `from_arkit`."""
 
 
 @cache
 def _raw_from_arkit() -> Float:
-    """[52, R] `RAW_OF_ARKIT` as a matrix."""
-    table = control_table()
-    matrix = np.zeros((len(ARKIT_NAMES), len(table.raw_names)), np.float32)
-    for arkit, parts in RAW_OF_ARKIT.items():
+    """[52 + 3, R] `RAW_OF_ARKIT` and `RAW_OF_TONGUE` as a matrix."""
+    table, names = control_table(), (*ARKIT_NAMES, *TONGUE_NAMES)
+    matrix = np.zeros((len(names), len(table.raw_names)), np.float32)
+    for name, parts in {**RAW_OF_ARKIT, **RAW_OF_TONGUE}.items():
         for raw, weight in parts.items():
-            matrix[ARKIT_NAMES.index(arkit), table.raw_names.index(raw)] = weight
+            matrix[names.index(name), table.raw_names.index(raw)] = weight
     return matrix
 
 
@@ -183,6 +191,7 @@ def from_arkit(
     expression: NDArray[np.floating],
     gaze: NDArray[np.floating] | None = None,
     head_rotation: NDArray[np.floating] | None = None,
+    tongue: NDArray[np.floating] | None = None,
 ) -> Float:
     """[T, 174] controls, each within its range, of T frames.
 
@@ -190,17 +199,19 @@ def from_arkit(
     the character's left) and pitch (up) of both eyes, radians: where it is given it turns the
     eyes and the eight eyeLook weights, which say the same again, are not added. `head_rotation`
     [T, 3] is taken so that a learned lift can use it: none of the 174 controls turns the head
-    (a MetaHuman's head is a bone), so here it moves nothing.
+    (a MetaHuman's head is a bone), so here it moves nothing. `tongue` [T, 3] weights 0..1 in the
+    order of `TONGUE_NAMES`.
 
     Numbers outside their range are clipped; those that are not finite count as rest. A neutral
     face gives `control_table().rest`.
     """
     table = control_table()
-    weights = np.clip(np.nan_to_num(expression, nan=0, posinf=0, neginf=0), 0, 1)
-    weights = weights.astype(np.float32)
+    weights = _sound_weights(expression)
     assert weights.shape[1:] == (52,), f"expression: expected [T, 52], got {list(weights.shape)}"
     assert head_rotation is None or np.shape(head_rotation) == (len(weights), 3)
-    raw = weights @ _raw_from_arkit()
+    tongue = np.zeros((len(weights), len(TONGUE_NAMES))) if tongue is None else tongue
+    assert np.shape(tongue) == (len(weights), len(TONGUE_NAMES)), "tongue: expected [T, 3]"
+    raw = np.concatenate([weights, _sound_weights(tongue)], 1) @ _raw_from_arkit()
     raw[:, _lips_together()] = _lips_closed_over_jaw(weights)[:, None]
     controls = np.clip(raw, 0, 1) @ table.wiring + table.rest
     if gaze is not None:
@@ -210,6 +221,11 @@ def from_arkit(
             controls[:, METAHUMAN_NAMES.index(f"CTRL_{side}_eye-translateX")] = turned[:, 0]
             controls[:, METAHUMAN_NAMES.index(f"CTRL_{side}_eye-translateY")] = turned[:, 1]
     return np.clip(controls, table.least, table.most).astype(np.float32)
+
+
+def _sound_weights(weights: NDArray[np.floating]) -> Float:
+    """The same shape within 0..1; what is not finite counts as rest."""
+    return np.clip(np.nan_to_num(weights, nan=0, posinf=0, neginf=0), 0, 1).astype(np.float32)
 
 
 @cache

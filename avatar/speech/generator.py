@@ -106,6 +106,7 @@ class MotionGenerator:
             gaze=face.gaze,
             head_rotation=face.head_rotation,
             head_translation=face.head_translation,
+            tongue=face.tongue,
         )
 
 

@@ -14,6 +14,8 @@ _LEFT_OUT = ("breast", "trunk", "head-trans", "neck-trans")
 
 
 _TONGUE_RISE = np.array([0.0, 0.16, 0.04])
+_TONGUE_FLATTER = 0.45
+"""Of its thickness that it loses where it leaves the mouth: at jawOpen .3 it has 8 mm to do so."""
 _FACE_UNITS = "faceunits01/targets/faceunits"
 _LIPS_TOGETHER = 0.075
 """How much of `mouthClose` shuts the 3 mm between the fronts of the source's lips at rest."""
@@ -105,6 +107,41 @@ def expression_target(wheel: Wheel, name: str, mean: Double) -> Double:
         tongue = wheel.group("helper-tongue")
         reach = np.interp(mean[tongue, 2] - mean[tongue, 2].min(), [0.0, 0.3, 0.7], [0.0, 0.4, 1.0])
         target[tongue] += reach[:, None] * _TONGUE_RISE
+        behind = mean[tongue, 2].max() - mean[tongue, 2]
+        front = np.interp(behind, [0.15, 0.45], [1.0, 0.0])
+        height = mean[tongue, 1] - mean[tongue[behind < 0.03], 1].mean()
+        target[tongue, 1] -= _TONGUE_FLATTER * front * height
+    return target
+
+
+def tongue_target(wheel: Wheel, name: str, mean: Double) -> Double:
+    """[N, 3] offsets of one of `TONGUE_NAMES`, made by rule: the source has none of them.
+
+    They are meant for an open jaw: the tongue goes with it, and at jawOpen .3 the tip lies 20 mm
+    below the edges of the upper teeth's roots, at .2 it is 12 mm below where it passes between
+    the teeth.
+    """
+    tongue = wheel.group("helper-tongue")
+    points = mean[tongue]
+    tip = points[:, 2].max()
+    behind = tip - points[:, 2]
+    moved = np.zeros((len(tongue), 3))
+    if name == "tongueTipUp":
+        reach = np.interp(behind, [0.0, 0.10, 0.22, 0.40], [1.0, 0.75, 0.25, 0.0])
+        moved[:, 0] = -0.25 * reach * points[:, 0]
+        moved[:, 1] = 0.230 * reach
+        moved[:, 2] = 0.002 * reach
+    elif name == "tongueUp":
+        reach = np.interp(behind, [0.08, 0.25, 0.5, 0.75], [0.0, 0.9, 1.0, 0.0])
+        moved[:, 1] = 0.13 * reach
+    else:
+        reach = np.interp(behind, [0.0, 0.12, 0.40], [1.0, 0.85, 0.0])
+        middle = points[behind < 0.03, 1].mean()
+        flat = np.interp(behind, [0.0, 0.12, 0.3], [0.68, 0.55, 0.0])
+        moved[:, 1] = 0.116 * reach - flat * (points[:, 1] - middle)
+        moved[:, 2] = 0.105 * reach
+    target = np.zeros_like(mean)
+    target[tongue] = moved
     return target
 
 

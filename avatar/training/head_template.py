@@ -32,10 +32,11 @@ from avatar.training.head_directions import (
     expression_target,
     identity_limits,
     identity_targets,
+    tongue_target,
 )
 from avatar.training.head_mouth import largest_piece, lip_weight, mouth_inside, teeth
 from avatar.training.head_subdivision import refine
-from avatar.types import ARKIT_NAMES
+from avatar.types import ARKIT_NAMES, TONGUE_NAMES
 
 VISIBLE = 1e-4
 """An identity direction that moves nothing by 0.1 mm at full weight is not kept."""
@@ -279,6 +280,7 @@ def build(wheel: Wheel) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     identity = _identity(wheel, shape, used)
     names = list(identity)
     expressions = [expression_target(wheel, name, mean) for name in ARKIT_NAMES]
+    tongue = [tongue_target(wheel, name, mean) for name in TONGUE_NAMES]
     follow = sum(w for bone, w in weights.items() if bone.startswith(_FACE_BONES))
     follow = np.asarray(follow) + sum(share * weights[b] for b, share in _NECK_BONES.items())
     # The rim of the cut follows by up to 0.037 in the source; ours stands still.
@@ -306,6 +308,7 @@ def build(wheel: Wheel) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         ),
         **_pack("identity", list(identity.values()), used),
         **_pack("expression", expressions, used),
+        **_pack("tongue", tongue, used),
     }
     return tensors, {"identity_names": names}
 

@@ -22,6 +22,7 @@ def frame(index: int, latent_size: int = 8) -> MotionFrame:
         gaze=np.full(2, value),
         head_rotation=np.full(3, value),
         head_translation=np.full(3, value),
+        tongue=np.full(3, value),
     )
 
 
@@ -43,6 +44,7 @@ def test_no_frame_is_torn_or_out_of_order_across_processes():
             records = channel.read_new()
             assert (records["expression"] == records["index"][:, None]).all()
             assert (records["head_translation"] == records["index"][:, None]).all()
+            assert (records["tongue"] == records["index"][:, None]).all()
             got += records["index"].tolist()
             writer.join(0.002)
         writer.join()

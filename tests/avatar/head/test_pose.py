@@ -8,10 +8,11 @@ from scipy.spatial.transform import Rotation
 
 from avatar.head.pose import LID_CLEARANCE, eye_centres, gaze_rotation, identity_shape, pose
 from avatar.head.template import HeadTemplate, Part, load_template
-from avatar.types import ARKIT_NAMES
+from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Float
 
 _LEFT_BLINK = ARKIT_NAMES.index("eyeBlinkLeft")
 _RIGHT_BLINK = ARKIT_NAMES.index("eyeBlinkRight")
+_JAW, _TONGUE_OUT = ARKIT_NAMES.index("jawOpen"), ARKIT_NAMES.index("tongueOut")
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +28,13 @@ def plain(
     rotation: np.ndarray,
     translation: np.ndarray,
     neck: np.ndarray,
+    tongue: np.ndarray,
 ) -> np.ndarray:
     """`pose`, written as the sentences of its docstring."""
     count = len(template.vertices)
     posed = vertices.astype(np.float64)
     posed[:count] += np.tensordot(expression, template.expression_basis, 1)
+    posed[:count] += np.tensordot(tongue, template.tongue_basis, 1)
     centres, radii = eye_centres(template, vertices)
     average_centres, average_radii = eye_centres(template, template.vertices)
     lid_like = np.isin(template.vertex_part, (Part.SKIN, Part.LASHES))
@@ -67,6 +70,8 @@ def test_compiled_pose_equals_plain_numpy(seed: int):
     vertices = np.concatenate([person(template, seed), extra]).astype(np.float32)
     neck = np.concatenate([template.neck_weights, generator.random(50)]).astype(np.float32)
     expression = (generator.random(52) * (generator.random(52) < 0.4)).astype(np.float32)
+    expression[_TONGUE_OUT] = 0  # with it goes more, see below
+    tongue = np.array([*generator.random(2), 0], np.float32)
     gain = generator.uniform(0.5, 1.5, 52).astype(np.float32)
     gaze, rotation = generator.normal(0, 0.3, 2), generator.normal(0, 0.4, 3)
     translation = generator.normal(0, 0.01, 3)
@@ -74,13 +79,16 @@ def test_compiled_pose_equals_plain_numpy(seed: int):
         template,
         vertices,
         expression=expression,
+        tongue=tongue,
         gaze=gaze.astype(np.float32),
         head_rotation=rotation.astype(np.float32),
         head_translation=translation.astype(np.float32),
         neck_weights=neck,
         expression_gain=gain,
     )
-    expected = plain(template, vertices, expression * gain, gaze, rotation, translation, neck)
+    expected = plain(
+        template, vertices, expression * gain, gaze, rotation, translation, neck, tongue
+    )
     np.testing.assert_allclose(got, expected, atol=2e-6)
 
 
@@ -173,3 +181,42 @@ def test_own_vertices_need_their_own_weights(template: HeadTemplate):
         pose(template, longer)
     with pytest.raises(ValueError, match="neck weights"):
         pose(template, template.vertices[:-1], neck_weights=template.neck_weights[:-1])
+
+
+def mouth(template: HeadTemplate, jaw: float, out: float = 0, **tongue: float) -> dict[Part, Float]:
+    """Points amid the face (8 mm) of tongue and teeth, posed."""
+    expression = np.zeros(52, np.float32)
+    expression[_JAW], expression[_TONGUE_OUT] = jaw, out
+    weights = np.array([tongue.get(name, 0) for name in TONGUE_NAMES], np.float32)
+    posed = pose(template, template.vertices, expression=expression, tongue=weights)
+    amid = np.abs(template.vertices[:, 0]) < 0.004
+    parts = (Part.TONGUE, Part.TEETH_UPPER, Part.TEETH_LOWER)
+    return {part: posed[amid & (template.vertex_part == part)] for part in parts}
+
+
+@pytest.mark.parametrize(
+    ("jaw", "out", "forward"),
+    [(0.2, 0, w) for w in (0.2, 0.4, 0.6, 0.8, 1.0)]
+    + [(0.3, w, 0) for w in (0.04, 0.08, 0.12, 0.2, 0.4, 0.7, 1.0)],
+)
+def test_a_tongue_on_its_way_out_passes_between_the_teeth(
+    template: HeadTemplate, jaw: float, out: float, forward: float
+):
+    points = mouth(template, jaw, out, tongueForward=forward)
+    upper, lower = points[Part.TEETH_UPPER], points[Part.TEETH_LOWER]
+    edge = lower[lower[:, 1].argmax()]
+    front = points[Part.TONGUE][points[Part.TONGUE][:, 2] > edge[2] - 0.001]
+    if forward == 1 or out > 0.08:
+        assert len(front), "the tip is out"
+    if len(front):
+        assert front[:, 1].min() > edge[1] - 0.0007
+        assert front[:, 1].max() < upper[:, 1].min() + 0.0007
+
+
+def test_a_raised_tip_shows_behind_the_upper_teeth(template: HeadTemplate):
+    down, up = mouth(template, 0.3), mouth(template, 0.3, tongueTipUp=1)
+    tip = up[Part.TONGUE][up[Part.TONGUE][:, 2].argmax()]
+    upper, lower = (up[part] for part in (Part.TEETH_UPPER, Part.TEETH_LOWER))
+    assert down[Part.TONGUE][:, 1].max() < lower[:, 1].max() + 0.004
+    assert lower[:, 1].max() + 0.006 < tip[1], "seen over the lower teeth"
+    assert tip[2] < upper[:, 2].min(), "and behind the upper ones"

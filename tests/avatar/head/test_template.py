@@ -106,6 +106,13 @@ def test_an_expression_moves_skin_or_tongue_by_what_can_be_seen(template: HeadTe
     assert moved.max() < 0.045
 
 
+def test_the_tongues_own_movements_move_nothing_but_the_tongue(template: HeadTemplate):
+    moved = np.linalg.norm(template.tongue_basis, axis=2)
+    assert not moved[:, template.vertex_part != Part.TONGUE].any()
+    assert (moved.max(1) > 0.008).all()
+    assert moved.max() < 0.03
+
+
 def test_expressions_leave_eyeballs_and_shoulders_where_they_are(template: HeadTemplate):
     still = (template.vertex_part >= Part.EYE_LEFT) | (template.neck_weights == 0)
     assert not template.expression_basis[:, still].any()

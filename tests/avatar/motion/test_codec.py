@@ -147,3 +147,9 @@ def test_head_pose_passes_through() -> None:
 
 def test_every_name_of_the_latent_is_there_once() -> None:
     assert len(set(LATENT_NAMES)) == LATENT_SIZE == len(LATENT_INDEX)
+
+
+def test_the_tip_of_the_tongue_rises_as_the_voice_says_and_the_rest_is_not_guessed() -> None:
+    tongue = decode(latent(tongue=0.6)).tongue
+    np.testing.assert_allclose(tongue, [0.6, 0, 0])
+    assert decode(latent(tongue=0.6)).expression[ARKIT_NAMES.index("tongueOut")] == 0

@@ -29,6 +29,7 @@ def frames(count: int) -> list[MotionFrame]:
             gaze=draw(2) - 0.5,
             head_rotation=draw(3) - 0.5,
             head_translation=(draw(3) - 0.5) * np.float32(0.1),
+            tongue=draw(3),
         )
         for index in range(count)
     ]
@@ -60,6 +61,8 @@ def test_an_npz_holds_every_array_of_the_contract(tmp_path: Path) -> None:
         "gaze": (7, 2),
         "head_rotation": (7, 3),
         "head_translation": (7, 3),
+        "tongue": (7, 3),
+        "tongue_names": (3,),
         "fps": (),
     }
     assert tuple(arrays["arkit_names"]) == ARKIT_NAMES
@@ -75,7 +78,12 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     assert (len(track), track.fps, track.duration_s) == (5, FPS, pytest.approx(5 / FPS))
     for before, after in zip(motion, track.frames(), strict=True):
         assert before.index == after.index
-        for name in ("latent", "expression", "gaze", "head_rotation", "head_translation"):
+        for name in (
+            *("latent", "expression", "gaze"),
+            "head_rotation",
+            "head_translation",
+            "tongue",
+        ):
             np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
 
 

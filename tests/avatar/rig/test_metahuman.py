@@ -251,3 +251,18 @@ def test_a_damaged_table_is_one_clear_error(content, tmp_path: Path, monkeypatch
     with pytest.raises(AssetError, match=r"metahuman_controls\.csv") as refused:
         control_table.__wrapped__()
     assert "\n" not in str(refused.value)
+
+
+def test_the_tongue_moves_its_own_controls_and_no_others() -> None:
+    still = from_arkit(np.zeros((1, 52), np.float32))[0]
+    for row, (name, value) in enumerate(
+        [
+            ("CTRL_C_tongue_tip-translateY", 1.0),
+            ("CTRL_C_tongue-translateY", 1.0),
+            ("CTRL_C_tongue_inOut-translateY", -0.25),
+        ]
+    ):
+        tongue = np.eye(3, dtype=np.float32)[row : row + 1]
+        moved = from_arkit(np.zeros((1, 52), np.float32), tongue=tongue)[0] - still
+        assert moved[METAHUMAN_NAMES.index(name)] == pytest.approx(value)
+        assert np.count_nonzero(moved) == 1
