@@ -28,10 +28,11 @@ _GUMS = np.array([0.74, 0.42, 0.41], np.float32)
 _TONGUE = np.array([0.72, 0.39, 0.38], np.float32)
 _IN_THE_DARK = np.array([1.0, 1.3, 1.3], np.float32)
 """Exponents of the shade: light that has bounced about in a mouth is red (by eye)."""
-_BETWEEN_TEETH = np.array([1.0, 1.15, 1.25], np.float32)
+_BETWEEN_TEETH = np.array([1.0, 1.25, 1.35], np.float32)
 """The same on teeth, whose shadows are yellow first."""
-_TOOTH_TO_WHITE = 1.15
-"""How bright teeth look against the whites of the eyes; nor are they darker than the skin."""
+_TOOTH_TO_WHITE, _TOOTH_TO_SKIN = 1.2, 1.12
+"""How bright teeth look against the whites of the eyes, which lids and lashes shade, and against
+the skin: the brighter counts. In the astronaut's photograph 1.26 and 1.18."""
 _DULLEST, _BRIGHTEST = 0.40, 0.90
 _COLOURFUL = 0.10
 """Of a skin tone's red over its blue, in a colour photograph; a grey one has 0."""
@@ -74,7 +75,9 @@ def paint_mouth(sitter: Sitter, own: Lattice, part: NDArray[np.uint8], colour: F
 def tooth_colour(sitter: Sitter) -> Float:
     """[3] of front teeth in the photograph's light: as it shows them, else judged by the eyes."""
     white = photographed_eyes(sitter).white
-    level = max(_TOOTH_TO_WHITE * float(white.mean()), float(sitter.skin_tone.mean()))
+    level = max(
+        _TOOTH_TO_WHITE * float(white.mean()), _TOOTH_TO_SKIN * float(sitter.skin_tone.mean())
+    )
     level = float(np.clip(level, _DULLEST, _BRIGHTEST))
     guess = _lit(_TOOTH * white / white.mean(), level / float(_TOOTH.mean()), sitter)
     shown, trust = photographed_teeth(sitter.portrait.image, sitter.face, sitter.lip_colour)

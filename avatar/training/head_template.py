@@ -159,7 +159,7 @@ def _body_mesh(wheel: Wheel, mean: Double, weights: dict[str, Double]) -> _Body:
     mouth = mouth_inside(mean, polygons[skin], _MOUTH_BOX, _MOUTH_BAG)
     parts[np.flatnonzero(skin)[mouth.part]] = Part.MOUTH
     lip = lip_weight(mean, mouth.depth)
-    raw_shade = np.interp(mouth.depth, [0.0, 0.05, 0.1, 0.2, 0.4], [1.0, 0.9, 0.45, 0.25, 0.15])
+    raw_shade = np.interp(mouth.depth, [0.0, 0.05, 0.1, 0.2, 0.4], [1.0, 0.92, 0.6, 0.44, 0.3])
     tongue = np.unique(polygons[parts == Part.TONGUE])
     offset = np.zeros_like(mean)
     offset[tongue], raw_shade[tongue] = _resting_tongue(mean[tongue])
