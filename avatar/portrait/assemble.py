@@ -36,7 +36,7 @@ def assemble(sitter: Sitter, *, name: str, tell: Progress) -> Avatar:
     tell("colouring them", 0.6)
     complexion = Complexion(sitter=sitter)
     head = paint_head(bust, complexion, lattice)
-    painted = [head, paint_lining(bust, head), paint_relief(bust, lattice)]
+    painted = [head, paint_lining(bust, head), paint_relief(bust, complexion, lattice)]
     painted += [paint_eye_shade(sitter), paint_lash_lines(sitter), paint_lashes(sitter)]
     tell("binding them to the head", 0.9)
     return _bound(bust, painted, complexion.light, name)

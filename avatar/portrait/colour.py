@@ -42,7 +42,7 @@ class PhotoColours:
         rim = 2 * max(1, round(_RIM_M * pixels_per_metre)) + 1
         solid = cv2.erode((person > _SOLID).astype(np.uint8), np.ones((rim, rim), np.uint8)) > 0
         mixed = solid.any() and not solid.all()
-        self.image = _nearest(image, solid) if mixed else image
+        self.image = nearest(image, solid) if mixed else image
         self._levels: dict[int, Float] = {}
 
     def at(self, pixels: Array, spacing_m: float) -> Float:
@@ -84,7 +84,7 @@ def sample(image: Float, pixels: Array) -> Float:
     return np.asarray(result, np.float32).reshape(grid.shape[0], -1)[: len(pixels)]
 
 
-def _nearest(image: Float, known: Mask) -> Float:
+def nearest(image: Float, known: Mask) -> Float:
     """The image with every unknown pixel replaced by its nearest known one."""
     rows, columns = _nearest_known(known)
     return np.ascontiguousarray(image[rows, columns])
@@ -165,32 +165,3 @@ def like_skin(colour: Array, skin: Array) -> Float:
     reference = cv2.cvtColor(skin.reshape(1, 1, 3).astype(np.float32), cv2.COLOR_RGB2LAB)[0, 0]
     distance = np.linalg.norm((lab - reference) * (0.5, 1.3, 1.3), axis=-1)
     return np.clip((26 - distance) / 10, 0, 1).astype(np.float32)
-
-
-def behind(image: Float, person: Float, face: Float, skin: Array, pixels_per_metre: float) -> Float:
-    """[H, W, 3] what the person may look like from behind: hair and clothes carried over the face.
-
-    Each pixel of the face (and of skin around it) is reflected at the nearest border of what is
-    not skin, so that hair keeps its strands; then softened, for nobody knows.
-    """
-    reach = round(0.01 * pixels_per_metre)
-    skin_like = like_skin(image.reshape(-1, 3), skin).reshape(image.shape[:2]) > 0.8
-    grown = cv2.dilate(face, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0.5
-    known = (person > _SOLID) & ~grown & ~skin_like
-    if known.mean() < 0.02 * (person > 0.5).mean():  # bald, and nothing worn
-        known = (person > _SOLID) & ~grown
-    if not known.any():
-        return image
-    rows, columns = _nearest_known(known)
-    here_rows, here_columns = np.indices(known.shape)
-    distance = np.sqrt((rows - here_rows) ** 2 + (columns - here_columns) ** 2)
-    height, width = known.shape
-    mirrored_rows = np.clip(2 * rows - here_rows, 0, height - 1)
-    mirrored_columns = np.clip(2 * columns - here_columns, 0, width - 1)
-    usable = known[mirrored_rows, mirrored_columns]
-    rows = np.where(usable, mirrored_rows, rows)
-    columns = np.where(usable, mirrored_columns, columns)
-    carried = image[rows, columns]
-    soft = cv2.GaussianBlur(carried, (0, 0), max(1.0, 0.012 * pixels_per_metre))
-    blend = np.clip(distance / max(1.0, 0.025 * pixels_per_metre), 0, 0.85)[..., None]
-    return np.ascontiguousarray(((1 - blend) * carried + blend * soft).astype(np.float32))

@@ -7,7 +7,8 @@ import numpy as np
 from avatar.head.template import Part
 from avatar.portrait.arrays import Array, Mask
 from avatar.portrait.bust import Bust
-from avatar.portrait.mesh import areas
+from avatar.portrait.colour import squareness
+from avatar.portrait.mesh import areas, smooth_normals
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.splats import (
     SWELL,
@@ -20,7 +21,7 @@ from avatar.portrait.splats import (
     scatter,
 )
 
-TARGET_SPLATS = 59_000
+TARGET_SPLATS = 60_200
 """Within the 30k to 60k that two processor cores draw at more than 20 frames a second."""
 
 FACE_SPACING = 0.00105
@@ -41,7 +42,15 @@ _LIT_TEETH_SPACING, _LIT_TONGUE_SPACING = 0.0009, 0.0014
 """Where more than `_TEETH_LIT` of the light falls: what is seen in talk."""
 _CAVITY_SPACING = 0.003
 _SIDE_SPACING = 0.0019
-BACK_SPACING = 0.006
+_BACK_SPACING, _BAND_SPACING = 0.0058, 0.0049
+"""On the relief's back; along the outline, where the shell runs away from the photograph's view."""
+_MOST_BACK, _MOST_SIDES, _MOST_UNDERCOAT = 4200, 1700, 750
+"""A large person gets wider spacings there."""
+RELIEF_SQUARE = (0.08, 0.36)
+"""Cosines from which, and by which, the relief's front is seen well enough: less than for skin, a
+streak of hair is still hair."""
+_SIDES_ABOVE_M = 0.0008
+_UNDERCOAT_SPACING, _UNDERCOAT_BELOW_M = 0.010, 0.004
 _LINING_SPACING = 0.0036
 _LINING_BELOW_M = 0.0006
 _SHOULDERS_BELOW_CHIN_M = 0.085
@@ -72,6 +81,7 @@ def place_splats(bust: Bust) -> Lattice:
     lining = scatter(vertices, triangles, np.where(bust.lined, _LINING_SPACING, 0))
     area = areas(vertices, triangles)
     room = TARGET_SPLATS - count_for(area, spacings.fixed) - len(scattered) - len(lining)
+    room -= len(place_sides(bust)) + len(place_undercoat(bust))
     low, high = _LEAST_STRETCH, _MOST_STRETCH
     for _ in range(20):
         stretch = (low + high) / 2
@@ -98,6 +108,48 @@ def place_lining(bust: Bust, covered: Mask) -> Lattice:
     spacing = np.where(bust.lined & covered, _LINING_SPACING, 0)
     sheet = scatter(bust.vertices, bust.triangles, spacing)
     return replace(sheet, means=sheet.means - _LINING_BELOW_M * sheet.normals)
+
+
+def place_sides(bust: Bust) -> Lattice:
+    """Round splats just above the relief's front where it runs away from the camera: its own are
+    long in depth there, streaks as soon as the head turns."""
+    relief, camera = bust.relief, bust.sitter.fit.camera
+    normal = smooth_normals(relief.vertices, relief.triangles)
+    centres = relief.vertices[relief.triangles].mean(1)
+    steep = squareness(normal, centres, camera, RELIEF_SQUARE) < 1
+    elsewhere = np.any((relief.is_back | relief.is_ribbon)[relief.triangles], axis=1)
+    spacing = np.where(steep & ~elsewhere & _kept(bust), _BAND_SPACING, 0)
+    sheet = _scattered(bust, _at_most(bust, spacing, _MOST_SIDES))
+    return replace(sheet, means=sheet.means + _SIDES_ABOVE_M * sheet.normals)
+
+
+def place_undercoat(bust: Bust) -> Lattice:
+    """A coarse sheet beneath the relief's back: between strands it shows, and not the dark inside
+    of the head, or through that the face."""
+    back = np.all(bust.relief.is_back[bust.relief.triangles], axis=1)
+    spacing = np.where(back & _kept(bust), _UNDERCOAT_SPACING, 0)
+    sheet = _scattered(bust, _at_most(bust, spacing, _MOST_UNDERCOAT))
+    return replace(sheet, means=sheet.means - _UNDERCOAT_BELOW_M * sheet.normals)
+
+
+def _scattered(bust: Bust, spacing: Array) -> Lattice:
+    """Splats on the relief alone; `spacing` [S]."""
+    whole = np.concatenate([np.zeros(bust.head_triangles), spacing])
+    return scatter(bust.vertices, bust.triangles, whole)
+
+
+def _at_most(bust: Bust, spacing: Array, most: int) -> Array:
+    """[S] the spacings on the relief, stretched alike so that no more than `most` come out."""
+    area = areas(bust.relief.vertices, bust.relief.triangles)
+    used = spacing > 0
+    count = float((area[used] / spacing[used] ** 2).sum())
+    return spacing * max(1.0, float(np.sqrt(count / most)))
+
+
+def _kept(bust: Bust) -> Mask:
+    """[S] above where the shoulders have dissolved."""
+    relief = bust.relief
+    return relief.vertices[relief.triangles][:, :, 1].max(1) > -DISSOLVED_BELOW_M
 
 
 def _spacings(bust: Bust) -> _Spacings:
@@ -150,9 +202,10 @@ def _relief_spacings(bust: Bust) -> _Spacings:
     # An edge is cut in two along each side and no finer: its triangles are long in depth, which
     # nobody sees, and short in the picture.
     at_edge = np.maximum(np.sqrt(areas(relief.vertices, relief.triangles)), 1e-5) / 2
-    kept = relief.vertices[relief.triangles][:, :, 1].max(1) > -DISSOLVED_BELOW_M
+    kept = _kept(bust)
+    behind = np.where(kept & back, np.where(edge, _BAND_SPACING, _BACK_SPACING), 0)
     return _Spacings(
         stretched=np.where(kept & ~back & ~edge, front, 0),
-        fixed=np.where(kept & edge, at_edge, 0),
-        scattered=np.where(kept & back & ~edge, BACK_SPACING, 0),
+        fixed=np.where(kept & ~back & edge, at_edge, 0),
+        scattered=_at_most(bust, behind, _MOST_BACK),
     )

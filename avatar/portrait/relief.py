@@ -83,6 +83,8 @@ class Relief:
     """[R] metres before (or, on the back, behind) the surface on which the outline lies."""
     is_back: Mask
     """[R] bool: on the far side, whose colour no photograph shows."""
+    is_ribbon: Mask
+    """[R] bool: of the ribbon within, that closes the slit between front and back."""
 
 
 def build_relief(scene: Surroundings, camera: PhotoCamera) -> Relief:
@@ -132,6 +134,7 @@ class _Grid:
         # Left and right the shell is closed all the same: seen from there it would be hollow.
         self.beside = self.inside & beside
         self._fit_outline(scene.person > _OUTLINE)
+        self._fit_face(scene.face)
         self.middle = self._sample(scene.middle, cv2.INTER_LINEAR)
 
     def _fit_outline(self, person: Mask) -> None:
@@ -139,19 +142,36 @@ class _Grid:
         solid = person.astype(np.uint8)
         within = cv2.distanceTransform(solid, cv2.DIST_L2, 5)
         beyond = cv2.distanceTransform(1 - solid, cv2.DIST_L2, 5)
-        signed = cv2.GaussianBlur(within - beyond, (0, 0), 0.4 * self.cell)
-        slope_x = cv2.Sobel(signed, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
-        slope_y = cv2.Sobel(signed, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
-        slope_x = self._sample(slope_x, cv2.INTER_LINEAR)
-        slope_y = self._sample(slope_y, cv2.INTER_LINEAR)
-        steepness = np.maximum(np.hypot(slope_x, slope_y), 0.3)
-        here = self._sample(signed, cv2.INTER_LINEAR)
+        here, slope_x, slope_y, steepness = self._to_border(within - beyond)
         first = self.inside & ~_eroded(self.inside) & ~self.cut
         to_outline = np.where(first, -here, np.where(self.rim, -0.8 * self.cell - here, 0.0))
         to_outline = np.clip(to_outline, -1.2 * self.cell, 1.2 * self.cell)
         self.inward = np.stack([slope_x, slope_y], -1) / steepness[..., None]
         self.x = self.x + to_outline * slope_x / steepness
         self.y = self.y + to_outline * slope_y / steepness
+
+    def _fit_face(self, face: Array) -> None:
+        """Likewise the nodes next to the face's border: there the relief stands before the skin
+        still, and runs in behind it from there."""
+        solid = (face > 0.5).astype(np.uint8)
+        within = cv2.distanceTransform(solid, cv2.DIST_L2, 5)
+        beyond = cv2.distanceTransform(1 - solid, cv2.DIST_L2, 5)
+        here, slope_x, slope_y, steepness = self._to_border(within - beyond)
+        near = (np.abs(here) < 0.5 * self.cell) & _eroded(self.inside)
+        self.x = self.x - np.where(near, here * slope_x / steepness, 0)
+        self.y = self.y - np.where(near, here * slope_y / steepness, 0)
+        self.face = np.where(near, 0, self.face)
+
+    def _to_border(self, signed: NDArray[Any]) -> tuple[Array, Array, Array, Array]:
+        """[gh, gw] each, at the nodes: how deep inside, the slope of that along x and y, and its
+        size."""
+        signed = cv2.GaussianBlur(signed, (0, 0), 0.4 * self.cell)
+        slope_x = cv2.Sobel(signed, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
+        slope_y = cv2.Sobel(signed, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
+        slope_x = self._sample(slope_x, cv2.INTER_LINEAR)
+        slope_y = self._sample(slope_y, cv2.INTER_LINEAR)
+        steepness = np.maximum(np.hypot(slope_x, slope_y), 0.3)
+        return self._sample(signed, cv2.INTER_LINEAR), slope_x, slope_y, steepness
 
     def _sample(self, image: NDArray[Any], how: int) -> Array:
         """[gh, gw] the image at the nodes."""
@@ -234,6 +254,7 @@ def _mesh(
         height=np.concatenate([s[4] for s in sheets]).astype(np.float32),
         pixel=np.concatenate([s[2] for s in sheets]).astype(np.float32),
         is_back=np.concatenate([np.full(len(s[0]), s[3]) for s in sheets]),
+        is_ribbon=np.repeat([False, False, True], [len(s[0]) for s in sheets]),
     )
 
 

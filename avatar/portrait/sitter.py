@@ -31,6 +31,8 @@ _UNDER_RELIEF_M = 0.015
 """Skin further than this from the bare skin's border, in the picture, is left out."""
 _SMALLEST_BARE_M = 0.004
 """Bare skin narrower than this is left to the relief, and gaps as narrow are closed."""
+_NARROWEST_HAIR_M = 0.016
+"""Hair beside a cheek is wider in the picture."""
 _EAR_SEEN = 0.5
 """Share of an ear's area in the picture that must be skin, for the template's ear to be drawn."""
 
@@ -80,7 +82,7 @@ class Sitter:
         oval = self.face.landmarks[list(FACE_OVAL), :2]
         cv2.fillPoly(mask, [np.round(oval).astype(np.int32)], 1.0)
         inset = max(1, round(_FACE_MASK_INSET_M * self.fit.camera.pixels_per_metre))
-        return cv2.erode(mask, _disc(inset)).astype(np.float32)
+        return cv2.erode(mask, disc(inset)).astype(np.float32)
 
     @cached_property
     def regions(self) -> Regions:
@@ -104,8 +106,9 @@ class Sitter:
         metres = self.fit.camera.pixels_per_metre
         neck_ends = self.face.landmarks[CHIN, 1] + NECK_BELOW_CHIN_M * metres
         beside = (self.regions.skin > 0.5) & (self.portrait.person > 0.5) & (rows < neck_ends)
+        beside |= self._dark_rim
         bare = ((beside & np.isfinite(self.depth)) | (self.face_mask > 0)).astype(np.uint8)
-        kernel = _disc(_SMALLEST_BARE_M * metres)
+        kernel = disc(_SMALLEST_BARE_M * metres)
         bare = cv2.morphologyEx(
             cv2.morphologyEx(bare, cv2.MORPH_CLOSE, kernel), cv2.MORPH_OPEN, kernel
         )
@@ -114,6 +117,23 @@ class Sitter:
         counts = np.bincount(labels[self.face_mask > 0], minlength=2)
         counts[0] = 0
         return (labels == int(counts.argmax())).astype(np.float32)
+
+    @cached_property
+    def _dark_rim(self) -> Mask:
+        """[H, W] what has the colours of hair, but is a strip along the cheek's outline too narrow
+        for hair: skin that is turned from the light."""
+        landmarks, metres = self.face.landmarks, self.fit.camera.pixels_per_metre
+        hair = (self.regions.hair > 0.4) & (self.portrait.person > 0.5)
+        wide = cv2.morphologyEx(
+            hair.astype(np.uint8), cv2.MORPH_OPEN, disc(_NARROWEST_HAIR_M / 2 * metres)
+        )
+        inside = cv2.distanceTransform(
+            (self.portrait.person > 0.5).astype(np.uint8), cv2.DIST_L2, 5
+        )
+        at_outline = np.asarray(inside) < _NARROWEST_HAIR_M * 0.7 * metres  # no ear between
+        rows = np.arange(len(hair))[:, None]
+        top, bottom = landmarks[_BROWS, 1], landmarks[CHIN, 1]
+        return hair & (wide == 0) & at_outline & (rows > top) & (rows < bottom)
 
     @cached_property
     def skin_tone(self) -> Float:
@@ -274,7 +294,7 @@ def in_polygon(points: Array, polygon: Array) -> Mask:
     return np.sum(spans & right_of, axis=1) % 2 == 1
 
 
-def _disc(radius_px: float) -> NDArray[np.uint8]:
+def disc(radius_px: float) -> NDArray[np.uint8]:
     """A round structuring element."""
     size = 2 * max(1, round(radius_px)) + 1
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), np.uint8)

@@ -117,34 +117,49 @@ def _spreads(corners: Array, cuts: Index, swell: float | Array) -> tuple[Array, 
 
 
 def scatter(vertices: Array, triangles: Index, spacing_m: Array) -> Lattice:
-    """Round splats, one for each `spacing_m`^2 of surface, where triangles are smaller than that.
+    """Round splats, one for each `spacing_m`^2 of surface, however large its triangles.
 
     Systematic sampling: walking along the triangles, one is taken whenever another square is
-    full, so that any stretch of the surface gets its share; nothing is random.
+    full, so that any stretch of the surface gets its share; nothing is random. A triangle that is
+    taken once carries its splat in the middle.
     """
     corners = vertices[triangles].astype(np.float64)
     flat = area_normals(vertices, triangles)
     doubled = np.linalg.norm(flat, axis=1)
     squares = np.where(spacing_m > 0, 0.5 * doubled / np.maximum(spacing_m, 1e-6) ** 2, 0)
     filled = np.floor(np.cumsum(squares) + 0.5)
-    chosen = np.flatnonzero(np.diff(filled, prepend=0) > 0)
+    taken = np.diff(filled, prepend=0).astype(int)
+    chosen = np.repeat(np.arange(len(triangles)), taken)
     normal = flat[chosen] / np.maximum(doubled[chosen, None], 1e-12)
     upright = np.where(np.abs(normal[:, 1:2]) < 0.9, [[0.0, 1, 0]], [[1.0, 0, 0]])
     first = np.cross(upright, normal)
     first /= np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-12)
     axes = np.stack([first, np.cross(normal, first), normal], -1)
     width = _ROUND * np.asarray(spacing_m)[chosen]
-    third = np.full((len(chosen), 3), 1 / 3, np.float32)
+    barycentric = _spread_within(taken)
     return Lattice(
         triangle=chosen.astype(np.int32),
-        barycentric=third,
-        means=corners[chosen].mean(1).astype(np.float32),
+        barycentric=barycentric.astype(np.float32),
+        means=np.einsum("nk,nki->ni", barycentric, corners[chosen]).astype(np.float32),
         rotations=Rotation.from_matrix(axes).as_quat()[:, [3, 0, 1, 2]].astype(np.float32)
         if len(chosen)
         else np.zeros((0, 4), np.float32),
         scales=np.stack([width, width, _THINNEST * width], 1).astype(np.float32),
         normals=normal.astype(np.float32),
     )
+
+
+def _spread_within(counts: Index) -> Array:
+    """[sum of counts, 3] barycentrics of so many places in each triangle: the middle of what is
+    taken once, else a lattice of irrational steps (Roberts 2018, "R2"), folded into the triangle.
+    """
+    first = np.cumsum(counts) - counts
+    number = np.arange(counts.sum()) - np.repeat(first, counts)
+    steps = 1 / 1.32471795724474602596 ** np.array([1, 2])
+    place = (0.5 + (number[:, None] + 1) * steps) % 1
+    place = np.where(place.sum(1, keepdims=True) > 1, 1 - place, place)
+    place = np.where(np.repeat(counts, counts)[:, None] > 1, place, 1 / 3)
+    return np.concatenate([1 - place.sum(1, keepdims=True), place], 1)
 
 
 def joined(parts: list[Lattice]) -> Lattice:

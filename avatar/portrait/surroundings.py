@@ -1,103 +1,137 @@
 """Colours of hair, ears, clothes: the relief's front as photographed, its back guessed."""
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
 import numpy as np
+from scipy.spatial import KDTree
+from scipy.spatial.transform import Rotation
 
-from avatar.head.rasterise import rasterise
 from avatar.portrait.arrays import Array, Mask
 from avatar.portrait.bust import Bust
-from avatar.portrait.colour import PhotoColours, behind, sample, squareness
+from avatar.portrait.colour import nearest, sample, squareness
 from avatar.portrait.mesh import between_corners, smooth_normals
 from avatar.portrait.painted import SURFACE_OPACITY, Painted
-from avatar.portrait.placing import BACK_SPACING, DISSOLVED_BELOW_M, HAIR_SPACING
-from avatar.portrait.sitter import Sitter
-from avatar.portrait.splats import Lattice, unblurred
+from avatar.portrait.placing import (
+    DISSOLVED_BELOW_M,
+    HAIR_SPACING,
+    RELIEF_SQUARE,
+    place_sides,
+    place_undercoat,
+)
+from avatar.portrait.sitter import Sitter, disc
+from avatar.portrait.skin import Complexion
+from avatar.portrait.splats import Lattice, joined, unblurred
+from avatar.portrait.unseen import Unseen
+from avatar.shading import ENCODING_POWER
+from avatar.types import Float
 
 _FAINTEST = 0.02
 """Splats of less opacity are left out."""
 _IN_THE_SHADE = 0.88
 """Of the colours carried to the back: they are seen without the photograph's front light."""
-_RELIEF_SQUARE = (0.06, 0.32)
+_OVER_SKIN_SQUARE = (0.4, 0.75)
 """Less than for skin: a streak of hair is still hair."""
 _WRAPPED_M = 0.07
 """Behind the outline the picture goes on, mirrored, for about so far."""
 _WIDEST_STRIP_M, _NARROWEST_STRIP_M = 0.05, 0.006
 """Of the hair or cloth along the outline that is wrapped around; a wider one is not all used."""
-_LEAST_HAIR = 0.12
-"""Share of the head in the picture that must be hair, for hair to be carried to its back."""
-_EAR_MISSED_M = 0.007
+_UNDERCOAT_SHADE = 0.8
+_LOCK_M = 0.009
+"""Spacing of splats for which the mean colour of a lock of hair would be taken."""
 _OUTSIDE_M = 0.004
 """Nearer to the outline the picture is mixed with the background."""
 _FADE_FROM_M = 0.21
 """Below the eyes: where the shoulders begin to dissolve."""
 _EDGE_FADE_M = 0.035
 """Likewise towards the picture's own left, right and lower edge, where the person goes on."""
+_OVERSHOOT_M, _REACH = 0.0008, 1.8
+"""What is guessed reaches so far over the outline, at so many standard deviations."""
+_RIM_M, _RIM_TUCK_M = 0.003, 0.002
+"""Half the width of the narrowest hair or cloth, and how far what is narrower runs over skin."""
 _TUCK_M = 0.008
 """How far hair runs over the face's border before it is gone."""
 
 
-def paint_relief(bust: Bust, lattice: Lattice) -> Painted:
-    """Those of the splats that lie on the relief: its front as photographed, its back guessed."""
+def paint_relief(bust: Bust, complexion: Complexion, lattice: Lattice) -> Painted:
+    """Those of the splats that lie on the relief: its front as photographed, its back guessed; and
+    over the hair's sides, where the front's splats are long in depth, strands."""
     sitter, relief = bust.sitter, bust.relief
     camera, photo = sitter.fit.camera, sitter.photo
     own = lattice.select(lattice.triangle >= bust.head_triangles)
+    sides, undercoat = place_sides(bust), place_undercoat(bust)
+    side = np.repeat([False, True, False], [len(own), len(sides), len(undercoat)])
+    beneath = np.repeat([False, False, True], [len(own), len(sides), len(undercoat)])
+    own = joined([own, sides, undercoat])
     triangle = own.triangle - bust.head_triangles
     corners = relief.triangles[triangle]
     pixels = between_corners(own.barycentric, relief.pixel[corners])
     back = np.any(relief.is_back[corners], axis=1)
 
-    # Where the shell runs away from the camera a pixel would be drawn out into a streak: the
-    # picture is wrapped around it instead.
+    # Where the shell runs away from the camera a pixel would be drawn out into a streak: hair
+    # gets strands there, and around the rest the picture is wrapped.
     normal = smooth_normals(relief.vertices, relief.triangles)[triangle]
-    square = squareness(normal, own.means, camera, _RELIEF_SQUARE)
+    # Pixels at the border are mixed with skin, and on a steep triangle skin would hang in points.
+    grown = cv2.dilate(sitter.bare_skin, disc(_OUTSIDE_M * camera.pixels_per_metre))
+    over_skin = sample(np.asarray(grown, np.float32)[..., None], pixels)[:, 0] > 0.5
+    square = np.where(
+        over_skin,
+        squareness(normal, own.means, camera, _OVER_SKIN_SQUARE),
+        squareness(normal, own.means, camera, RELIEF_SQUARE),
+    )
     square = np.where(back, 0, square)[:, None]
     height = between_corners(own.barycentric, relief.height[corners][..., None])[:, 0]
-    around = _worn(sitter).at(wrapped(sitter, pixels, height), HAIR_SPACING)
+    unseen = Unseen(sitter=sitter)
+    worn = unseen.worn
+    hair = np.where(back, unseen.hair_at(pixels, own.means), _hair_at(unseen, pixels))
+    strands = np.where(beneath[:, None], _UNDERCOAT_SHADE, unseen.strands(own))
+    around = worn.at(wrapped(sitter, pixels, height), HAIR_SPACING)
+    lock, bare = hair[:, None], _bare_at(sitter, pixels)[:, None]
+    around = bare * _skin_beneath(complexion, own.means) + (1 - bare) * around
+    around = (1 - lock) * around + lock * worn.at(pixels, _LOCK_M) * strands
     colour = square * photo.at(pixels, HAIR_SPACING) + (1 - square) * around
     colour[~back] = unblurred(own.select(~back), colour[~back], rounds=2)
 
-    hidden = behind(
-        photo.image, photo.person, sitter.bare_skin, sitter.skin_tone, camera.pixels_per_metre
-    )
-    rear = PhotoColours(hidden, np.ones_like(photo.person), camera.pixels_per_metre)
     far = np.clip(height / _WRAPPED_M, 0, 1)[:, None]
-    rear_colour = (1 - far) * colour + far * rear.at(pixels, BACK_SPACING)
     shade = 1 - (1 - _IN_THE_SHADE) * far
-    colour = np.where(back[:, None], shade * rear_colour, colour)
-    opacity = SURFACE_OPACITY * _soft_border(sitter, pixels, back) * _fade(own.means)
+    guessed = unseen.colour_at(pixels, own.means, hair) * (1 + lock * (strands - 1))
+    colour = np.clip(np.where(back[:, None], shade * guessed, colour), 0, 1)
+    fade = _soft_border(sitter, pixels, back) * _fade(own.means)
+    opacity = SURFACE_OPACITY * fade
+    opacity[back] *= fade[back]
+    opacity[beneath] *= fade[beneath] ** 2
+    opacity[side] *= hair[side] * (1 - square[side, 0])
+    own = unseen.combed(own, ((back & ~beneath) | side) * hair * fade)
+    own = _kept_inside(sitter, own, pixels, back | side)
     return Painted(
         lattice=own, colour=colour.astype(np.float32), opacity=opacity.astype(np.float32)
     ).select(opacity > _FAINTEST)
 
 
-def _worn(sitter: Sitter) -> PhotoColours:
-    """The photograph without the skin of face and ears, where there is hair to take its place:
-    what goes on behind an ear is hair."""
-    photo, regions = sitter.photo, sitter.regions
-    ears = sitter.fit.camera.project(sitter.posed[sitter.ears])[:, 1]
-    above = np.arange(len(photo.person))[:, None] < np.quantile(ears, 0.95)
-    hair = (regions.hair * photo.person * above > 0.5).sum()
-    if hair < _LEAST_HAIR * (photo.person * above > 0.5).sum():
-        return photo
-    skin = (sitter.bare_skin > 0) | (regions.skin > 0.4) | _near_ears(sitter)
-    worn = np.where(above & skin, 0, photo.person)
-    return PhotoColours(
-        sitter.portrait.image, worn.astype(np.float32), sitter.fit.camera.pixels_per_metre
-    )
+def _hair_at(unseen: Unseen, pixels: Array) -> Array:
+    """[N] 0..1 how surely the relief is hair there: where it runs over skin, as much as beside."""
+    if not unseen.hairy:
+        return np.zeros(len(pixels))
+    sitter = unseen.sitter
+    beside = nearest(unseen.hair, (sitter.bare_skin == 0) & (sitter.portrait.person > 0.5))
+    share = sample(beside[..., None], pixels)[:, 0]
+    return np.clip(2.5 * share - 0.75, 0, 1)
 
 
-def _near_ears(sitter: Sitter) -> Mask:
-    """[H, W] on an ear that shows, or so near that it may be one the fit has missed."""
-    camera, ears = sitter.fit.camera, sitter.template.triangles[sitter.bare_ears]
-    height, width = sitter.depth.shape
-    if not len(ears):
-        return np.zeros((height, width), bool)
-    seen = np.isfinite(rasterise(camera.project(sitter.posed), ears, width, height).depth)
-    reach = 2 * max(1, round(_EAR_MISSED_M * camera.pixels_per_metre)) + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    return cv2.dilate(seen.astype(np.uint8), kernel) > 0
+def _bare_at(sitter: Sitter, pixels: Array) -> Array:
+    """[N] 0..1 how surely the relief is skin there: a rim of ear, jaw or neck."""
+    share = sample(sitter.regions.skin[..., None], pixels)[:, 0]
+    return np.clip(2.5 * share - 0.75, 0, 1)
+
+
+def _skin_beneath(complexion: Complexion, points: Array) -> Float:
+    """[N, 3] colours of the head's own skin that is nearest to the points [N, 3]."""
+    skin = np.unique(complexion.triangles)
+    light = complexion.albedo[skin] + np.log(complexion.shading[skin])
+    colours = np.clip(np.exp(light / ENCODING_POWER), 0, 1).astype(np.float32)
+    _, near = KDTree(complexion.sitter.posed[skin]).query(points, k=3)
+    return colours[near].mean(1)
 
 
 def wrapped(sitter: Sitter, pixels: Array, height: Array) -> Array:
@@ -107,6 +141,23 @@ def wrapped(sitter: Sitter, pixels: Array, height: Array) -> Array:
     A point lies as deep inside the outline in the wrapped picture as its way to the outline over
     the shell is long; where hair or cloth is narrower than that, the strip runs back and forth.
     """
+    metres = sitter.fit.camera.pixels_per_metre
+    person = sitter.portrait.person > 0.5
+    here_m, inward = _from_outline(sitter, pixels)
+    outline = pixels - inward * here_m[:, None] * metres
+    usable = (person & (sitter.bare_skin == 0)).astype(np.float32)
+    steps = np.arange(_OUTSIDE_M, _WIDEST_STRIP_M, 0.002)
+    along = outline + (steps[:, None, None] * metres) * inward
+    free = sample(usable[..., None], along.reshape(-1, 2)).reshape(along.shape[:2]) > 0.5
+    width = np.maximum(np.cumprod(free, axis=0).sum(0) * 0.002, _NARROWEST_STRIP_M)
+    way = np.hypot(np.maximum(here_m, 0), height)
+    turn = np.mod(way, 2 * width)
+    into = _OUTSIDE_M + np.minimum(turn, 2 * width - turn)
+    return outline + (into * metres)[:, None] * inward
+
+
+def _from_outline(sitter: Sitter, pixels: Array) -> tuple[Array, Array]:
+    """[N] metres inside the person's outline in the picture, and [N, 2] the way inwards."""
     metres = sitter.fit.camera.pixels_per_metre
     person = sitter.portrait.person > 0.5
     depth = np.asarray(cv2.distanceTransform(person.astype(np.uint8), cv2.DIST_L2, 5), np.float32)
@@ -121,26 +172,37 @@ def wrapped(sitter: Sitter, pixels: Array, height: Array) -> Array:
     )
     inward = sample(slope, pixels)
     inward = inward / np.maximum(np.linalg.norm(inward, axis=1, keepdims=True), 0.3)
-    here_m = sample(smooth[..., None], pixels)[:, 0] / metres
-    outline = pixels - inward * here_m[:, None] * metres
-    usable = (person & (sitter.bare_skin == 0)).astype(np.float32)
-    steps = np.arange(_OUTSIDE_M, _WIDEST_STRIP_M, 0.002)
-    along = outline + (steps[:, None, None] * metres) * inward
-    free = sample(usable[..., None], along.reshape(-1, 2)).reshape(along.shape[:2]) > 0.5
-    width = np.maximum(np.cumprod(free, axis=0).sum(0) * 0.002, _NARROWEST_STRIP_M)
-    way = np.hypot(np.maximum(here_m, 0), height)
-    turn = np.mod(way, 2 * width)
-    into = _OUTSIDE_M + np.minimum(turn, 2 * width - turn)
-    return outline + (into * metres)[:, None] * inward
+    return sample(smooth[..., None], pixels)[:, 0] / metres, inward
+
+
+def _kept_inside(sitter: Sitter, lattice: Lattice, pixels: Array, which: Mask) -> Lattice:
+    """The lattice with those `which` [N] of its splats small enough not to stand out of the
+    person's outline in the photograph's view."""
+    inside_m, inward = _from_outline(sitter, pixels)
+    in_picture = np.concatenate([inward * (1, -1), np.zeros((len(inward), 1))], 1)
+    way = in_picture @ sitter.fit.camera.rotation
+    axes = Rotation.from_quat(lattice.rotations[:, [1, 2, 3, 0]]).as_matrix()
+    along = np.abs(np.einsum("nik,ni->nk", axes, way))
+    room = (np.maximum(inside_m, 0) + _OVERSHOOT_M)[:, None] / _REACH
+    scales = np.minimum(lattice.scales, room / np.maximum(along, 1e-3))
+    scales = np.where(which[:, None], scales, lattice.scales)
+    return replace(lattice, scales=scales.astype(np.float32))
 
 
 def _soft_border(sitter: Sitter, pixels: Array, back: Mask) -> Array:
     """[N] 0..1: soft at the person's outline, towards the face, and where the picture ends."""
     per_metre = sitter.fit.camera.pixels_per_metre
     outline = np.clip((sitter.photo.person_at(pixels) - 0.25) / 0.5, 0, 1)
+    # A rim between bare skin and the outline is that skin still: nothing runs from it over the
+    # face, where it would stand as a wall behind the cheek.
+    beside = ((sitter.bare_skin == 0) & (sitter.portrait.person > 0.5)).astype(np.uint8)
+    beside = cv2.morphologyEx(beside, cv2.MORPH_OPEN, disc(_RIM_M * per_metre))
+    from_hair = cv2.distanceTransform(1 - beside, cv2.DIST_L2, 5)
+    depth = sample(np.asarray(from_hair, np.float32)[..., None], pixels)[:, 0] / per_metre
     inside_face = cv2.distanceTransform(sitter.bare_skin.astype(np.uint8), cv2.DIST_L2, 5)
-    depth = sample(np.asarray(inside_face, np.float32)[..., None], pixels)[:, 0] / per_metre
-    face = np.where(back, 1, np.clip(1 - depth / _TUCK_M, 0, 1))
+    rim = sample(np.asarray(inside_face, np.float32)[..., None], pixels)[:, 0] / per_metre
+    face = np.maximum(np.clip(1 - depth / _TUCK_M, 0, 1), np.clip(2 - rim / _RIM_TUCK_M, 0, 1))
+    face = np.where(back, 1, face)
     height, width = sitter.depth.shape
     x, y = pixels[:, 0], pixels[:, 1]
     to_edge = np.minimum(np.minimum(x, width - x), height - y) / per_metre

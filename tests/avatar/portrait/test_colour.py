@@ -6,7 +6,6 @@ import pytest
 from avatar.portrait.camera import CAMERA_DISTANCE_M, PhotoCamera
 from avatar.portrait.colour import (
     PhotoColours,
-    behind,
     fill_in,
     like_skin,
     sample,
@@ -138,15 +137,3 @@ def test_skin_in_the_shade_is_like_skin_and_hair_and_grass_are_not():
     alike = like_skin(colours, SKIN)
     assert (alike[:2] > 0.9).all()
     assert (alike[2:] < 0.1).all()
-
-
-def test_from_behind_hair_covers_the_face():
-    hair = np.array([0.2, 0.12, 0.08], np.float32)
-    image = np.broadcast_to(hair, (60, 60, 3)).copy()
-    face = np.zeros((60, 60), np.float32)
-    face[20:50, 20:40] = 1
-    image[face > 0] = SKIN
-    back = behind(image, np.ones((60, 60), np.float32), face, SKIN, pixels_per_metre=200.0)
-    np.testing.assert_allclose(back, np.broadcast_to(hair, back.shape), atol=0.02)
-    bald = behind(np.broadcast_to(SKIN, (60, 60, 3)).copy(), face, face, SKIN, 200.0)
-    np.testing.assert_allclose(bald, np.broadcast_to(SKIN, bald.shape), atol=0.02)

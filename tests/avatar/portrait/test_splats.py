@@ -75,3 +75,15 @@ def test_unblurring_brings_back_what_blending_takes():
     assert np.ptp(sharp) > np.ptp(stripes)
     flat = np.full((len(lattice), 3), 0.3, np.float32)
     np.testing.assert_allclose(unblurred(lattice, flat), flat, atol=1e-6)
+
+
+def test_a_large_triangle_gets_as_many_scattered_splats_as_fit_and_evenly():
+    scattered = scatter(SQUARE, HALVES, np.full(2, 0.01))
+    assert abs(len(scattered) - 100) <= 1
+    np.testing.assert_allclose(scattered.barycentric.sum(1), 1, atol=1e-6)
+    assert scattered.barycentric.min() >= -1e-6
+    quarters = np.histogram2d(*scattered.means[:, :2].T, bins=2, range=[[0, 0.1], [0, 0.1]])[0]
+    assert quarters.min() >= 18
+    assert quarters.max() <= 32
+    lone = scatter(SQUARE, HALVES, np.full(2, 0.07))
+    np.testing.assert_allclose(lone.barycentric, 1 / 3, atol=1e-6)

@@ -1,0 +1,121 @@
+"""The back of the head: hair from the crown down, skin at the nape, clothes below, no face."""
+
+import numpy as np
+import pytest
+
+from avatar.portrait.bust import Bust, build_bust
+from avatar.portrait.placing import place_undercoat
+from avatar.portrait.sitter import Sitter
+from avatar.portrait.splats import Lattice, scatter
+from avatar.portrait.unseen import Unseen, spread_out, strand_tones
+from avatar.types import Float
+
+
+@pytest.fixture(scope="module")
+def bust(astronaut_sitter: Sitter) -> Bust:
+    """Hair over her ears, a bare neck, a high collar."""
+    return build_bust(astronaut_sitter)
+
+
+@pytest.fixture(scope="module")
+def unseen(astronaut_sitter: Sitter) -> Unseen:
+    return Unseen(sitter=astronaut_sitter)
+
+
+def wall(spacing_m: float = 0.005) -> Lattice:
+    """20 by 20 cm, upright, facing +z."""
+    corners = np.array([[0, 0, 0], [0.2, 0, 0], [0.2, 0.2, 0], [0, 0.2, 0]], np.float32)
+    return scatter(corners, np.array([[0, 1, 2], [0, 2, 3]], np.int32), np.full(2, spacing_m))
+
+
+def behind(bust: Bust, low_m: float, high_m: float) -> tuple[Float, Float]:
+    """Pixels and points of the middle of the relief's back, between heights over the ears' end."""
+    relief = bust.relief
+    height = relief.vertices[:, 1] - Unseen(sitter=bust.sitter).ends_below
+    chosen = relief.is_back & (height > low_m) & (height < high_m)
+    chosen &= np.abs(relief.vertices[:, 0]) < 0.04
+    assert chosen.any()
+    return relief.pixel[chosen], relief.vertices[chosen]
+
+
+def test_what_is_known_stays_and_the_rest_lies_between():
+    image = np.zeros((40, 60, 3), np.float32)
+    image[:, :5], image[:, -5:] = (1, 0, 0), (0, 0, 1)
+    known = np.zeros((40, 60), np.float32)
+    known[:, :5] = known[:, -5:] = 1
+    full = spread_out(image, known)
+    np.testing.assert_array_equal(full[known > 0], image[known > 0])
+    assert full.min() >= -1e-6
+    assert full.max() <= 1 + 1e-6
+    np.testing.assert_allclose(full[20, 30], (0.5, 0, 0.5), atol=0.12)
+    assert full[20, 8, 0] > full[20, 30, 0] > full[20, 52, 0]
+
+
+def test_a_strand_has_one_tone_and_its_neighbour_another():
+    lattice = wall()
+    flow = np.tile(np.array([0, -1, 0], np.float32), (len(lattice), 1))
+    tone = strand_tones(lattice, flow)
+    arm = lattice.means[:, None] - lattice.means
+    along, across = np.abs(arm[..., 1]), np.abs(arm[..., 0])
+    first, second = np.nonzero((along > 0.004) & (along < 0.009) & (across < 0.001))
+    unlike_along = np.abs(tone[first] - tone[second]).mean()
+    first, second = np.nonzero((across > 0.004) & (across < 0.009) & (along < 0.001))
+    unlike_across = np.abs(tone[first] - tone[second]).mean()
+    assert unlike_along < 0.7 * unlike_across
+    assert 0.5 < tone.std() < 1.3
+    np.testing.assert_array_equal(tone, strand_tones(lattice, flow))
+
+
+def test_hair_lies_on_the_head_and_hangs_down_at_the_back(unseen: Unseen, bust: Bust):
+    lattice = place_undercoat(bust)
+    flow = unseen.flow(lattice)
+    np.testing.assert_allclose(np.linalg.norm(flow, axis=1), 1, atol=1e-4)
+    assert np.abs((flow * lattice.normals).sum(1)).max() < 1e-3
+    low = lattice.means[:, 1] < unseen.ends_below + 0.03
+    assert np.median(flow[low, 1]) < -0.9
+
+
+def test_behind_the_face_is_hair_and_not_the_face(unseen: Unseen, bust: Bust):
+    sitter = bust.sitter
+    pixels, points = behind(bust, 0.03, 0.12)
+    hair = unseen.hair_at(pixels, points)
+    assert hair.min() == 1
+    colour = unseen.colour_at(pixels, points, hair)
+    seen = (sitter.regions.hair > 0.9) & (sitter.portrait.person > 0.9) & (sitter.bare_skin == 0)
+    own = np.median(sitter.portrait.image[seen], axis=0)
+    to_hair = np.linalg.norm(colour - own, axis=1)
+    assert (to_hair < np.linalg.norm(colour - sitter.skin_tone, axis=1)).all()
+    assert np.median(to_hair) < 0.15
+
+
+def test_short_hair_ends_at_the_nape_and_the_back_is_clad(unseen: Unseen, bust: Bust):
+    pixels, points = behind(bust, -0.06, -0.035)
+    assert unseen.hair_at(pixels, points).max() == 0
+    skin = unseen.colour_at(pixels, points, np.zeros(len(pixels)))
+    tone = bust.sitter.skin_tone
+    hue = np.median(skin, 0) / np.median(skin, 0).sum() - tone / tone.sum()
+    assert np.abs(hue).max() < 0.06
+    pixels, points = behind(bust, -0.2, -0.16)
+    assert unseen.hair_at(pixels, points).max() == 0
+
+
+def test_strands_differ_as_the_seen_hair_does_and_no_more(unseen: Unseen, bust: Bust):
+    lattice = place_undercoat(bust)
+    factors = unseen.strands(lattice)
+    assert factors.shape == (len(lattice), 3)
+    spread = np.log(factors).mean(1).std()
+    assert 0.04 < spread < 0.4
+    assert factors.min() > 0.4
+    assert factors.max() < 2.5
+
+
+def test_combing_draws_out_hair_alone_and_keeps_its_area(unseen: Unseen, bust: Bust):
+    lattice = place_undercoat(bust)
+    hair = np.zeros(len(lattice))
+    hair[::2] = 1
+    combed = unseen.combed(lattice, hair)
+    np.testing.assert_array_equal(combed.scales[1::2], lattice.scales[1::2])
+    np.testing.assert_array_equal(combed.rotations[1::2], lattice.rotations[1::2])
+    area = combed.scales[:, 0] * combed.scales[:, 1]
+    np.testing.assert_allclose(area, lattice.scales[:, 0] * lattice.scales[:, 1], rtol=1e-4)
+    assert (combed.scales[::2, 0] > 2.5 * combed.scales[::2, 1]).all()
