@@ -8,12 +8,12 @@ import numpy as np
 
 from avatar.head.rasterise import rasterise
 from avatar.head.template import Part
-from avatar.portrait.arrays import Mask
+from avatar.portrait.arrays import Array, Mask
 from avatar.portrait.colour import sample
 from avatar.portrait.hair import falls, haired
 from avatar.portrait.landmarks import CHIN, EAR_LEVEL
 from avatar.portrait.relief import Relief, Surroundings, build_relief, middle_surface
-from avatar.portrait.sitter import NECK_BELOW_CHIN_M, Sitter
+from avatar.portrait.sitter import NECK_BELOW_CHIN_M, Sitter, disc
 from avatar.types import Float, Index
 
 _OUTLINE_REACH_M, _HAIRLINE_REACH_M = 0.004, 0.006
@@ -24,6 +24,10 @@ _HANGS_M = 0.12
 """So far below the skull hair that falls keeps its distance from the face."""
 _NAPE_M = 0.045
 """Above the chin: where the back of the skull turns inwards to the neck."""
+_RIM_M, _RIM_TUCK_M = 0.003, 0.002
+"""Half the width of the narrowest hair or cloth, and how far what is narrower runs over skin."""
+_TUCK_M = 0.008
+"""How far hair runs over the face's border before it is gone."""
 _LID_REACH_M = 0.0045
 """Around the lashes, where no lining may stand in the slit of a closing eye."""
 _NECK_BANDS = 39
@@ -67,6 +71,12 @@ class Bust:
         """[S] the relief's front where it borders on the face."""
         near = self._within(self.sitter.bare_skin == 0, _HAIRLINE_REACH_M) & ~self.relief.is_back
         return np.any(near[self.relief.triangles], axis=1)
+
+    @cached_property
+    def shown(self) -> Mask:
+        """[S] relief of which anything is drawn."""
+        solid = np.where(self.relief.is_back, 1, covers_face(self.sitter, self.relief.pixel))
+        return np.any(solid[self.relief.triangles] > 0, axis=1)
 
     def _within(self, area: Mask, reach_m: float) -> Mask:
         """[R] vertices of the relief that the photograph shows outside of an area [H, W], or
@@ -143,6 +153,25 @@ def surroundings(sitter: Sitter) -> Surroundings:
         chin_row=float(landmarks[CHIN, 1]),
         still_row=float(landmarks[list(EAR_LEVEL), 1].mean()),
     )
+
+
+def covers_face(sitter: Sitter, pixels: Array) -> Float:
+    """[N] 0..1 how solid the relief's front is where it is seen at pixels [N, 2]: hair fades out
+    over the face.
+
+    A rim between bare skin and the outline is that skin still: nothing runs from it over the
+    face, where it would stand as a wall behind the cheek.
+    """
+    per_metre = sitter.fit.camera.pixels_per_metre
+    beside = ((sitter.bare_skin == 0) & (sitter.portrait.person > 0.5)).astype(np.uint8)
+    beside = cv2.morphologyEx(beside, cv2.MORPH_OPEN, disc(_RIM_M * per_metre))
+    distances = [
+        sample(np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 5))[..., None], pixels)
+        for inside in (1 - beside, sitter.bare_skin.astype(np.uint8))
+    ]
+    from_hair, from_rim = (distance[:, 0] / per_metre for distance in distances)
+    by_hair = np.clip(1 - from_hair / _TUCK_M, 0, 1)
+    return np.maximum(by_hair, np.clip(2 - from_rim / _RIM_TUCK_M, 0, 1)).astype(np.float32)
 
 
 def _hanging(back: Float, pixels_per_metre: float) -> Float:

@@ -21,7 +21,7 @@ from avatar.portrait.splats import (
     scatter,
 )
 
-TARGET_SPLATS = 60_200
+TARGET_SPLATS = 60_000
 """Within the 30k to 60k that two processor cores draw at more than 20 frames a second."""
 
 FACE_SPACING = 0.00105
@@ -147,9 +147,9 @@ def _at_most(bust: Bust, spacing: Array, most: int) -> Array:
 
 
 def _kept(bust: Bust) -> Mask:
-    """[S] above where the shoulders have dissolved."""
+    """[S] drawn at all, and above where the shoulders have dissolved."""
     relief = bust.relief
-    return relief.vertices[relief.triangles][:, :, 1].max(1) > -DISSOLVED_BELOW_M
+    return bust.shown & (relief.vertices[relief.triangles][:, :, 1].max(1) > -DISSOLVED_BELOW_M)
 
 
 def _spacings(bust: Bust) -> _Spacings:

@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from avatar.portrait.arrays import Array, Mask
-from avatar.portrait.bust import Bust
+from avatar.portrait.bust import Bust, covers_face
 from avatar.portrait.colour import nearest, sample, squareness
 from avatar.portrait.mesh import between_corners, smooth_normals
 from avatar.portrait.painted import SURFACE_OPACITY, Painted
@@ -48,10 +48,6 @@ _EDGE_FADE_M = 0.035
 """Likewise towards the picture's own left, right and lower edge, where the person goes on."""
 _OVERSHOOT_M, _REACH = 0.0008, 1.8
 """What is guessed reaches so far over the outline, at so many standard deviations."""
-_RIM_M, _RIM_TUCK_M = 0.003, 0.002
-"""Half the width of the narrowest hair or cloth, and how far what is narrower runs over skin."""
-_TUCK_M = 0.008
-"""How far hair runs over the face's border before it is gone."""
 
 
 def paint_relief(bust: Bust, complexion: Complexion, lattice: Lattice) -> Painted:
@@ -193,16 +189,7 @@ def _soft_border(sitter: Sitter, pixels: Array, back: Mask) -> Array:
     """[N] 0..1: soft at the person's outline, towards the face, and where the picture ends."""
     per_metre = sitter.fit.camera.pixels_per_metre
     outline = np.clip((sitter.photo.person_at(pixels) - 0.25) / 0.5, 0, 1)
-    # A rim between bare skin and the outline is that skin still: nothing runs from it over the
-    # face, where it would stand as a wall behind the cheek.
-    beside = ((sitter.bare_skin == 0) & (sitter.portrait.person > 0.5)).astype(np.uint8)
-    beside = cv2.morphologyEx(beside, cv2.MORPH_OPEN, disc(_RIM_M * per_metre))
-    from_hair = cv2.distanceTransform(1 - beside, cv2.DIST_L2, 5)
-    depth = sample(np.asarray(from_hair, np.float32)[..., None], pixels)[:, 0] / per_metre
-    inside_face = cv2.distanceTransform(sitter.bare_skin.astype(np.uint8), cv2.DIST_L2, 5)
-    rim = sample(np.asarray(inside_face, np.float32)[..., None], pixels)[:, 0] / per_metre
-    face = np.maximum(np.clip(1 - depth / _TUCK_M, 0, 1), np.clip(2 - rim / _RIM_TUCK_M, 0, 1))
-    face = np.where(back, 1, face)
+    face = np.where(back, 1, covers_face(sitter, pixels))
     height, width = sitter.depth.shape
     x, y = pixels[:, 0], pixels[:, 1]
     to_edge = np.minimum(np.minimum(x, width - x), height - y) / per_metre
