@@ -21,7 +21,7 @@ from avatar.portrait.splats import (
     scatter,
 )
 
-TARGET_SPLATS = 60_000
+TARGET_SPLATS = 59_000
 """Within the 30k to 60k that two processor cores draw at more than 20 frames a second."""
 
 FACE_SPACING = 0.00105
