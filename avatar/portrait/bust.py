@@ -166,7 +166,9 @@ def covers_face(sitter: Sitter, pixels: Array) -> Float:
     beside = ((sitter.bare_skin == 0) & (sitter.portrait.person > 0.5)).astype(np.uint8)
     beside = cv2.morphologyEx(beside, cv2.MORPH_OPEN, disc(_RIM_M * per_metre))
     distances = [
-        sample(np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 5))[..., None], pixels)
+        sample(
+            np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 5), np.float32)[..., None], pixels
+        )
         for inside in (1 - beside, sitter.bare_skin.astype(np.uint8))
     ]
     from_hair, from_rim = (distance[:, 0] / per_metre for distance in distances)
