@@ -28,6 +28,7 @@ from avatar.portrait.landmark_fit import (
 from avatar.portrait.landmarks import IRIS_LEFT, IRIS_RIGHT, OUTER_LIPS, FoundFace
 from avatar.portrait.mesh import between_corners, graph_laplacian
 from avatar.portrait.openings import INNER_LIPS
+from avatar.portrait.pose_vote import corrected
 from avatar.types import ARKIT_NAMES, Float
 
 _POSE_ROUNDS, _SHAPE_ROUNDS = 10, 6
@@ -116,6 +117,15 @@ def fit_face(template: HeadTemplate, face: FoundFace, image_size: tuple[int, int
 
 def find_pose(template: HeadTemplate, face: FoundFace, centre: tuple[float, float]) -> State:
     """How the head is held, of which the weights are only a sketch."""
+    state = find_uncorrected_pose(template, face, centre)
+    state.rotation = corrected(template, small_slice(template), face, state)
+    return state
+
+
+def find_uncorrected_pose(
+    template: HeadTemplate, face: FoundFace, centre: tuple[float, float]
+) -> State:
+    """The same as the landmarks' places in the picture alone have it."""
     problem = Problem(template, small_slice(template), face, centre)
     state = start(problem)
     for _ in range(_POSE_ROUNDS):

@@ -218,30 +218,35 @@ def _look_at(
     deformer = Deformer(avatar)
     seen = []
     for _ in range(_SHOTS_A_HEAD):
-        weights = {}
-        if random.random() > 0.3:
-            names = random.choice(_EXPRESSIONS, random.integers(1, 4), replace=False)
-            weights = {
-                str(name): float(random.uniform(0.1, 0.6 if name == "jawOpen" else 0.9))
-                for name in names
-            }
-        yaw, pitch, roll = np.radians(random.uniform((-42, -26, -35), (42, 26, 35)))
-        shot = Shot(
-            yaw=yaw,
-            pitch=pitch,
-            roll=roll,
-            distance_m=float(np.exp(random.uniform(np.log(0.45), np.log(2.6)))),
-            expression=expressed(**weights),
-            gaze=random.uniform(-0.3, 0.3, 2).astype(np.float32),
-            side_px=320,
-            face_share=random.uniform(0.45, 0.75),
-            beside=tuple(random.uniform(-0.05, 0.05, 2)),
-            background=tuple(random.uniform(0.1, 0.9, 3)),
-        )
+        shot = random_shot(random)
         faces = finder.faces(take(deformer, shot, draw))
         if faces:
             seen.append(_observed(template, deformer.vertices, shot, faces[0]))
     return seen
+
+
+def random_shot(random: np.random.Generator) -> Shot:
+    """A side, a distance, an expression and a background."""
+    weights = {}
+    if random.random() > 0.3:
+        names = random.choice(_EXPRESSIONS, random.integers(1, 4), replace=False)
+        weights = {
+            str(name): float(random.uniform(0.1, 0.6 if name == "jawOpen" else 0.9))
+            for name in names
+        }
+    yaw, pitch, roll = np.radians(random.uniform((-42, -26, -35), (42, 26, 35)))
+    return Shot(
+        yaw=yaw,
+        pitch=pitch,
+        roll=roll,
+        distance_m=float(np.exp(random.uniform(np.log(0.45), np.log(2.6)))),
+        expression=expressed(**weights),
+        gaze=random.uniform(-0.3, 0.3, 2).astype(np.float32),
+        side_px=320,
+        face_share=random.uniform(0.45, 0.75),
+        beside=tuple(random.uniform(-0.05, 0.05, 2)),
+        background=tuple(random.uniform(0.1, 0.9, 3)),
+    )
 
 
 def _observed(template: HeadTemplate, vertices: Float, shot: Shot, face: FoundFace) -> Observed:

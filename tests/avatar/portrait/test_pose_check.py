@@ -32,10 +32,10 @@ def tried(astronaut: Avatar) -> Iterator[list[Tried]]:
 def test_the_turn_of_a_head_of_known_pose_is_found(tried: list[Tried]):
     turn = np.abs([one.turn for one in tried])
     assert turn.shape == (COUNT, 3)
-    # On sixty pictures of five other people the means are 1.7, 2.7 and 0.6 degrees.
-    # Of these eight pictures of the astronaut they are 2.1, 4.0 and 0.7.
-    assert np.all(turn.mean(0) < (3.0, 4.6, 1.2))
-    assert turn.max() < 12
+    # Of these eight the means are 1.4, 2.3 and 0.6 degrees, the worst 4.7: on the looks that the
+    # correction was learnt from. On sixty of five other people they are 1.7, 3.0, 0.6 and 11.7.
+    assert np.all(turn.mean(0) < (2.0, 3.0, 0.9))
+    assert turn.max() < 7
 
 
 def test_the_summary_counts_what_was_missed(tried: list[Tried]):

@@ -8,6 +8,7 @@ import tyro
 from app.commands.train import (
     LandmarkTraining,
     LipTraining,
+    PoseTraining,
     Scoring,
     SpeechTraining,
     TrainSettings,
@@ -32,6 +33,13 @@ def test_speech_lips_and_score_are_read_from_the_command_line() -> None:
     assert landmarks == LandmarkTraining(
         avatars=("a.avatar",), pictures=200, output=Path("l.safetensors")
     )
+    assert parse("pose", "--seed", "4").task == PoseTraining(seed=4)
+
+
+def test_too_few_pictures_are_refused() -> None:
+    for what in ("landmarks", "pose"):
+        with pytest.raises(VisavisError, match="100 or more"):
+            train(parse(what, "--pictures", "20"))
 
 
 def test_help_names_every_package_that_must_be_installed(
