@@ -27,6 +27,10 @@ POSE_VOTE_PATH = Path(__file__).parents[2] / "assets" / "head" / "pose_vote.safe
 FORMAT = 1
 FURTHEST_APART = np.radians(15.0)
 """Of both turns: beyond, one of them is not of this face."""
+USUAL_APART = np.radians((0.0, -4.9, 0.0))
+FURTHEST_BESIDE = np.radians(5.0)
+"""Where the points in space usually lie against the fit, on renders, and two standard deviations
+about it: some photographs of smiles lie further, and are believed no more than this."""
 FURTHEST_MOVED = np.radians(8.0)
 """No correction is larger."""
 _STEADY_SPREAD_M = 0.004
@@ -85,7 +89,10 @@ def corrected(template: HeadTemplate, slice: Slice, face: FoundFace, state: Stat
     """The state's rotation less the error that fits like it have."""
     seen = state.seen
     fitted = turn_of(seen)
-    by = vote_terms(fitted, turn_in_space(template, slice, face)) @ load_pose_vote()
+    terms = vote_terms(fitted, turn_in_space(template, slice, face))
+    beside = np.clip(terms[-3:] - USUAL_APART, -FURTHEST_BESIDE, FURTHEST_BESIDE)
+    terms[-3:] = USUAL_APART + beside
+    by = terms @ load_pose_vote()
     yaw, pitch, roll = fitted + np.clip(by, -FURTHEST_MOVED, FURTHEST_MOVED)
     turned = Rotation.from_euler("YXZ", [yaw, -pitch, roll])
     # From a camera that looks straight at the face back to the one that took the picture.
