@@ -90,7 +90,8 @@ def test_all_parts_are_there(template: HeadTemplate):
 
 def test_the_inside_of_the_mouth_is_dark_and_the_face_is_not(template: HeadTemplate):
     inside = template.triangle_part == Part.MOUTH
-    assert template.shade[template.triangles[inside]].mean() < 0.3
+    # Dark red, not black: what light is there has bounced about in the mouth.
+    assert 0.25 < template.shade[template.triangles[inside]].mean() < 0.5
     visible = template.triangles[template.landmark_triangle[[0, 4, 17, 50, 152]]]
     np.testing.assert_allclose(template.shade[visible], 1)
     assert template.lip[template.triangles[template.landmark_triangle[[13, 14]]]].min() > 0.9
