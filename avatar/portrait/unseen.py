@@ -208,7 +208,12 @@ class Unseen:
         spread = 1.4826 * float(np.median(np.abs(grey - np.median(grey))))
         variance = float((grey**2).mean())
         slope = (detail * grey[:, None]).mean(0) / max(variance, 1e-6)
-        return float(np.clip(spread, *_CONTRAST)), np.clip(slope, 0.6, 1.4).astype(np.float32)
+        # A bald head stands off the fitted skull too, and is no hair.
+        usual = np.median(sitter.portrait.image[solid], axis=0)[None]
+        covered = 1 - float(like_skin(usual, sitter.skin_tone)[0])
+        return covered * float(np.clip(spread, *_CONTRAST)), np.clip(slope, 0.6, 1.4).astype(
+            np.float32
+        )
 
     def strands(self, lattice: Lattice) -> Float:
         """[N, 3] what to multiply the colours of hair with."""

@@ -1,5 +1,7 @@
 """The back of the head: hair from the crown down, skin at the nape, clothes below, no face."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -107,6 +109,20 @@ def test_strands_differ_as_the_seen_hair_does_and_no_more(unseen: Unseen, bust: 
     assert 0.04 < spread < 0.4
     assert factors.min() > 0.4
     assert factors.max() < 2.5
+
+
+def test_a_bald_head_gets_no_strands(unseen: Unseen, bust: Bust):
+    sitter = bust.sitter
+    image = sitter.portrait.image.copy()
+    image[unseen.hair > 0.3] = sitter.skin_tone
+    bald = Sitter(
+        portrait=replace(sitter.portrait, image=image),
+        face=sitter.face,
+        fit=sitter.fit,
+        template=sitter.template,
+    )
+    factors = Unseen(sitter=bald).strands(place_undercoat(bust))
+    np.testing.assert_allclose(factors, 1, atol=0.02)
 
 
 def test_combing_draws_out_hair_alone_and_keeps_its_area(unseen: Unseen, bust: Bust):
