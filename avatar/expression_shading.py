@@ -26,7 +26,7 @@ _FOLD = np.float32(0.35)
 folds, of which the template shows none, and folds hide light: 0.7 of the area, 0.88 of it."""
 _DEEPEST = np.float32(0.75)
 """Gathered skin keeps at least this share of its light."""
-_LID_MOVES_M = (0.0015, 0.0045)
+_LID_MOVES_M = (0.0004, 0.0014)
 """Skin that a blink moves this far is folded away while the eye is open, and what its normals are
 there says nothing: lids keep their colour."""
 _MOVES_M = 1e-4

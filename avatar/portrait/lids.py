@@ -34,6 +34,8 @@ _BROWS = (66, 105, 52, 65, 296, 334, 282, 295)
 _SHADE, _CREASE, _MARGIN = 0.03, 0.14, 0.25
 """How much darker than the skin around the eye: a lid, its crease, the margin with its lashes."""
 _MARGIN_M = 0.0012
+_AS_BELOW = 0.5
+"""How far a lid is as bright as the skin below the eye, where that is brighter."""
 _RIM_M, _RIMS_NEAR_M = (-0.0005, 0.0001), 0.03
 """Inside the opening: from where skin is a lid's rim; and how far from its middle."""
 _CREASE_AT, _CREASE_WIDTH = 0.30, 0.16
@@ -53,20 +55,21 @@ def lid_shade(sitter: Sitter) -> Float:
 
 
 def lid_colour(sitter: Sitter) -> Float:
-    """[V, 3] of upper lids: of the skin that the photograph shows beyond the line of the lashes,
-    along each lid. Elsewhere it means nothing."""
+    """[V, 3] of upper lids, along each: of the skin that the photograph shows beyond the line of
+    the lashes, where an open eye is deep in its own shadow, and of that below the eye, which faces
+    as a closed lid does. Elsewhere it means nothing."""
     result = np.tile(sitter.skin_tone, (len(sitter.posed), 1))
     pixels = sitter.fit.camera.project(sitter.posed)[:, :2]
     for eye in seen_eyes(sitter):
-        line = read_line(eye, upper=True)
+        line, below = read_line(eye, upper=True), read_line(eye, upper=False)
         across = eye.opening[0] - eye.opening[8]
         own = (sitter.lids > 0) & (eye.side * sitter.fit.neutral[:, 0] > 0)
         places = line.pixels @ across
         order = np.argsort(places)
         for channel in range(3):
-            result[own, channel] = np.interp(
-                pixels[own] @ across, places[order], line.skin[order, channel]
-            )
+            above = np.interp(pixels[own] @ across, places[order], line.skin[order, channel])
+            other = float(np.quantile(below.skin[:, channel], 0.6))
+            result[own, channel] = above + _AS_BELOW * np.maximum(other - above, 0)
     return result.astype(np.float32)
 
 

@@ -40,6 +40,8 @@ _NORMALS_BLUR_M = 0.004
 _DIRECTIONS = 48
 _LEAST_OPEN = 0.35
 """Light in the deepest fold, which skin itself passes on, against the open."""
+_LID_OPEN = 0.9
+"""The same for a closed lid."""
 _TONE_HOLD, _SCALP_HOLD = 1e-6, 0.5
 """Against a vertex's neighbours."""
 _BRIGHTEST_LENT = 0.16
@@ -96,6 +98,8 @@ class Complexion:
         share = openness(sitter.posed, self.normals, triangles, evenly_spread(_DIRECTIONS))
         usual = np.quantile(share[self.face > 0.5], 0.6)
         reached = _LEAST_OPEN + (1 - _LEAST_OPEN) * np.clip(share / max(usual, 1e-3), 0, 1)
+        # Lids lie in their folds now and unfold with every blink.
+        reached = reached + np.clip(2 * sitter.lids, 0, 1) * np.maximum(_LID_OPEN - reached, 0)
         return diffused(sitter.posed, self.triangles, reached[:, None], 0.002)[:, 0]
 
     @cached_property

@@ -44,8 +44,11 @@ def plain_sums(template: HeadTemplate, vertices: Float) -> np.ndarray:
 
 
 def lower_face(template: HeadTemplate) -> np.ndarray:
-    """[V] skin well below the eyes' lids, in front of the ears, but for the lips."""
+    """[V] skin well below the eyes' lids, that no blink moves, in front of the ears, but for the
+    lips."""
     part = (template.vertex_part == Part.SKIN) & (template.lip == 0)
+    blinks = [ARKIT_NAMES.index("eyeBlink" + side) for side in ("Left", "Right")]
+    part &= np.linalg.norm(template.expression_basis[blinks], axis=2).max(0) < 4e-4
     return part & (template.vertices[:, 1] < -0.03) & (template.vertices[:, 2] > -0.02)
 
 
