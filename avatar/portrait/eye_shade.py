@@ -32,7 +32,7 @@ _BEYOND_M = 0.002
 """Under the lids it goes on so far: they open wider at times."""
 _SAMPLED = 0.035
 """Radii between the places at which the photograph is read."""
-_REACHES, _HOLDS = ((0.4, 0.16), (0.15, 0.06)), (0.04, 0.2)
+_REACHES, _HOLDS = ((0.4, 0.16), (0.11, 0.045)), (0.04, 0.12)
 """Standard deviations of the blur, radii, for shadows of lids lie across; and the weight of what
 was found more coarsely, or is usual, against the photograph's."""
 _DARKEST = 0.12
@@ -44,7 +44,7 @@ _FADES_M = 0.0016
 _CORNER_M = (0.0014, 0.0036)
 """From the inner corner: up to the first it is all flesh, from the second on none."""
 _FLESH = 0.9
-_GLINT = 1.15
+_GLINT = 1.3
 """Brighter than painted by this: a reflection, no shadow."""
 
 _HIGHLIGHT = np.array([0.97, 0.97, 0.98], np.float32)
@@ -59,6 +59,8 @@ _HIGHLIGHT_ABOVE = 1.012
 _LAMP_WIDTH = 0.6
 """Standard deviation of its splat, of its radius."""
 _LAMP_SAMPLED = 0.012
+_IRIS_PX = 12.0
+"""Radius of an iris that is sharp to its rim."""
 _LESSER = 0.3
 """Less than this of the other eye's is no reflection of the same lamp."""
 _SHINES = 0.16
@@ -131,7 +133,7 @@ def _light(eye: SeenEye, colours: EyeColours, head: Array, within: Array) -> Arr
         near = np.exp(-0.5 * ((apart / (reach_x, reach_y)) ** 2).sum(2)) * weight
         near *= _SAMPLED**2 / (2 * np.pi * reach_x * reach_y * max(colours.white.mean(), 0.1))
         total = near.sum(1)
-        light = (near @ np.minimum(ratio, 1.05) + hold * light) / (total + hold)
+        light = (near @ np.minimum(ratio, _GLINT) + hold * light) / (total + hold)
     return np.clip(light, 0, 1)
 
 
@@ -189,7 +191,8 @@ def _lamp(eye: SeenEye, colours: EyeColours) -> _Lamp | None:
     head = front(_LAMP_SAMPLED, (0.85, 0.65))
     angle = np.arccos(np.clip(head @ eye.looking[:, 2], -1, 1))
     # Nearer to the rim the white begins, if the rim is a little off.
-    head = head[angle < 0.75 * colours.iris_angle]
+    share = 0.55 + 0.2 * min(eye.iris_px / _IRIS_PX, 1)
+    head = head[angle < share * colours.iris_angle]
     head = head[eye.within_m(head) > 0.0004]
     if len(head) < 30:
         return None

@@ -47,7 +47,7 @@ _WHITE_UNDER_SKIN = 0.93
 _DARKEST_WHITE, _BRIGHTEST_WHITE = 0.35, 0.92
 _LEAST_WHITE = 10.0
 """Pixels of the white that tell its colour."""
-_WHITE_SHARES = (0.7, 0.95)
+_WHITE_SHARES = (0.8, 0.98)
 """Of the white's pixels by brightness: below lies shadow, above reflections."""
 _SUNKEN = 0.955
 """Of the eyeball's radius: so deep its splats lie. A lid is a good millimetre thick."""

@@ -26,19 +26,19 @@ _SPACING_M = 0.0006
 """Along a margin, between splats."""
 _LONG = 1.3
 """Standard deviation along the line, of the spacing."""
-_NARROWEST_M, _WIDEST_M = 0.00022, 0.00060
+_NARROWEST_M, _WIDEST_M = 0.00022, 0.00085
 """Standard deviations across it."""
 _ABOVE_M = 0.0006
 """Over the skin, whose splats overlap where it bends."""
 _BESIDE_M = 0.0008
 _ACROSS_M = np.linspace(-0.0012, 0.0064, 39)
 """Metres outwards of the margin at which the photograph is read."""
-_LINE_M, _LOWER_LINE_M = (-0.0006, 0.0012), (-0.0005, 0.0006)
+_LINE_M, _LOWER_LINE_M = (-0.0006, 0.0022), (-0.0005, 0.0007)
 """Where the line may lie: on the upper lid, on the lower one."""
-_INSIDE_SHARE, _SPREAD, _HIDES = 0.25, 0.45, 2.0
+_INSIDE_SHARE, _SPREAD, _HIDES = 0.28, 0.45, 2.2
 """Of its width: how far outside the margin its middle lies, and its standard deviation. The lid's
 rim below it is in its shade."""
-_SKIN_M = 0.0020
+_SKIN_M = 0.0026
 """From here on outwards it is the lid's skin."""
 _SMOOTH = 3.0
 """Splats over which the line is averaged along its lid."""
