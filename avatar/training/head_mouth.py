@@ -33,7 +33,7 @@ _SHORTER = (0.0, 0.007, 0.001, 0.007, 0.009, 0.013, 0.016)
 not, and the row rises towards the molars."""
 _FORWARD = 0.026
 """The source's teeth stand 8 mm behind the lips, which rest on the teeth of a living mouth."""
-_ROW_SHADE = {0.0: 0.35, 0.35: 0.8, 0.7: 0.95, 1.0: 1.0, 2.0: 0.2}
+_ROW_SHADE = {0.0: 0.4, 0.35: 0.88, 0.7: 1.0, 1.0: 1.0, 2.0: 0.2}
 """Light on the rows of a tooth from the gum over its edge to the inner side: the lips shade it."""
 
 
@@ -202,7 +202,7 @@ def teeth(vertices: Double, polygons: Polygons, upper: bool) -> Teeth:
         moved[:, 0] -= 0.12 * (operator[-1] @ vertices)[:, 0]
         offset.append(moved)
         shade.append(
-            (np.interp(gap, [0, 0.1, 0.35], [0.3, 0.85, 1.0]) if row < 2 else 0.7)
+            (np.interp(gap, [0, 0.1, 0.35], [0.45, 0.92, 1.0]) if row < 2 else 0.7)
             * np.interp(back, [0, 0.25, 0.55, 1], [1.0, 0.9, 0.45, 0.12])
             * _ROW_SHADE[row]
         )
