@@ -16,8 +16,8 @@ _SEEN = (0.06, 0.35)
 _SKIN_SQUARE, _SQUARE = (0.13, 0.42), (0.18, 0.42)
 """Likewise of the cosine between its normal and the way to the camera, on skin and elsewhere. What
 is learned at a grazing angle is stretched when the head turns: cheeks before the ears got patches
-of grain with (.10, .35), and hair beside the temples patches of wall or skin. Narrower ranges cost the photograph's own view: with (.30, .62) and
-(.16, .42) three of the portraits lost one to three decibels."""
+of grain with (.10, .35), and hair beside the temples patches of wall or skin. Narrower ranges cost
+the photograph's own view: (.25, .55) and (.20, .45) take one to one and a half decibels."""
 _STRETCHED = (1.6, 2.6)
 """Likewise, falling: how much a triangle's size differs between the pose and rest. Skin folded
 together in the photograph would be torn apart when it unfolds."""
