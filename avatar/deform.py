@@ -251,11 +251,6 @@ _TINY = np.float32(_SMALLEST)
 _NOTHING, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
-# In loops a plain 1 would make every number that it meets one of double precision.
-_TINY = np.float32(_SMALLEST)
-_NOTHING, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
-
-
 @njit(cache=True)
 def _quaternion(ax, ay, az, bx, by, bz, cx, cy, cz):  # pragma: no cover
     """(w, x, y, z) of the rotation with columns a, b, c (Shepperd 1978: largest term first)."""

@@ -107,8 +107,9 @@ def test_strands_differ_as_the_seen_hair_does_and_no_more(unseen: Unseen, bust: 
     assert factors.shape == (len(lattice), 3)
     spread = np.log(factors).mean(1).std()
     assert 0.04 < spread < 0.4
-    assert factors.min() > 0.4
-    assert factors.max() < 2.5
+    # Two standard deviations of the strongest contrast that is believed, in the strongest colour.
+    assert factors.min() > 0.31
+    assert factors.max() < 3.2
 
 
 def test_a_bald_head_gets_no_strands(unseen: Unseen, bust: Bust):
