@@ -68,7 +68,7 @@ class _Level:
 _AS_MEASURED = 0
 """Of `_Level.sides`: as large as the avatar is where likeness is measured."""
 MOST_SPLATS = 70_000
-"""In the whole avatar, those that the photograph does not show included. With 82,000 the likeness is
+"""In the whole avatar, those that the photograph does not show included. With 82,000 likeness is
 the same or less, for each is learned more slowly; with 64,500 it is up to half a decibel less."""
 _LEVELS = {
     Budget.QUICK: (),
