@@ -16,7 +16,7 @@ from avatar.head.eyeball import eyeball_rotation
 from avatar.head.pose import eye_centres, gaze_rotation, pose
 from avatar.head.rasterise import rasterise
 from avatar.head.template import HeadTemplate, Part
-from avatar.portrait.arrays import Array, Mask
+from avatar.portrait.arrays import Array, Mask, smooth_step
 from avatar.portrait.camera import PhotoCamera
 from avatar.portrait.colour import sample
 from avatar.portrait.fit import FaceFit
@@ -157,7 +157,9 @@ def _lids_moved(template: HeadTemplate, fit: FaceFit, part: Part, wanted: Array)
 
     away = posed - centre
     near = np.linalg.norm(away, axis=1) < _NEAR_EYE * radius
-    ahead = _smooth((camera.to_camera(posed)[:, 2] - camera.to_camera(centre)[2]) / radius, *_AHEAD)
+    ahead = smooth_step(
+        (camera.to_camera(posed)[:, 2] - camera.to_camera(centre)[2]) / radius, *_AHEAD
+    )
     skin = np.isin(template.vertex_part, (Part.SKIN, Part.LASHES))
     moved = np.flatnonzero(near & skin & (ahead > 0))
     angle, reach = polar.of(projected[moved, :2])
@@ -165,7 +167,7 @@ def _lids_moved(template: HeadTemplate, fit: FaceFit, part: Part, wanted: Array)
     border = np.interp(angle, turns, np.append(now, now[0]))
     shift = np.interp(angle, turns, np.append(then - now, then[0] - now[0]))
     shift = np.clip(shift, -_FURTHEST * border, _FURTHEST * border)
-    carried = (1 - _smooth(reach / np.maximum(border, 1e-6), *_CARRIED)) * ahead[moved]
+    carried = (1 - smooth_step(reach / np.maximum(border, 1e-6), *_CARRIED)) * ahead[moved]
     places = polar.at(angle, np.maximum(reach + carried * shift, 0))
     aside = camera.unproject(places, projected[moved, 2]) - centre
     # Along the eyeball, not into it.
@@ -281,9 +283,3 @@ def resampled(line: Array, count: int) -> Array:
     along = np.append(0, np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1)))
     wanted = np.linspace(0, along[-1], count)
     return np.stack([np.interp(wanted, along, line[:, axis]) for axis in range(2)], 1)
-
-
-def _smooth(value: Array, low: float, high: float) -> Array:
-    """From 0 at `low` to 1 at `high`."""
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.head.eyeball import IRIS_ANGLE
-from avatar.portrait.arrays import Array, Mask
+from avatar.portrait.arrays import Array, Mask, smooth_step
 from avatar.portrait.colour import sample
 from avatar.portrait.landmarks import IRIS_LEFT, IRIS_RIGHT, LEFT_EYE, RIGHT_EYE, FoundFace
 from avatar.portrait.openings import LEFT_LIDS, RIGHT_LIDS
@@ -201,12 +201,12 @@ def paint_eyes(directions: Array, colours: EyeColours, side: int = 1) -> Float:
     shown = colours.iris * _wrapped(colours.texture, inward, turn)
     # What a photograph of some pixels cannot show is drawn on it, fainter.
     iris = colours.fine * shown * (1 + 0.4 * (fibres[:, None] - 1)) + (1 - colours.fine) * drawn
-    limbus = 1 - 0.55 * (1 - colours.fine) * _step(inward, 0.70, 1.0)
+    limbus = 1 - 0.55 * (1 - colours.fine) * smooth_step(inward, 0.70, 1.0)
     iris = np.clip(iris * limbus[:, None], 0, 1)
     across = np.abs(directions[:, 0])
-    white = colours.white * ((0.7 * _step(across, 0.5, 0.9))[:, None] * (_REDNESS - 1) + 1)
-    result = _mix(white, iris, 1 - _step(angle, 0.93 * rim, 1.07 * rim))
-    result = _mix(result, colours.pupil, 1 - _step(angle, 0.82 * pupil, 1.12 * pupil))
+    white = colours.white * ((0.7 * smooth_step(across, 0.5, 0.9))[:, None] * (_REDNESS - 1) + 1)
+    result = _mix(white, iris, 1 - smooth_step(angle, 0.93 * rim, 1.07 * rim))
+    result = _mix(result, colours.pupil, 1 - smooth_step(angle, 0.82 * pupil, 1.12 * pupil))
     return np.clip(result, 0, 1).astype(np.float32)
 
 
@@ -221,12 +221,6 @@ def _wrapped(texture: Float, inward: Array, turn: Array) -> Float:
     inner = (1 - along) * texture[low, first] + along * texture[low, after]
     outer = (1 - along) * texture[low + 1, first] + along * texture[low + 1, after]
     return ((1 - out) * inner + out * outer).astype(np.float32)
-
-
-def _step(value: Array, low: float, high: float) -> Array:
-    """[N] from 0 at `low` to 1 at `high`, smoothly."""
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def _mix(below: Array, above: Array, weight: Array) -> Array:
