@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from avatar.motion.codec import LATENT_INDEX, LATENT_SIZE, decode
+from avatar.motion.direction import Direction
 from avatar.motion.idle import IdleLife, Life
 from avatar.speech.articulation import Articulation, articulate, smoothed
 from avatar.speech.features import FRAME, FeatureState, extract
@@ -40,15 +41,22 @@ class MotionGenerator:
     look_ahead_s: float = (_FRAMES_AHEAD + 0.5) / MOTION_RATE
     """A frame's instant to the last sample that it needs: sound must run this far ahead."""
 
-    def __init__(self, *, seed: int = 0) -> None:
+    def __init__(self, *, seed: int = 0, direction: Direction | None = None) -> None:
         """`seed` decides blinks, glances and sway; the lips follow the sound alone.
+
+        `direction` is what is asked of the face; nothing follows it yet.
 
         Raises:
             AssetError: the speech weights are missing or damaged.
         """
         self._seed = seed
+        self._direction = direction or Direction()
         self._network = load_network()
         self.reset()
+
+    def direct(self, direction: Direction) -> None:
+        """Ask something else of the face from the next frame on."""
+        self._direction = direction
 
     def reset(self) -> None:
         """Forget all sound and start again at frame 0, as if new."""
