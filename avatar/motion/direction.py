@@ -1,6 +1,7 @@
 """What a person may ask of the face besides its words: mood, where it looks, how near it comes."""
 
 from dataclasses import dataclass, field
+from math import atan2, degrees, hypot, isfinite
 
 import numpy as np
 
@@ -22,6 +23,44 @@ STILLNESS_MOST = 1.5
 def no_emotion() -> Float:
     """[8] zeros: a neutral face."""
     return np.zeros(len(EMOTION_NAMES), np.float32)
+
+
+CIRCUMPLEX_DEGREES: dict[str, float] = {
+    "happiness": 8, "surprise": 70, "anger": 99, "fear": 116, "disgust": 141, "contempt": 165,
+    "sadness": 208,
+}  # fmt: skip
+"""Direction of each emotion in the plane of valence (0 degrees) and arousal (90 degrees): Russell
+1980, fig. 2, of happy, astonished, angry, afraid, frustrated and sad; contempt, which is not among
+his words, between the last two."""
+_WIDEST_DEGREES = 70.0
+"""An emotion is felt no further than this from its own direction: between happiness and sadness,
+below, lies calm, which this face shows as neutral."""
+
+
+def emotion_of(valence: float, arousal: float) -> Float:
+    """[8] weights in the order of `EMOTION_NAMES` for a place in the plane of valence (-1 bad ..
+    1 good) and arousal (-1 asleep .. 1 excited).
+
+    The two emotions nearest in direction share the intensity, which is the distance from the
+    middle, at most 1; what is left is neutral. Continuous everywhere.
+
+    Raises: ValueError for what is not a finite number.
+    """
+    if not (isfinite(valence) and isfinite(arousal)):
+        raise ValueError(f"valence and arousal: expected numbers -1..1, got {valence}, {arousal}")
+    weights = no_emotion()
+    intensity = min(hypot(valence, arousal), 1.0)
+    angle = degrees(atan2(arousal, valence)) % 360
+    around = sorted(CIRCUMPLEX_DEGREES.items(), key=lambda item: item[1])
+    for (one, begin), (other, end) in zip(around, [*around[1:], around[0]], strict=True):
+        gap = (end - begin) % 360
+        along = (angle - begin) % 360
+        if along < gap:
+            reach = min(gap, _WIDEST_DEGREES)
+            weights[EMOTION_NAMES.index(one)] = intensity * max(1 - along / reach, 0)
+            weights[EMOTION_NAMES.index(other)] = intensity * max(1 - (gap - along) / reach, 0)
+    weights[EMOTION_NAMES.index("neutral")] = 1 - weights.sum()
+    return weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
