@@ -35,7 +35,7 @@ def living_brows(frames: int, voice: Voice, style: Style, chance: np.random.Gene
                 add_at(single, accent.frame, size * shape)
             busy = accent.frame + len(shape)
         elif kind < 0.35:
-            add_at(sneer, accent.frame, 0.3 * size * shape)
+            add_at(sneer, accent.frame, 0.45 * size * shape)
     for phrase in voice.phrases:
         kind = chance.random()
         if kind < _QUESTIONS:
@@ -49,7 +49,7 @@ def living_brows(frames: int, voice: Voice, style: Style, chance: np.random.Gene
             curve = raised if chance.random() < 0.6 else drawn
             shape = bump(0.4, chance.uniform(0.6, 2.0), 0.7)
             add_at(curve, phrase.first, chance.uniform(0.15, 0.45) * shape)
-        add_at(sneer, phrase.first - 15, chance.uniform(0, 0.12) * bump(0.3, 0.1, 0.4))  # breath
+        add_at(sneer, phrase.first - 15, chance.uniform(0, 0.2) * bump(0.3, 0.1, 0.4))  # breath
     at = 0
     while (at := at + int(MOTION_RATE * chance.exponential(9.0))) < frames:  # for no reason
         shape = bump(0.2, chance.uniform(0.1, 0.8), 0.5)
@@ -59,7 +59,7 @@ def living_brows(frames: int, voice: Voice, style: Style, chance: np.random.Gene
     raised = style.brows * raised + np.maximum(level, 0)
     drawn = style.brows * drawn + np.maximum(-level, 0)
     tilt = drift(frames, chance, 0.15, (2.0, 6.0), 0.4)
-    inner, outer = 0.8 * (1 + tilt), 0.65 * (1 - tilt)
+    inner, outer = 0.66 * (1 + tilt), 0.6 * (1 - tilt)
     add(weights, "browInnerUp", inner * raised)
     add(weights, "browOuterUp", outer * raised)
     add(weights, "eyeWide", 0.15 * raised)
@@ -68,6 +68,6 @@ def living_brows(frames: int, voice: Voice, style: Style, chance: np.random.Gene
     near = "Left" if style.side > 0 else "Right"
     add(weights, f"browOuterUp{near}", 0.6 * style.brows * single)
     add(weights, "browInnerUp", 0.12 * style.brows * single)
-    breath = np.maximum(drift(frames, chance, 0.03, (1.0, 3.0), 0.6), 0)
+    breath = np.maximum(drift(frames, chance, 0.06, (1.0, 3.0), 0.6), 0)
     add(weights, "noseSneer", style.brows * sneer + breath + 0.06 * drawn)
     return weights

@@ -20,39 +20,39 @@ from avatar.training.performance.voice import Voice
 from avatar.types import ARKIT_NAMES, Float
 
 UPPER: dict[str, dict[str, float]] = {
-    "happiness": {"cheekSquint": 0.7, "eyeSquint": 0.3, "browOuterUp": 0.1, "noseSneer": 0.06},
-    "sadness": {"browInnerUp": 0.95, "browDown": 0.25, "eyeSquint": 0.15, "eyeBlink": 0.14},
-    "surprise": {"browInnerUp": 0.9, "browOuterUp": 0.9, "eyeWide": 0.85},
-    "fear": {"browInnerUp": 0.9, "browOuterUp": 0.25, "browDown": 0.35, "eyeWide": 0.8,
-             "eyeSquint": 0.15},
-    "anger": {"browDown": 1.0, "eyeWide": 0.25, "eyeSquint": 0.5, "noseSneer": 0.35},
-    "disgust": {"noseSneer": 0.95, "browDown": 0.45, "eyeSquint": 0.4, "cheekSquint": 0.35},
-    "contempt": {"eyeSquint": 0.25, "eyeBlink": 0.1, "browDown": 0.12},
+    "happiness": {"cheekSquint": 0.9, "eyeSquint": 0.4, "browOuterUp": 0.12, "noseSneer": 0.1},
+    "sadness": {"browInnerUp": 1.0, "browDown": 0.2, "eyeSquint": 0.2, "eyeBlink": 0.16,
+                "cheekSquint": 0.15},
+    "surprise": {"browInnerUp": 1.0, "browOuterUp": 1.0, "eyeWide": 1.0},
+    "fear": {"browInnerUp": 1.0, "browOuterUp": 0.35, "browDown": 0.2, "eyeWide": 1.0},
+    "anger": {"browDown": 1.1, "eyeWide": 0.2, "eyeSquint": 0.6, "noseSneer": 0.5},
+    "disgust": {"noseSneer": 1.1, "browDown": 0.6, "eyeSquint": 0.55, "cheekSquint": 0.5},
+    "contempt": {"eyeSquint": 0.3, "eyeBlink": 0.1, "browDown": 0.15},
 }  # fmt: skip
 """Brows, eyes, nose and cheeks at intensity 1; a name without a side means both."""
 
 LOWER: dict[str, dict[str, float]] = {
-    "happiness": {"mouthSmile": 0.85, "mouthDimple": 0.12},
-    "sadness": {"mouthFrown": 0.8, "mouthShrugLower": 0.35, "mouthRollLower": 0.08},
-    "surprise": {"mouthFunnel": 0.06},
-    "fear": {"mouthStretch": 0.75, "mouthFrown": 0.25},
-    "anger": {"mouthPress": 0.55, "mouthRollLower": 0.3, "mouthRollUpper": 0.25,
-              "mouthFrown": 0.3, "mouthShrugLower": 0.15},
-    "disgust": {"mouthUpperUp": 0.45, "mouthFrown": 0.45, "mouthLowerDown": 0.15,
-                "mouthShrugLower": 0.25},
+    "happiness": {"mouthSmile": 1.0, "mouthDimple": 0.12},
+    "sadness": {"mouthFrown": 1.0, "mouthShrugLower": 0.45, "mouthRollLower": 0.08},
+    "surprise": {"mouthFunnel": 0.08},
+    "fear": {"mouthStretch": 1.0, "mouthFrown": 0.4},
+    "anger": {"mouthPress": 0.7, "mouthRollLower": 0.35, "mouthRollUpper": 0.3,
+              "mouthFrown": 0.4, "mouthShrugLower": 0.2},
+    "disgust": {"mouthUpperUp": 0.7, "mouthFrown": 0.55, "mouthLowerDown": 0.15,
+                "mouthShrugLower": 0.4},
     "contempt": {},
 }  # fmt: skip
 """The mouth at intensity 1. Weakened while speaking."""
 
 ONE_SIDED: dict[str, float] = {
-    "mouthSmile": 0.5, "mouthDimple": 0.6, "mouthPress": 0.25, "cheekSquint": 0.3,
+    "mouthSmile": 0.6, "mouthDimple": 0.7, "mouthPress": 0.3, "cheekSquint": 0.35,
 }  # fmt: skip
-"""Contempt's half of the face, and a quarter of it on the other."""
+"""Contempt's half of the face, and a seventh of it on the other."""
 
 PARTED: dict[str, dict[str, float]] = {
-    "happiness": {"mouthUpperUp": 0.35, "mouthLowerDown": 0.25, "jawOpen": 0.06},
-    "surprise": {"jawOpen": 0.32},
-    "fear": {"jawOpen": 0.10, "mouthLowerDown": 0.35, "mouthUpperUp": 0.1},
+    "happiness": {"mouthUpperUp": 0.45, "mouthLowerDown": 0.35, "jawOpen": 0.08},
+    "surprise": {"jawOpen": 0.45},
+    "fear": {"jawOpen": 0.14, "mouthLowerDown": 0.45, "mouthUpperUp": 0.15},
 }  # fmt: skip
 """What parts the lips in silence at intensity 1, in proportion to the square of the intensity."""
 
@@ -125,12 +125,12 @@ def felt(emotion: Float, voice: Voice, style: Style, chance: np.random.Generator
     frames = len(emotion)
     asked = emotion.astype(np.float64)
     asked[:, NEUTRAL] = 0
-    live = 0.9 + drift(frames, chance, 0.1, (0.8, 3.0), 0.5) + 0.15 * voice.emphasis
+    live = 0.95 + drift(frames, chance, 0.1, (0.8, 3.0), 0.5) + 0.15 * voice.emphasis
     bursts = np.zeros(frames)
     at = 0
     while (at := at + int(50 * chance.uniform(1.5, 6.0))) < frames:
         add_at(bursts, at, chance.uniform(0.05, 0.3) * bump(0.3, chance.uniform(0.1, 1.0), 0.7))
-    live = np.clip((live + bursts) * style.emotion, 0.45, 1.2)[:, None]
+    live = np.clip((live + bursts) * style.emotion, 0.5, 1.3)[:, None]
     upper = sprung(asked, float(chance.uniform(0.75, 1.1))) * live
     lower = sprung(asked, float(chance.uniform(0.55, 0.85))) * sprung(live, 1.5)
     manner = {}
@@ -143,7 +143,7 @@ def felt(emotion: Float, voice: Voice, style: Style, chance: np.random.Generator
             manner[field.name] = np.exp(slow @ np.log(each))
         else:
             manner[field.name] = slow @ each
-    return Mood(np.clip(upper, 0, 1.1), np.clip(lower, 0, 1.1), manner)
+    return Mood(np.clip(upper, 0, 1.15), np.clip(lower, 0, 1.15), manner)
 
 
 def poses(table: dict[str, dict[str, float]], intensity: Curve) -> Curve:

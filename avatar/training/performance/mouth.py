@@ -94,7 +94,7 @@ def _mood(mood: Mood, resting: Curve, style: Style) -> Curve:
 def _small_things(frames: int, resting: Curve, style: Style, chance: np.random.Generator) -> Curve:
     """A trace of a smile that comes and goes; in pauses lips that press, purse or shift."""
     weights = np.zeros((frames, len(ARKIT_NAMES)))
-    smile = np.maximum(style.smile + drift(frames, chance, 0.035, (2.0, 6.0), 0.35), 0)
+    smile = np.maximum(style.smile + drift(frames, chance, 0.06, (1.5, 5.0), 0.5), 0)
     add(weights, "mouthSmile", smile)
     add(weights, "cheekSquint", 0.3 * smile)
     for name, size, every_s in (
