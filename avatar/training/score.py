@@ -28,6 +28,8 @@ CLOSED = 0.012
 (about 1 mm), where 0 is the template's rest."""
 _BILABIAL, _UNROUNDED_VOWELS = 1, (8, 9, 10)
 _LAGS_S = np.arange(-12, 13) * 0.02
+_LEAST_FRAMES = 25
+"""Of a film: with fewer, r says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +82,32 @@ def template_lips(frames: Sequence[MotionFrame], template: HeadTemplate) -> NDAr
     return lips
 
 
-def agreement(real: RealLips, column: int, values: NDArray[np.float64]) -> Agreement:
-    """`values` [F] at 50 frames a second against one column of the real lips."""
+def agreement(
+    real: RealLips,
+    column: int,
+    values: NDArray[np.float64],
+    times_s: NDArray[np.float64] | None = None,
+) -> Agreement:
+    """`values` [F] against one column of the real lips; nan where either does not move.
+
+    `times_s` [F] of the sound, by default those of the generator's frames.
+    """
     truth = real.lips[:, column]
     times = np.arange(len(truth)) / real.rate + real.offset_s
-    own = (np.arange(len(values)) + 0.5) / 50
+    own = (np.arange(len(values)) + 0.5) / 50 if times_s is None else times_s
     known = np.isfinite(truth)
 
     def r_at(lag: float) -> float:
         ours = np.interp(times + lag, own, values, left=np.nan, right=np.nan)
         both = known & np.isfinite(ours)
+        if both.sum() < _LEAST_FRAMES or min(ours[both].std(), truth[both].std()) < 1e-6:
+            return float("nan")
         return float(np.corrcoef(ours[both], truth[both])[0, 1])
 
     by_lag = np.array([r_at(lag) for lag in _LAGS_S])
+    if np.isnan(by_lag).all():
+        nothing = float("nan")
+        return Agreement(nothing, nothing, nothing, nothing)
     best = int(np.nanargmax(by_lag))
     spans = [np.nanpercentile(one, 95) - np.nanpercentile(one, 5) for one in (values, truth)]
     return Agreement(
@@ -187,16 +202,25 @@ def score_closures(
     return dict(counts)
 
 
+def labelled_sentence(file: Path) -> list[tuple[float, float, int | None]]:
+    """(start s, end s, index in `PHONE_NAMES`) of the phones in a Praat TextGrid.
+
+    Labels are ARPAbet in capitals or SAMPA; one that is neither gives None.
+    """
+    phones = []
+    for start, end, label in labelled_phones(file):
+        phone = phone_from_arpabet(re.sub("PT", "P", label)) if label.isupper() else None
+        phones.append((start, end, phone_from_sampa(label) if phone is None else phone))
+    return phones
+
+
 def score_labelled(folder: Path) -> dict[str, int]:
     """`score_closures` summed over the WAV files with a Praat TextGrid in `folder`."""
     template = load_template()
     total: Counter[str] = Counter()
     for file in sorted(folder.glob("*.TextGrid")):
-        phones = []
-        for start, end, label in labelled_phones(file):
-            phone = phone_from_arpabet(re.sub("PT", "P", label)) if label.isupper() else None
-            phones.append((start, end, phone_from_sampa(label) if phone is None else phone))
-        total.update(score_closures(read_sound(file.with_suffix(".wav")), phones, template))
+        sound = read_sound(file.with_suffix(".wav"))
+        total.update(score_closures(sound, labelled_sentence(file), template))
     return dict(total)
 
 
