@@ -44,11 +44,12 @@ SELF_DESCRIBED = {
 
 For example:
   visavis bench --quick --json bench.json""",
-    "evaluate": """Measure how like a person their avatar is: in films of them, and from all sides.
+    "evaluate": """Measure how like a person their avatar is, and how it moves when it speaks.
 
 For example:
   visavis evaluate reenactment --avatar me.avatar --video me.mp4
-  visavis evaluate likeness --portraits photos""",
+  visavis evaluate likeness --portraits photos
+  visavis evaluate motion --talking films""",
     "train": """Make the weights that ship with the program, or score them.
 
 For example:

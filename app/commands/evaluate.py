@@ -1,4 +1,4 @@
-"""`visavis evaluate`: how like a person their avatar is, in the measures that the field quotes."""
+"""`visavis evaluate`: likeness, re-enactment and motion, in the measures that the field quotes."""
 
 import json as json_module
 import sys
@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from app.bundled import avatar_path
+from app.commands.motion_evaluation import MotionEvaluation, evaluate_motion
 from app.output_file import check_output, written_beside
+from app.score_table import check_page, write_page
 from avatar.errors import OutputError, PortraitError, VideoError, VisavisError
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ def evaluate(
     task: tyro.conf.OmitSubcommandPrefixes[
         Annotated[ReenactmentSettings, tyro.conf.subcommand("reenactment")]
         | Annotated[LikenessSettings, tyro.conf.subcommand("likeness")]
+        | Annotated[MotionEvaluation, tyro.conf.subcommand("motion")]
     ],
 ) -> None:
     """Do one evaluation: a table on the screen and, with --json, a file.
@@ -90,13 +93,26 @@ def evaluate(
     """
     if task.json is not None:
         check_output(task.json, (".json",))
-    if task.pairs is not None:
+    if not isinstance(task, MotionEvaluation) and task.pairs is not None:
         _make_folder(task.pairs)
     match task:
         case ReenactmentSettings():
             _write(task.json, _reenactment(task))
         case LikenessSettings():
             _write(task.json, _likeness(task))
+        case MotionEvaluation():
+            _motion(task)
+
+
+def _motion(task: MotionEvaluation) -> None:
+    if task.markdown is not None:
+        check_output(task.markdown, (".md",))
+        check_page(task.markdown)
+    tables, figures = evaluate_motion(task)
+    _write(task.json, _all_finite(figures))
+    if task.markdown is not None:
+        write_page(task.markdown, tables)
+        print(task.markdown)
 
 
 def _make_folder(folder: Path) -> None:
@@ -135,6 +151,15 @@ def _finite(figures: dict[str, object]) -> dict[str, object]:
         name: None if isinstance(value, float) and not np.isfinite(value) else value
         for name, value in figures.items()
     }
+
+
+def _all_finite(figures: Any) -> Any:
+    """The same for figures within figures."""
+    if isinstance(figures, dict):
+        return {name: _all_finite(value) for name, value in figures.items()}
+    if isinstance(figures, list | tuple):
+        return [_all_finite(value) for value in figures]
+    return None if isinstance(figures, float) and not np.isfinite(figures) else figures
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
