@@ -1,6 +1,7 @@
 """Brows and nose: raised on stressed words, at questions, or for no reason; nostrils in effort."""
 
 import numpy as np
+import scipy.ndimage
 
 from avatar.training.performance.decoding import add
 from avatar.training.performance.script import Style
@@ -56,15 +57,18 @@ def living_brows(frames: int, voice: Voice, style: Style, chance: np.random.Gene
         curve = raised if chance.random() < 0.6 else drawn
         add_at(curve, at, chance.uniform(0.1, 0.5) * shape)
     level = drift(frames, chance, 0.09, (1.5, 5.0), 0.4)
+    raised, drawn, single, sneer = scipy.ndimage.gaussian_filter1d(
+        np.stack([raised, drawn, single, sneer]), 1.5, axis=1
+    )
     raised = style.brows * raised + np.maximum(level, 0)
     drawn = style.brows * drawn + np.maximum(-level, 0)
     tilt = drift(frames, chance, 0.15, (2.0, 6.0), 0.4)
     inner, outer = 0.66 * (1 + tilt), 0.6 * (1 - tilt)
     add(weights, "browInnerUp", inner * raised)
     add(weights, "browOuterUp", outer * raised)
-    add(weights, "eyeWide", 0.15 * raised)
+    add(weights, "eyeWide", 0.25 * raised)
     add(weights, "browDown", 0.7 * drawn)
-    add(weights, "eyeSquint", 0.2 * drawn)
+    add(weights, "eyeSquint", 0.35 * drawn)
     near = "Left" if style.side > 0 else "Right"
     add(weights, f"browOuterUp{near}", 0.6 * style.brows * single)
     add(weights, "browInnerUp", 0.12 * style.brows * single)

@@ -21,7 +21,7 @@ from avatar.types import ARKIT_NAMES, Float
 
 UPPER: dict[str, dict[str, float]] = {
     "happiness": {"cheekSquint": 0.9, "eyeSquint": 0.4, "browOuterUp": 0.12, "noseSneer": 0.1},
-    "sadness": {"browInnerUp": 1.0, "browDown": 0.2, "eyeSquint": 0.2, "eyeBlink": 0.16,
+    "sadness": {"browInnerUp": 1.0, "browDown": 0.2, "eyeSquint": 0.2, "eyeBlink": 0.1,
                 "cheekSquint": 0.15},
     "surprise": {"browInnerUp": 1.0, "browOuterUp": 1.0, "eyeWide": 1.0},
     "fear": {"browInnerUp": 1.0, "browOuterUp": 0.35, "browDown": 0.2, "eyeWide": 1.0},

@@ -17,8 +17,8 @@ from avatar.types import MOTION_RATE
 
 _EYE_LIMIT = radians(34)
 """Furthest that the eyes turn against the head."""
-_AWAY_MEAN_S = {"talking": 1.25, "listening": 0.95}
-_HELD_MEAN_S = {"talking": 1.75, "listening": 3.3}
+_AWAY_MEAN_S = {"talking": 1.35, "listening": 0.95}
+_HELD_MEAN_S = {"talking": 1.6, "listening": 3.3}
 """With these the eyes are on the viewer 55 % of the time in talk and 75 % in listening (Argyle and
 Ingham 1972; Cook 1977); aversions at the beginning of an utterance come on top (Kendon 1967)."""
 _LONG_PHRASE = int(1.8 * MOTION_RATE)

@@ -21,7 +21,7 @@ from avatar.types import MOTION_RATE
 
 _SWAY = (radians(1.0), radians(1.6), radians(1.1))
 """Spread of the slow sway about x (nod), y (turn), z (lean)."""
-_RESTLESS = (radians(0.75), radians(0.95), radians(0.6))
+_RESTLESS = (radians(0.9), radians(1.1), radians(0.75))
 """Spread of the quicker one that talk brings."""
 _LIMIT = radians(22)
 
@@ -81,7 +81,7 @@ def _nods(frames: int, voice: Voice, chance: np.random.Generator) -> Curve:
     for accent in voice.accents:
         rise, fall = chance.uniform(0.16, 0.26), chance.uniform(0.25, 0.5)
         shape = bump(rise, 0.04, fall)
-        size = radians(4.5) * chance.uniform(0.15, 1.0) * (0.35 + 0.65 * accent.size)
+        size = radians(5.5) * chance.uniform(0.15, 1.0) * (0.35 + 0.65 * accent.size)
         add_at(nod, accent.frame - 2, sense * size * shape)
         if chance.random() < 0.35:
             side = chance.choice([-1.0, 1.0])

@@ -72,6 +72,7 @@ def perform(
     weights += _lids(gaze, blink, style, of_lids)
     weights[:, _WIDE] *= (1 - blink)[:, None]  # the widest eye blinks as well
     weights = _uneven(weights, style, of_sides)
+    weights[:, _SOFT] = _soft_limit(weights[:, _SOFT])
     tongue = tongue_tip(speech).astype(np.float32) if tongue is None else tongue
     return Performance(
         expression=np.clip(weights, 0, 1).astype(np.float32),
@@ -95,10 +96,27 @@ def _lids(gaze: Curve, blink: Curve, style: Style, chance: np.random.Generator) 
             "smile": still,
         }
     )
-    level = 0.06 * style.lids + drift(frames, chance, 0.05, (1.5, 5.0), 0.5)
+    level = 0.06 * style.lids + drift(frames, chance, 0.08, (1.0, 4.0), 0.6)
     add(weights, "eyeWide", np.maximum(level, 0))
     add(weights, "eyeSquint", np.maximum(-level, 0))
     return weights
+
+
+_SOFT = [
+    index
+    for index, name in enumerate(ARKIT_NAMES)
+    if name.startswith(("brow", "cheek", "nose", "eyeWide", "eyeSquint"))
+    or name.startswith(("mouthSmile", "mouthFrown", "mouthStretch", "mouthPress", "mouthDimple"))
+]
+"""Weights of muscles that go slower towards their end; seals, lids and looks go all the way."""
+_SOFT_FROM = 0.8
+
+
+def _soft_limit(weights: Curve) -> Curve:
+    """The same below `_SOFT_FROM`, ever slower towards 1 above."""
+    room = 1 - _SOFT_FROM
+    beyond = np.maximum(weights - _SOFT_FROM, 0)
+    return np.minimum(weights, _SOFT_FROM) + room * np.tanh(beyond / room)
 
 
 _WIDE = [ARKIT_NAMES.index(name) for name in ("eyeWideLeft", "eyeWideRight")]

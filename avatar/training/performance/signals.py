@@ -87,13 +87,14 @@ def at_tempo(curve: Curve, tempo: Curve) -> Curve:
 
 
 def bump(rise_s: float, hold_s: float, fall_s: float) -> Curve:
-    """0 to 1 and back, without corners."""
+    """0 to 1 and back, without corners; a muscle held for long tires a little."""
     rise, hold, fall = (max(round(part * MOTION_RATE), 1) for part in (rise_s, hold_s, fall_s))
+    tired = 1 - 0.3 * min(hold_s, 1.0) * smoothstep(np.arange(hold) / hold)
     return np.concatenate(
         [
             smoothstep(np.arange(1, rise + 1) / rise),
-            np.ones(hold),
-            smoothstep(1 - np.arange(1, fall + 1) / fall),
+            tired,
+            tired[-1] * smoothstep(1 - np.arange(1, fall + 1) / fall),
         ]
     )
 
