@@ -78,27 +78,31 @@ def check_page(path: Path) -> None:
         )
 
 
-def write_page(path: Path, tables: Sequence[ScoreTable]) -> None:
+def write_page(path: Path, tables: Sequence[ScoreTable]) -> list[str]:
     """A page with all the tables; in one that exists, only their places are filled.
 
-    A place is what stands between `<!-- table: NAME -->` and `<!-- end -->`. Places of tables
-    that were not measured stay as they are.
+    A place is what stands between `<!-- table: NAME -->` and `<!-- end -->`. Those of tables that
+    were not measured stay as they are; their names are given back.
 
     Raises:
         OutputError: the page cannot be read or written.
     """
     known = {table.name: table for table in tables}
+    left: list[str] = []
     if path.exists():
 
         def filled(place: re.Match[str]) -> str:
-            table = known.get(place[1])
-            return _place(table) if table else place[0]
+            if place[1] in known:
+                return _place(known[place[1]])
+            left.append(place[1])
+            return place[0]
 
         text = _PLACE.sub(filled, _read(path))
     else:
         text = "\n".join(f"## {table.title}\n\n{_place(table)}\n" for table in tables)
     with written_beside(path) as beside:
         beside.write_text(text, encoding="utf-8")
+    return left
 
 
 def _place(table: ScoreTable) -> str:

@@ -111,7 +111,9 @@ def _motion(task: MotionEvaluation) -> None:
     tables, figures = evaluate_motion(task)
     _write(task.json, _all_finite(figures))
     if task.markdown is not None:
-        write_page(task.markdown, tables)
+        left = write_page(task.markdown, tables)
+        if left:
+            print(f"{task.markdown}: not measured, so left: {', '.join(left)}", file=sys.stderr)
         print(task.markdown)
 
 

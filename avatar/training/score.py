@@ -19,7 +19,13 @@ from avatar.motion.codec import LATENT_INDEX
 from avatar.speech.generator import MotionGenerator
 from avatar.training.corpus import Utterance
 from avatar.training.grid import grid_clips, lips_of
-from avatar.training.phones import PHONES, phone_from_arpabet, phone_from_sampa
+from avatar.training.phones import (
+    PHONES,
+    SILENCE,
+    phone_from_arpabet,
+    phone_from_ipa,
+    phone_from_sampa,
+)
 from avatar.training.recordings import read_sound
 from avatar.types import Float, MotionFrame
 
@@ -28,6 +34,7 @@ CLOSED = 0.012
 (about 1 mm), where 0 is the template's rest."""
 _BILABIAL, _UNROUNDED_VOWELS = 1, (8, 9, 10)
 _LAGS_S = np.arange(-12, 13) * 0.02
+_SILENCES = ("", "sil", "sp", "spn", "pau", "<p:>", "#")
 _LEAST_FRAMES = 25
 """Of a film: with fewer, r says nothing."""
 
@@ -205,12 +212,21 @@ def score_closures(
 def labelled_sentence(file: Path) -> list[tuple[float, float, int | None]]:
     """(start s, end s, index in `PHONE_NAMES`) of the phones in a Praat TextGrid.
 
-    Labels are ARPAbet in capitals or SAMPA; one that is neither gives None.
+    Where all labels but those of silence are capitals they are ARPAbet, else SAMPA or IPA (V is
+    the sound of "vow" in the one and of "but" in the other). One that is none of these gives None.
     """
+    labels = labelled_phones(file)
+    arpabet = all(label.isupper() for *_, label in labels if label.lower() not in _SILENCES)
     phones = []
-    for start, end, label in labelled_phones(file):
-        phone = phone_from_arpabet(re.sub("PT", "P", label)) if label.isupper() else None
-        phones.append((start, end, phone_from_sampa(label) if phone is None else phone))
+    for start, end, label in labels:
+        if label.lower() in _SILENCES:
+            phone = SILENCE
+        elif arpabet:
+            phone = phone_from_arpabet(re.sub("PT", "P", label))
+        else:
+            phone = phone_from_sampa(label)
+            phone = phone_from_ipa(label) if phone is None else phone
+        phones.append((start, end, phone))
     return phones
 
 

@@ -26,7 +26,7 @@ def test_a_table_is_markdown_that_github_reads() -> None:
 def test_a_new_page_has_all_tables_and_can_be_filled_again(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     check_page(page)
-    write_page(page, [LIPS, GAZE])
+    assert write_page(page, [LIPS, GAZE]) == []
     first = page.read_text()
     assert first.index("## Lips") < first.index("0.61") < first.index("## Gaze")
     check_page(page)
@@ -40,7 +40,7 @@ def test_only_the_places_of_what_was_measured_change(tmp_path: Path) -> None:
         "Words before.\n<!-- table: gaze -->\nold gaze\n<!-- end -->\nbetween\n"
         "<!-- table: lips -->\n<!-- end -->\nafter <!-- end -->\n"
     )
-    write_page(page, [LIPS])
+    assert write_page(page, [LIPS]) == ["gaze"]
     assert page.read_text() == (
         "Words before.\n<!-- table: gaze -->\nold gaze\n<!-- end -->\nbetween\n"
         f"<!-- table: lips -->\n{LIPS.markdown()}\n<!-- end -->\nafter <!-- end -->\n"

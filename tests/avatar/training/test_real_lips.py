@@ -19,12 +19,13 @@ from avatar.training.grid import (
     lips_of,
     rule_lips,
 )
-from avatar.training.phones import ARTICULATORS, PHONES
+from avatar.training.phones import ARTICULATORS, PHONE_NAMES, PHONES
 from avatar.training.score import (
     CLOSED,
     RealLips,
     agreement,
     labelled_phones,
+    labelled_sentence,
     score_labelled,
     score_lips,
     template_lips,
@@ -181,6 +182,28 @@ def test_hand_labels_are_read_from_praats_text(tmp_path: Path) -> None:
         ' intervals [2]:\n xmin = 0.2\n xmax = 0.4\n text = "i:"\n'
     )
     assert labelled_phones(file) == [(0.1, 0.2, "b"), (0.2, 0.4, "i:")]
+
+
+@pytest.mark.parametrize(
+    ("labels", "phones"),
+    [
+        (("sil", "V", "AA1", "S", "sp"), ("sil", "V", "AA", "S", "sil")),
+        (("", "V", "m", "S", "ai"), ("sil", "AH", "M", "SH", "AY")),
+        (("v", "ɑ", "ʃ"), ("V", "AA", "SH")),
+    ],
+)
+def test_the_alphabet_of_labels_is_known_by_their_company(
+    tmp_path: Path, labels: tuple[str, ...], phones: tuple[str, ...]
+) -> None:
+    """V is the sound of "vow" among capitals, and of "but" in SAMPA."""
+    file = tmp_path / "a.TextGrid"
+    intervals = [
+        f'intervals [{i}]:\n xmin = {i}\n xmax = {i + 1}\n text = "{label}"\n'
+        for i, label in enumerate(labels)
+    ]
+    file.write_text('item []:\n item [1]:\n name = "phones"\n' + "".join(intervals), "utf8")
+    found = [phone for *_, phone in labelled_sentence(file)]
+    assert [None if phone is None else PHONE_NAMES[phone] for phone in found] == list(phones)
 
 
 @real_data
