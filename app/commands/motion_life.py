@@ -44,18 +44,18 @@ _VASA_RIG = (
 
 
 def liveliness_part(material: Material) -> Outcome:
-    takes, sounds, seed = material.takes, material.sounds, material.task.seed
+    takes, sounds = material.takes, material.sounds
     lives, differences = {}, []
     directions = {"neutral": NEUTRAL, **EMOTIONS}
     with counted("liveliness", (len(directions) + 1) * len(sounds)) as progress:
         for name, direction in directions.items():
             given = []
             for sound in sounds:
-                given.append(takes.of(sound, seed=seed, direction=direction))
+                given.append(takes.of(sound, direction=direction))
                 progress.advance()
             lives[name] = liveliness(given)
         for sound in sounds:
-            one, other = takes.of(sound, seed=seed), takes.of(sound, seed=seed + 1)
+            one, other = takes.of(sound), takes.of(sound, seed=takes.seed + 1)
             differences.append(seed_difference(one, other, material.template))
             progress.advance()
     rows = [
@@ -167,7 +167,8 @@ def _emotion_table(material: Material) -> tuple[ScoreTable, dict[str, object]]:
 
 def _asked_tables(material: Material) -> tuple[list[ScoreTable], dict[str, object]]:
     takes, template, sound = material.takes, material.template, material.long
-    seeds = range(_QUICK_LEAD_SEEDS if material.task.quick else _LEAD_SEEDS)
+    several = _QUICK_LEAD_SEEDS if material.task.quick else _LEAD_SEEDS
+    seeds = range(takes.seed, takes.seed + several)
     count = len(GAZES_DEGREES) + 1 + len(STILLNESSES) + len(DISTANCES_M)
     with counted("control", count) as progress:
         gazes, stills, distances = [], [], {}

@@ -61,7 +61,7 @@ def read_material(task: MotionEvaluation) -> Material:
         sounds=_sounds(task, clips, sentences),
         clips=clips,
         sentences=sentences,
-        takes=Takes(),
+        takes=Takes(seed=task.seed),
         template=load_template(),
     )
 
@@ -117,8 +117,8 @@ def _clips(task: MotionEvaluation) -> list[Clip]:
     if task.talking is None or not needed:
         return []
 
-    offsets = _offsets(task.talking)
     videos = _files(task.talking, VIDEOS, "--talking")
+    offsets = _offsets(task.talking)
     seconds = _QUICK_S if task.quick else float("inf")
     clips = []
     for video in videos[:_QUICK_SOUNDS] if task.quick else videos:

@@ -224,7 +224,7 @@ def _hours(material: Material, figures: dict[str, object]) -> Iterator[tuple[str
 
 
 def _robustness(material: Material) -> Outcome:
-    task, template = material.task, material.template
+    seed, template = material.task.seed, material.template
     found: dict[str, list[Disturbed]] = {}
     sounds = material.sounds
     silence = np.zeros(round(_ALONE_S * AUDIO_RATE), np.float32)
@@ -232,19 +232,21 @@ def _robustness(material: Material) -> Outcome:
         for name, disturb in DISTURBANCES.items():
             for sound in sounds:
                 clean = material.takes.of(sound)
-                one = disturbed(clean, disturb(sound.samples, task.seed), template)
+                one = disturbed(clean, disturb(sound.samples, seed), template, seed=seed)
                 found.setdefault(name, []).append(one)
                 progress.advance()
         for index, sound in enumerate(sounds):
             # one sound alone is mixed with itself, backwards
             other = sounds[index - 1].samples if len(sounds) > 1 else sound.samples[::-1]
             mixed = with_other(sound.samples, other)
-            one = disturbed(material.takes.of(sound), mixed, template)
+            one = disturbed(material.takes.of(sound), mixed, template, seed=seed)
             found.setdefault("a second voice as loud", []).append(one)
             progress.advance()
-        found["coughs alone"] = [disturbed(None, coughing(silence, task.seed), template)]
+        found["coughs alone"] = [disturbed(None, coughing(silence, seed), template, seed=seed)]
         progress.advance()
-        found["music alone"] = [disturbed(None, music(len(silence), _SPOKEN_LEVEL), template)]
+        found["music alone"] = [
+            disturbed(None, music(len(silence), _SPOKEN_LEVEL), template, seed=seed)
+        ]
         progress.advance()
 
     def mean(rows: Sequence[Disturbed], name: str) -> float:

@@ -225,9 +225,11 @@ class Disturbed:
     finite: bool
 
 
-def disturbed(clean: Take | None, samples: Float, template: HeadTemplate) -> Disturbed:
+def disturbed(
+    clean: Take | None, samples: Float, template: HeadTemplate, *, seed: int = 0
+) -> Disturbed:
     """`clean` is the take of the sound before it was disturbed; None for a disturbance alone."""
-    take = perform(samples)
+    take = perform(samples, seed=seed)
     lips = opening(take, template)
     plain = np.zeros(len(lips)) if clean is None else opening(clean, template)
     nothing = float("nan")

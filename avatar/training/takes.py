@@ -100,10 +100,14 @@ def directed(samples: Float, directions: Sequence[tuple[float, Direction]], *, s
 class Takes:
     """Takes given so far, each made once however many measures ask for it."""
 
+    seed: int = 0
+    """Of all takes that name none."""
     _known: dict[tuple[int, int, int], tuple[Sound, Direction, Take]] = field(default_factory=dict)
     """By the identities of sound and direction, which are kept alive here, and the seed."""
 
-    def of(self, sound: Sound, *, seed: int = 0, direction: Direction = NEUTRAL) -> Take:
+    def of(self, sound: Sound, *, seed: int | None = None, direction: Direction = NEUTRAL) -> Take:
+        """The take of this sound: of the same object, that is, not of one like it."""
+        seed = self.seed if seed is None else seed
         key = (id(sound), seed, id(direction))
         if key not in self._known:
             take = perform(sound.samples, seed=seed, direction=direction)

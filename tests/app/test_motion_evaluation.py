@@ -121,6 +121,8 @@ def test_what_cannot_be_used_is_refused_in_one_line(
     page = tmp_path / "page.md"
     page.write_text("words")
     assert "no place for a table" in refused(capsys, "--markdown", page)
+    assert "holds none of" in refused(capsys, "--talking", empty)
+    (empty / "film.mp4").write_bytes(b"no film")
     (empty / "offsets.json").write_text("[1, 2]")
     assert "offsets.json" in refused(capsys, "--talking", empty)
 
