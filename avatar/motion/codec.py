@@ -90,6 +90,15 @@ def decode(latent: Float) -> Decoded:
     )
 
 
+def decode_mouth(value: dict[str, float]) -> dict[str, float]:
+    """What mouth, jaw and cheeks do of it, by ARKit's names, unclipped: for those who bring the
+    rest of a face from elsewhere. Of `LATENT_NAMES` it needs those of the mouth, emphasis, smile.
+    """
+    weights = dict.fromkeys(ARKIT_NAMES, 0.0)
+    _decode_mouth(value, weights)
+    return weights
+
+
 def _decode_mouth(value: dict[str, float], weights: dict[str, float]) -> None:
     """Jaw first; then the lips make up the difference to the wanted opening."""
     teeth = value["lip_teeth"]
