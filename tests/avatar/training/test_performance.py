@@ -1,6 +1,7 @@
 """The performance of a living face: its words kept, its statistics those of people."""
 
 from dataclasses import fields
+from functools import cache
 
 import numpy as np
 import pytest
@@ -74,6 +75,12 @@ def at_rest(seconds: float, script: Script | None = None, seed: int = 0) -> Perf
     frames = int(seconds * MOTION_RATE)
     script = asks(frames) if script is None else script
     return played(Speech.silent(frames), np.zeros(frames, np.float32), script, seed)
+
+
+@cache
+def four_minutes(seed: int = 0) -> Performance:
+    """Of talk with a neutral face; for all who only look at it."""
+    return played(*spoken(240, seed), asks(240 * MOTION_RATE), seed)
 
 
 def weight(performance: Performance, name: str) -> np.ndarray:
@@ -216,8 +223,7 @@ def test_a_mood_that_is_asked_for_comes_within_a_second_and_never_before() -> No
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_people_blink_12_to_30_times_a_minute_and_more_in_talk(seed: int) -> None:
-    rest = at_rest(240, seed=seed)
-    talk = played(*spoken(240, seed), asks(12000), seed)
+    rest, talk = at_rest(240, seed=seed), four_minutes(seed)
     assert 12 <= blinks_in(rest) / 4 <= 24
     assert blinks_in(rest) < blinks_in(talk)
     assert blinks_in(talk) / 4 <= 30
@@ -261,7 +267,7 @@ def test_eyes_lead_and_the_head_follows_while_they_turn_back() -> None:
 
 def test_the_eyes_are_mostly_on_the_other_and_less_so_in_talk() -> None:
     held = []
-    for performance in (at_rest(240), played(*spoken(240), asks(12000))):
+    for performance in (at_rest(240), four_minutes()):
         off = np.degrees(np.hypot(*seen(performance).T))
         held.append((off < 4).mean())
     assert 0.67 < held[0] < 0.87
@@ -269,7 +275,7 @@ def test_the_eyes_are_mostly_on_the_other_and_less_so_in_talk() -> None:
 
 
 def test_the_head_is_lively_in_talk_calm_in_silence_and_never_jitters() -> None:
-    talk, rest = played(*spoken(120), asks(6000)), at_rest(120)
+    talk, rest = four_minutes(), at_rest(120)
     assert 0.25 < head_speed(talk).mean() < 0.5
     assert 0.08 < head_speed(rest).mean() < 0.2
     for performance in (talk, rest):
