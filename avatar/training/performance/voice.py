@@ -85,8 +85,7 @@ class Voice:
 def listen(activity: Curve, loudness: Curve) -> Voice:
     """Presence, stress and phrases of a voice, each [T] in.
 
-    The stress is that of `avatar.motion.idle` for a whole stream at once: how far the fast mean
-    of the loudness (80 ms) exceeds its slow mean while speaking (2 s).
+    Stress is how far the fast mean of the loudness (80 ms) exceeds its slow mean over speech (2 s).
     """
     loud = np.maximum(loudness, 0) * np.clip(activity, 0, 1)
     phrases = _phrases(activity)
