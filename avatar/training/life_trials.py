@@ -181,7 +181,8 @@ class GazeLead:
     """How eyes and head share a change of the main gaze direction from side to side."""
 
     eyes_ms: float
-    """From the change to half of the eyes' way; nan where they do not follow."""
+    """From the first frame that can know of the change to half of the eyes' way; nan where they do
+    not follow."""
     head_ms: float
     """To half of the head's way; nan where it does not turn."""
     head_degrees: float
@@ -204,10 +205,9 @@ def gaze_lead(sound: Sound, seeds: Sequence[int], wide_degrees: float = 15.0) ->
     length = round(_HELD_S * MOTION_RATE)
     responses = []
     for seed in seeds:
-        take = directed(sound.samples, plan, seed=seed)
+        take, starts = directed(sound.samples, plan, seed=seed)
         yaw = np.stack([take.gaze[:, 0], facing(take)[:, 0], looking(take)[:, 0]], 1)
-        for index in range(1, changes):
-            start = round(index * _HELD_S * MOTION_RATE)
+        for index, start in enumerate(starts[1:], 1):
             before = yaw[max(start - 10, 0) : start].mean(0)
             one = (1 if index % 2 else -1) * (yaw[start : start + length] - before)
             if len(one) == length:

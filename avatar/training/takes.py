@@ -76,24 +76,30 @@ def take_of(
 
 def perform(samples: Float, *, seed: int = 0, direction: Direction = NEUTRAL) -> Take:
     """The whole sound at once; it holds at least one sample."""
-    return directed(samples, [(0.0, direction)], seed=seed)
+    return directed(samples, [(0.0, direction)], seed=seed)[0]
 
 
-def directed(samples: Float, directions: Sequence[tuple[float, Direction]], *, seed: int) -> Take:
+def directed(
+    samples: Float, directions: Sequence[tuple[float, Direction]], *, seed: int
+) -> tuple[Take, tuple[int, ...]]:
     """The same under directions that change: (seconds of sound before it, direction), rising.
 
-    The first one holds from the start.
+    The first one holds from the start. Also the first frame that each of them can have changed:
+    what a generator looks ahead, it is late.
     """
     clock, processor = time.perf_counter(), time.process_time()
     generator = MotionGenerator(seed=seed, direction=directions[0][1])
     starts = [0, *(round(at_s * AUDIO_RATE) for at_s, _ in directions[1:]), len(samples)]
     frames: list[MotionFrame] = []
+    changes: list[int] = []
     for (start, end), (_, direction) in zip(pairwise(starts), directions, strict=True):
+        changes.append(len(frames))
         if start:
             generator.direct(direction)
         frames += generator.step(samples[start:end])
     frames += generator.flush()
-    return take_of(frames, time.perf_counter() - clock, time.process_time() - processor)
+    take = take_of(frames, time.perf_counter() - clock, time.process_time() - processor)
+    return take, tuple(changes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

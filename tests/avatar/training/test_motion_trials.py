@@ -228,8 +228,24 @@ def test_what_is_asked_and_followed_is_measured_as_it_is() -> None:
     assert still[1].head_degrees == pytest.approx(0.5 * still[2].head_degrees, rel=0.01)
 
 
-@pytest.mark.usefixtures("obedient")
-def test_eyes_that_lead_the_head_are_seen_to() -> None:
+class LookingAhead(Obedient):
+    """The same, but each frame waits for 100 ms more of sound."""
+
+    look_ahead_s = 0.1
+
+    def step(self, samples: Float) -> list[MotionFrame]:
+        sound = np.concatenate([self._pending, samples])
+        self._pending = np.zeros(0, np.float32)
+        frames = super().step(sound[:-1600])
+        self._pending = np.concatenate([self._pending, sound[-1600:]])
+        return frames
+
+
+@pytest.mark.parametrize("kind", [Obedient, LookingAhead])
+def test_eyes_that_lead_the_head_are_seen_to(
+    kind: type[Obedient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, kind)
     lead = gaze_lead(Sound("long", np.tile(line().samples, 4)), seeds=[0])
     assert lead.eyes_ms == pytest.approx(70, abs=21)
     assert lead.head_ms == pytest.approx(310, abs=21)
