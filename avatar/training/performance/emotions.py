@@ -125,12 +125,12 @@ def felt(emotion: Float, voice: Voice, style: Style, chance: np.random.Generator
     frames = len(emotion)
     asked = emotion.astype(np.float64)
     asked[:, NEUTRAL] = 0
-    live = 0.95 + drift(frames, chance, 0.1, (0.8, 3.0), 0.5) + 0.15 * voice.emphasis
+    live = 0.88 + drift(frames, chance, 0.16, (0.7, 2.5), 0.6) + 0.2 * voice.emphasis
     bursts = np.zeros(frames)
     at = 0
     while (at := at + int(50 * chance.uniform(1.5, 6.0))) < frames:
         add_at(bursts, at, chance.uniform(0.05, 0.3) * bump(0.3, chance.uniform(0.1, 1.0), 0.7))
-    live = np.clip((live + bursts) * style.emotion, 0.5, 1.3)[:, None]
+    live = np.clip((live + bursts) * style.emotion, 0.4, 1.3)[:, None]
     upper = sprung(asked, float(chance.uniform(0.75, 1.1))) * live
     lower = sprung(asked, float(chance.uniform(0.55, 0.85))) * sprung(live, 1.5)
     manner = {}
