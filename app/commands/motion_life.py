@@ -248,7 +248,7 @@ def silence_part(material: Material) -> Outcome:
     rooms = {
         "digital silence": np.zeros(round(seconds * AUDIO_RATE), np.float32),
         "quiet room, -55 dB": quiet_room(seconds, -55, task.seed),
-        "loud room, -35 dB": quiet_room(seconds, -35, task.seed),
+        "loud room, -35 dB": quiet_room(seconds, -35, task.seed + 1),
     }
     idles, phrases = {}, {}
     with counted("silence", len(rooms) + len(material.sounds)) as progress:
@@ -284,7 +284,8 @@ def silence_part(material: Material) -> Outcome:
     names = ("onset_ms", "closing_ms", "step_speaking", "step_ending", "head_step_speaking")
     names = (*names, "head_step_ending", "rest")
     means = {name: mean_known([getattr(one, name) for one in phrases.values()]) for name in names}
-    worst = {name: max(getattr(one, name) for one in phrases.values()) for name in names}
+    # nan is the worst: lips that never part, or do not close within three seconds
+    worst = {n: float(np.max([getattr(one, n) for one in phrases.values()])) for n in names}
     look_ahead_ms = 1000 * MotionGenerator.look_ahead_s
     ends = ScoreTable(
         name="onset",
@@ -308,7 +309,7 @@ def silence_part(material: Material) -> Outcome:
         ),
         note="On the sound's own clock; a live face is shown at least its look-ahead of "
         f"{look_ahead_ms:.0f} ms later. Steps are the largest from frame to frame, of the lips' "
-        "opening over the eye distance, and of the head.",
+        "opening over the eye distance, and of the head. A dash among the worst: not within 3 s.",
     )
     return [silence, ends], {
         "idle": {name: asdict(one) for name, one in idles.items()},

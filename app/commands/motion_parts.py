@@ -181,7 +181,7 @@ def _streaming(material: Material) -> Outcome:
             "20 ms of sound take, p50, p95, p99",
             f"{pace.block_ms_p50:.1f}, {pace.block_ms_p95:.1f}, {pace.block_ms_p99:.1f} ms",
         ),
-        ("a new generator takes", number(pace.start_ms, 0, " ms")),
+        ("a new generator takes", number(pace.start_ms, 1, " ms")),
     ]
     figures: dict[str, object] = {
         "block_differences": blocks,
