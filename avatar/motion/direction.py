@@ -29,9 +29,10 @@ CIRCUMPLEX_DEGREES: dict[str, float] = {
     "happiness": 8, "surprise": 70, "anger": 99, "fear": 116, "disgust": 141, "contempt": 165,
     "sadness": 208,
 }  # fmt: skip
-"""Direction of each emotion in the plane of valence (0 degrees) and arousal (90 degrees): Russell
-1980, fig. 2, of happy, astonished, angry, afraid, frustrated and sad; contempt, which is not among
-his words, between the last two."""
+"""Direction of each emotion in the plane of valence (0 degrees) and arousal (90 degrees), after the
+circle of Russell 1980 (pleasure 0, excitement 45, arousal 90, distress 135, displeasure 180,
+depression 225 degrees). The degrees of single emotions are placed by hand, not taken from a table;
+disgust and contempt are not on his circle at all."""
 _WIDEST_DEGREES = 70.0
 """An emotion is felt no further than this from its own direction: between happiness and sadness,
 below, lies calm, which this face shows as neutral."""
