@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from app.face_sampler import FaceSampler, Sampled
 from app.handoff import Latest
@@ -24,7 +24,7 @@ from app.speech_process import SourceState, SpeechProcess, SpeechReport
 from app.timing import Timing
 from avatar.errors import VisavisError
 from avatar.types import Gaussians, MotionFrame
-from render.camera import orbit_view
+from render.camera import orbit_view, viewer
 from render.renderer import Renderer
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class MemoryDisplay:
 class Deforms(Protocol):
     """What poses one avatar (`avatar.deform.Deformer`)."""
 
-    def gaussians(self, motion: MotionFrame) -> Gaussians: ...
+    def gaussians(self, motion: MotionFrame, *, seen_from: ArrayLike) -> Gaussians: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,14 +328,14 @@ class FrameLoop:
             return
         speaker_delay_s = self.report.speaker_delay_s or None
         sampled = self._sampler.sample(began_s + self._work_s, speaker_delay_s)
-        gaussians = scene.deformer.gaussians(sampled.motion)
         width, height = self._size.fit(self._display.room())
         if self._buffer.shape[1:3] != (height, width):
             self._buffer = np.zeros((1, height, width, 4), np.uint8)
         yaw, pitch, distance = self._camera()
-        view = orbit_view(yaw, pitch, distance, width=width, height=height)
+        views = [orbit_view(yaw, pitch, distance, width=width, height=height)]
+        gaussians = scene.deformer.gaussians(sampled.motion, seen_from=viewer(views))
         drawing_s = time.perf_counter()
-        scene.renderer.render_with_alpha(gaussians, [view], out=self._buffer)
+        scene.renderer.render_with_alpha(gaussians, views, out=self._buffer)
         drawing_s = time.perf_counter() - drawing_s
         self._display.show(self._buffer[0])
         self._measure(sampled, began_s, drawing_s, speaker_delay_s)

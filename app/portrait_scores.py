@@ -54,6 +54,9 @@ class PortraitScore:
     psnr: float
     """dB, as `avatar.fit.photograph.likeness` measures it."""
     ssim: float
+    psnr_without_glance: float
+    """The same of the avatar as it is seen from further aside."""
+    ssim_without_glance: float
     views: tuple[ViewScore, ...]
     seconds: float
     """To make the avatar."""
@@ -92,9 +95,12 @@ def score_portrait(
         megabytes = file.stat().st_size / 1e6
     wanted, _, view = photograph(sitter)
     deformer = Deformer(avatar)
-    as_taken = deformer.gaussians(expression=sitter.fit.expression, gaze=sitter.fit.gaze)
+    as_taken = deformer.gaussians(
+        expression=sitter.fit.expression, gaze=sitter.fit.gaze, seen_from=view.position
+    )
     drawn = renderer.render(as_taken, [view], BACKDROP.rgb)[0]
     alike = likeness(avatar, sitter.portrait)
+    aside = likeness(avatar, sitter.portrait, with_glance=False)
     if pairs is not None:
         both = np.concatenate([np.round(255 * wanted).astype(np.uint8), drawn], 1)[..., ::-1]
         cv2.imwrite(str(pairs / f"{portrait.stem}.png"), both)
@@ -103,6 +109,8 @@ def score_portrait(
         landmark_error=sitter.fit.landmark_error,
         psnr=alike.psnr,
         ssim=alike.ssim,
+        psnr_without_glance=aside.psnr,
+        ssim_without_glance=aside.ssim,
         views=tuple(_views(avatar, deformer, sitter, renderer)),
         seconds=seconds,
         megabytes=megabytes,
@@ -129,7 +137,11 @@ def _views(
             view = orbit_view(
                 np.radians(yaw), np.radians(pitch), 1.0, width=_VIEW_SIDE, height=_VIEW_SIDE
             )
-            picture = as_numbers(renderer.render(deformer.gaussians(), [view], BACKDROP.rgb)[0])
+            picture = as_numbers(
+                renderer.render(deformer.gaussians(seen_from=view.position), [view], BACKDROP.rgb)[
+                    0
+                ]
+            )
             faces = finder.faces(picture)
             error = None
             if faces:

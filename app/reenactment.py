@@ -138,7 +138,9 @@ def reenact(
             if face is None or seen is None or index % every:
                 continue
             view = view_of(frame, seen.posed, lens, square, model.neck_joint)
-            drawn = renderer.render(deformer.gaussians(frame), [view], BACKDROP.rgb)[0]
+            drawn = renderer.render(
+                deformer.gaussians(frame, seen_from=view.position), [view], BACKDROP.rgb
+            )[0]
             filmed, inside = square.cut(picture.pixels, COMPARED_SIDE)
             wanted = as_numbers(filmed)
             small = cv2.resize(drawn, filmed.shape[:2], interpolation=cv2.INTER_AREA)

@@ -30,7 +30,7 @@ from avatar.portrait.make import printable
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.warnings import PortraitWarning
 from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Avatar, Float, Gaussians
-from render.camera import orbit_view
+from render.camera import View, orbit_view
 from render.renderer import Renderer
 
 PAGE = "report.html"
@@ -140,14 +140,16 @@ def write_report(
 def draw_preview(avatar: Avatar, renderer: Renderer, side: int = 512) -> Picture:
     """The avatar at rest, from the front: a square picture."""
     view = orbit_view(0.0, 0.0, 1.0, width=side, height=side)
-    return renderer.render(Deformer(avatar).gaussians(), [view], _BACKDROP)[0]
+    gaussians = Deformer(avatar).gaussians(seen_from=view.position)
+    return renderer.render(gaussians, [view], _BACKDROP)[0]
 
 
 def draw_thumbnail(avatar: Avatar, renderer: Renderer) -> Picture:
     """A small square picture of the head, to choose an avatar by."""
     side = 2 * THUMBNAIL_SIDE  # shrunk by two, it is smoother than splats drawn so small
     view = orbit_view(0.0, 0.0, 0.75, width=side, height=side)
-    drawn = renderer.render(Deformer(avatar).gaussians(), [view], _BACKDROP)[0]
+    gaussians = Deformer(avatar).gaussians(seen_from=view.position)
+    drawn = renderer.render(gaussians, [view], _BACKDROP)[0]
     size = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
     return np.asarray(cv2.resize(drawn, size, interpolation=cv2.INTER_AREA), np.uint8)
 
@@ -203,13 +205,15 @@ def draw_fit(sitter: Sitter) -> Picture:
 
 def draw_turntable(deformer: Deformer, renderer: Renderer) -> Picture:
     """The avatar at rest, all around."""
-    gaussians = deformer.gaussians()
     views = [
         orbit_view(math.radians(yaw), 0.0, 0.9, width=_TURN_TILE, height=_TURN_TILE)
         for yaw in TURNS_DEGREES
     ]
-    tiles = renderer.render(gaussians, views, _BACKDROP)
-    return _sheet(list(tiles), [f"{yaw:+d}°" if yaw else "0°" for yaw in TURNS_DEGREES], columns=4)
+    tiles = [
+        renderer.render(deformer.gaussians(seen_from=view.position), [view], _BACKDROP)[0]
+        for view in views
+    ]
+    return _sheet(tiles, [f"{yaw:+d}°" if yaw else "0°" for yaw in TURNS_DEGREES], columns=4)
 
 
 def draw_expressions(deformer: Deformer, renderer: Renderer) -> Picture:
@@ -226,13 +230,19 @@ def draw_expressions(deformer: Deformer, renderer: Renderer) -> Picture:
     )
     weights = np.vstack([np.zeros(len(ARKIT_NAMES)), SHOWN_WEIGHT * np.eye(len(ARKIT_NAMES))])
     tiles = [
-        renderer.render(deformer.gaussians(expression=row), [view], _BACKDROP)[0]
+        renderer.render(
+            deformer.gaussians(expression=row, seen_from=view.position), [view], _BACKDROP
+        )[0]
         for row in weights.astype(np.float32)
     ]
     opened = _TONGUE_JAW * np.eye(len(ARKIT_NAMES))[ARKIT_NAMES.index("jawOpen")]
     tiles += [
         renderer.render(
-            deformer.gaussians(expression=opened.astype(np.float32), tongue=row), [view], _BACKDROP
+            deformer.gaussians(
+                expression=opened.astype(np.float32), tongue=row, seen_from=view.position
+            ),
+            [view],
+            _BACKDROP,
         )[0]
         for row in np.eye(len(TONGUE_NAMES), dtype=np.float32)
     ]
@@ -251,7 +261,7 @@ def draw_comparison(sitter: Sitter, deformer: Deformer, renderer: Renderer) -> P
     scale = min(1.0, _LONGEST_SIDE / max(right - left, bottom - top))
     size = (round(width * scale), round(height * scale))
     view = photo_view(sitter.fit.camera, size, (width, height))
-    drawn = as_numbers(renderer.render(_as_taken(sitter, deformer), [view], _BACKDROP)[0])
+    drawn = as_numbers(renderer.render(_as_taken(sitter, deformer, view), [view], _BACKDROP)[0])
     window = (
         slice(round(top * scale), round(bottom * scale)),
         slice(round(left * scale), round(right * scale)),
@@ -269,14 +279,16 @@ def measure_likeness(
 ) -> tuple[Likeness, Likeness]:
     """How like the photograph the face is, and the whole person: what `evaluate` measures."""
     wanted, person, view = photograph(sitter)
-    drawn = as_numbers(renderer.render(_as_taken(sitter, deformer), [view], _BACKDROP)[0])
+    drawn = as_numbers(renderer.render(_as_taken(sitter, deformer, view), [view], _BACKDROP)[0])
     size = (view.width, view.height)
     face = np.asarray(cv2.resize(sitter.face_mask, size, interpolation=cv2.INTER_AREA), np.float32)
     return likeness(drawn, wanted, face), likeness(drawn, wanted, person)
 
 
-def _as_taken(sitter: Sitter, deformer: Deformer) -> Gaussians:
-    return deformer.gaussians(expression=sitter.fit.expression, gaze=sitter.fit.gaze)
+def _as_taken(sitter: Sitter, deformer: Deformer, view: View) -> Gaussians:
+    return deformer.gaussians(
+        expression=sitter.fit.expression, gaze=sitter.fit.gaze, seen_from=view.position
+    )
 
 
 def page(

@@ -38,16 +38,19 @@ _LAYOUT: dict[str, tuple[tuple[str | int, ...], tuple[type, ...]]] = {
     "bound_scale": (("N", 3), _FLOAT),
     "opacity": (("N",), _FLOAT),
     "colour": (("N", 3), _FLOAT),
+    "glance": (("G", 3), _FLOAT),
+    "taken_from": ((3,), _FLOAT),
     "light": ((9, 3), _FLOAT),
     "thumbnail": (("H", "W", 3), (np.uint8,)),
 }
-_OPTIONAL = ("light", "thumbnail")
+_OPTIONAL = ("glance", "taken_from", "light", "thumbnail")
 """Not in the files of older programs, which can read newer files without them."""
 _STRONGEST_LIGHT = 100.0
 """Coefficients of a light are about 1 to 5."""
+_FARTHEST_CAMERA_M = 1000.0
 _LARGEST_THUMBNAIL = 512
 """Pixels of a side."""
-_STORED_SMALL = ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour")
+_STORED_SMALL = ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour", "glance")
 """Kept as float16: errors of 1/2000 of a triangle of about 5 mm, or of 1/8 of a colour step."""
 
 
@@ -218,6 +221,16 @@ def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         raise AvatarFileError(
             f"{path}: damaged avatar, light is not within {_STRONGEST_LIGHT:.0f}. Make it again."
         )
+    if sizes.get("G", 0) not in (0, sizes["N"]):
+        raise AvatarFileError(
+            f"{path}: damaged avatar, glance has {sizes['G']} rows where {sizes['N']} were "
+            "expected. Make it again."
+        )
+    for field, limit in (("glance", 1.001), ("taken_from", _FARTHEST_CAMERA_M)):
+        if field in arrays and np.abs(arrays[field]).max(initial=0) > limit:
+            raise AvatarFileError(
+                f"{path}: damaged avatar, {field} is not within {limit:.0f}. Make it again."
+            )
     if max(sizes.get("H", 0), sizes.get("W", 0)) > _LARGEST_THUMBNAIL:
         raise AvatarFileError(
             f"{path}: damaged avatar, thumbnail is larger than {_LARGEST_THUMBNAIL} pixels. "

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from numba import njit, prange
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from avatar.errors import AvatarFileError
 from avatar.expression_shading import ExpressionShading
+from avatar.glance import glance_weight, mix_in
 from avatar.head.pose import eye_centres, pose
 from avatar.head.template import HeadTemplate, load_template
 from avatar.lip_shadow import LipShadow, lip_splats
@@ -142,6 +143,8 @@ class Deformer:
             for _ in range(2)
         )
         self._turn = 0
+        self._mixed = [0.0, 0.0]
+        self._mixed_lit = 0.0
         self._lips: LipShadow | None = None
         self._lips = LipShadow(self._template, avatar, self.gaussians())
         self._lip_entries = np.searchsorted(self._lit, self._lips.splats).astype(np.int32)
@@ -172,10 +175,13 @@ class Deformer:
         gaze: Float | None = None,
         head_rotation: Float | None = None,
         head_translation: Float | None = None,
+        seen_from: ArrayLike | None = None,
     ) -> Gaussians:
         """The avatar's Gaussians in avatar space, in a pose; neutral where nothing is given.
 
-        A named argument replaces that field of `motion`. The arrays are reused: a result stays
+        A named argument replaces that field of `motion`. `seen_from` [3] is where the viewer
+        stands, avatar space: near the photograph's own view the glance is mixed into the colours
+        (`avatar.glance`); None leaves it out. The arrays are reused: a result stays
         as it is until the call after the next one (two sets take turns).
         """
         if motion is not None:
@@ -209,6 +215,13 @@ class Deformer:
         )
         self._turn = 1 - self._turn
         result = self._results[self._turn]
+        weight = 0.0
+        if seen_from is not None and len(avatar.glance):
+            joint = self._template.neck_joint
+            weight = glance_weight(
+                avatar.taken_from, seen_from, joint, head_rotation, head_translation
+            )
+        self._mix_glance(weight, result)
         _carry(
             self._vertices,
             self._triangles,
@@ -244,6 +257,15 @@ class Deformer:
                 result.colours,
             )
         return result
+
+    def _mix_glance(self, weight: float, result: Gaussians) -> None:
+        """Bring the colours to this share of the glance; nothing to do where they have it."""
+        if self._mixed[self._turn] == weight == self._mixed_lit:
+            return
+        avatar = self._avatar
+        mix_in(avatar.colour, avatar.glance, np.float32(weight), result.colours)
+        np.take(result.colours, self._lit, axis=0, out=self._colours)
+        self._mixed[self._turn] = self._mixed_lit = weight
 
 
 # In loops a plain 1 would make every number that it meets one of double precision.

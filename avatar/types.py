@@ -132,6 +132,11 @@ class Avatar:
     """[N] 0..1."""
     colour: Float
     """[N, 3] sRGB, as seen in the portrait's light with a neutral face."""
+    glance: Float = field(default_factory=lambda: np.zeros((0, 3), np.float32))
+    """[N, 3] added to `colour` for a viewer who sees the head as the photograph did, and less and
+    less of it from further aside (`avatar.glance`); 0 rows = none."""
+    taken_from: Float = field(default_factory=lambda: np.zeros(3, np.float32))
+    """[3] where the photograph's camera stood, avatar space, metres; all 0 = unknown: no glance."""
     light: Float = field(default_factory=lambda: np.zeros((9, 3), np.float32))
     """[9, 3] the portrait's light by colour (`avatar.shading`), avatar space: with it expressions
     change the skin's shading; all 0 = unknown, and colours stay as they are."""

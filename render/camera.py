@@ -6,6 +6,7 @@ the converters are here, beside the type, and are tested against each other.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,11 @@ class View:
     def world_from_eye(self) -> Matrix:
         """[4, 4] pose of the same eye as OpenXR and OpenGL have it (y up, looks along -z)."""
         return _rigid_inverse(FLIP_Y_AND_Z @ self.camera_from_world)
+
+    @property
+    def position(self) -> NDArray[np.float64]:
+        """[3] where the eye is, metres."""
+        return -self.camera_from_world[:3, :3].T @ self.camera_from_world[:3, 3]
 
     def half_angles(self) -> tuple[float, float, float, float]:
         """Signed half-angles left, right, down, up as OpenXR gives them, radians."""
@@ -133,6 +139,11 @@ def orbit_view(
     return View(
         camera_from_world=camera_from_world, intrinsics=intrinsics, width=width, height=height
     )
+
+
+def viewer(views: Sequence[View]) -> NDArray[np.float64]:
+    """[3] the middle of the eyes of one viewer: where the face is seen from (`Deformer`)."""
+    return np.mean([view.position for view in views], axis=0)
 
 
 def _rigid_inverse(matrix: Matrix) -> Matrix:

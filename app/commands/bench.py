@@ -21,7 +21,7 @@ from app.settings import DEFAULT_AVATAR
 from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
 from avatar.types import ARKIT_NAMES, Float, Gaussians
-from render.camera import View, orbit_view
+from render.camera import View, orbit_view, viewer
 from render.cpu import CpuRenderer
 
 HEAD_RADII_M = np.array([0.078, 0.115, 0.098])
@@ -42,7 +42,7 @@ class Scene:
     """"avatar NAME", or "cloud" for splats on the surface of an ellipsoid."""
     count: int
     """Gaussians."""
-    pose: Callable[[int], Gaussians]
+    pose: Callable[[int, list[View]], Gaussians]
     """The Gaussians of frame i."""
     moves: bool
     """Whether `pose` deforms a head; a cloud keeps still, and its deform time means nothing."""
@@ -135,7 +135,7 @@ def _avatar_scene(name: str) -> Scene:
     deformer = Deformer(avatar)
     jaw = ARKIT_NAMES.index("jawOpen")
 
-    def pose(frame: int) -> Gaussians:
+    def pose(frame: int, views: list[View]) -> Gaussians:
         swing = math.sin(0.3 * frame)
         expression = np.zeros(len(ARKIT_NAMES), np.float32)
         expression[jaw] = 0.3 + 0.3 * swing
@@ -143,6 +143,7 @@ def _avatar_scene(name: str) -> Scene:
             expression=expression,
             gaze=np.array([0.1 * swing, 0.0], np.float32),
             head_rotation=np.array([0.05 * swing, 0.0, 0.0], np.float32),
+            seen_from=viewer(views),
         )
 
     return Scene(f"avatar {name}", len(avatar), pose, True)
@@ -150,7 +151,7 @@ def _avatar_scene(name: str) -> Scene:
 
 def _cloud_scene(count: int) -> Scene:
     gaussians = head_shaped_cloud(count)
-    return Scene("cloud", count, lambda frame: gaussians, False)
+    return Scene("cloud", count, lambda frame, views: gaussians, False)
 
 
 def _cases(quick: bool) -> list[Case]:
@@ -180,10 +181,11 @@ def _measure(renderer: CpuRenderer, case: Case, quick: bool) -> dict[str, Any]:
     out = np.empty((case.views, case.size, case.size, 3), np.uint8)
     rows = []
     for frame in range(WARM_FRAMES + (QUICK_FRAMES if quick else FULL_FRAMES)):
+        views = _views(case, frame)
         started = time.perf_counter()
-        gaussians = case.scene.pose(frame)
+        gaussians = case.scene.pose(frame, views)
         posed = time.perf_counter()
-        renderer.render(gaussians, _views(case, frame), out=out)
+        renderer.render(gaussians, views, out=out)
         ended = time.perf_counter()
         times = renderer.last_times
         rows.append([posed - started, times.sort_s, times.raster_s, ended - started])

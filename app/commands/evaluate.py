@@ -272,8 +272,8 @@ def _likeness(task: LikenessSettings) -> dict[str, object]:
     if not scores:
         raise PortraitError(f"{task.portraits}: none of its pictures can become an avatar.")
     columns = (
-        *("portrait", "landmarks %", "PSNR dB", "SSIM", "face found", "pose off °"),
-        *("seconds", "MB"),
+        *("portrait", "landmarks %", "PSNR dB", "SSIM", "without glance", "face found"),
+        *("pose off °", "seconds", "MB"),
     )
     table = _table("Likeness: avatar against its portrait, 512 pixels", columns)
     for score in scores:
@@ -282,6 +282,7 @@ def _likeness(task: LikenessSettings) -> dict[str, object]:
             f"{100 * score.landmark_error:.2f}",
             f"{score.psnr:.2f}",
             f"{score.ssim:.3f}",
+            f"{score.psnr_without_glance:.2f} / {score.ssim_without_glance:.3f}",
             f"{sum(view.found for view in score.views)} of {len(VIEWS_DEGREES)}",
             f"{score.pose_error:.1f}",
             f"{score.seconds:.0f}",
@@ -290,7 +291,8 @@ def _likeness(task: LikenessSettings) -> dict[str, object]:
     means = {
         name: float(np.mean([getattr(score, name) for score in scores]))
         for name in (
-            *("landmark_error", "psnr", "ssim", "found", "pose_error", "seconds", "megabytes"),
+            *("landmark_error", "psnr", "ssim", "psnr_without_glance", "ssim_without_glance"),
+            *("found", "pose_error", "seconds", "megabytes"),
         )
     }
     if len(scores) > 1:
@@ -299,6 +301,7 @@ def _likeness(task: LikenessSettings) -> dict[str, object]:
             f"{100 * means['landmark_error']:.2f}",
             f"{means['psnr']:.2f}",
             f"{means['ssim']:.3f}",
+            f"{means['psnr_without_glance']:.2f} / {means['ssim_without_glance']:.3f}",
             f"{100 * means['found']:.0f} %",
             f"{means['pose_error']:.1f}",
             f"{means['seconds']:.0f}",

@@ -116,7 +116,9 @@ def load_scene(avatar: str, renderer: Renderer | None) -> Scene:
         renderer = open_renderer("auto")
         renderer.warm_up()
         view = orbit_view(0.0, 0.0, 1.0, width=64, height=64)
-        renderer.render_with_alpha(deformer.gaussians(_neutral_motion()), [view])
+        renderer.render_with_alpha(
+            deformer.gaussians(_neutral_motion(), seen_from=view.position), [view]
+        )
     return Scene(avatar, deformer, renderer)
 
 

@@ -90,7 +90,7 @@ def _film(
     deformer = Deformer(avatar)
     background = settings.background.rgb
     with busy("preparing (the first time after an install up to a minute)"):
-        renderer.render(deformer.gaussians(), [view], background)
+        renderer.render(deformer.gaussians(seen_from=view.position), [view], background)
     title = f"{avatar.name}, {len(avatar)} Gaussians, {renderer.name}"
     with (
         film(
@@ -99,7 +99,7 @@ def _film(
         counted(title, count) as progress,
     ):
         for frame in motion:
-            gaussians = deformer.gaussians(frame)
+            gaussians = deformer.gaussians(frame, seen_from=view.position)
             writer.write(renderer.render(gaussians, [view], background)[0])
             progress.advance()
     print(f"{title}: {progress.summary}", file=sys.stderr)

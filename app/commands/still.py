@@ -31,7 +31,9 @@ def still(settings: StillSettings) -> None:
         width=settings.size.width,
         height=settings.size.height,
     )
-    gaussians = Deformer(avatar).gaussians(expression=expression, tongue=tongue)
+    gaussians = Deformer(avatar).gaussians(
+        expression=expression, tongue=tongue, seen_from=view.position
+    )
     picture = open_renderer(settings.backend).render(gaussians, [view], settings.background.rgb)
     with written_beside(settings.output) as beside:
         Image.fromarray(picture[0]).save(beside)

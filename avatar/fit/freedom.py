@@ -13,6 +13,8 @@ from avatar.types import ARKIT_NAMES, Avatar, Float, Gaussians
 
 _SEEN = (0.06, 0.35)
 """Share of a splat that is not hidden: nothing is learned below the first, all from the second."""
+_GLANCED = (0.02, 0.12)
+"""The same of what is seen from the photograph's own place alone."""
 _SKIN_SQUARE, _SQUARE = (0.13, 0.42), (0.18, 0.42)
 """Likewise of the cosine between its normal and the way to the camera, on skin and elsewhere. What
 is learned at a grazing angle is stretched when the head turns: cheeks before the ears got patches
@@ -24,9 +26,16 @@ together in the photograph would be torn apart when it unfolds."""
 
 _BLINKING_M = (0.0005, 0.002)
 """Likewise, how far a blink moves the skin: from the first on it counts as lid."""
+_BLINKING_AT_ALL_M = (0.0001, 0.001)
+"""The same for the glance, which would draw the open eye's folds around a shut one."""
 _OPEN_LIPS_KEPT = 0.9
 _LIDS_KEPT = 0.92
 """How much of its own colour a lid keeps."""
+
+
+_LIDS_KEPT_BY_GLANCE, _EYE_GLANCE = 0.92, 0.6
+"""How much of its own colour a lid keeps from the photograph's own place, and how free an eye's
+is there: it carries what it learns along when it looks elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +46,9 @@ class Freedom:
     """[N] how far the photograph may change the colour and opacity."""
     shape: Float
     """[N] how far it may change place, size and turn."""
+    glance: Float
+    """[N] how far it may change the colour that is seen from its own place alone: however
+    slantingly it sees the splat, and eyes too."""
     ruled: Mask
     """[N] painted by rule, not to be learned."""
     weight: Float
@@ -64,20 +76,28 @@ def find_freedom(
     colour, _ = rasteriser.draw(gaussians, lens)
     # With a slope of 1 the gradient of a colour is the sum of its weights over the picture.
     shown = rasteriser.backward(colour, np.ones_like(colour)).colours[:, 0].copy()
-    seen = _ramp(shown / np.maximum(rasteriser.footprints(), 1e-6), _SEEN)
+    share = shown / np.maximum(rasteriser.footprints(), 1e-6)
+    seen = _ramp(share, _SEEN)
     square = np.where(
         on_template,
         _ramp(facing(gaussians, lens), _SKIN_SQUARE),
         _ramp(facing(gaussians, lens), _SQUARE),
     )
-    lid = _lids(avatar, template)
-    free = np.where(ruled, 0, seen * square * (1 - _LIDS_KEPT * lid))
-    if mouth_open:
-        free = free * (1 - _OPEN_LIPS_KEPT * _lips(avatar, template))
+    lid = _lids(avatar, template, _BLINKING_M)
+    any_lid = _lids(avatar, template, _BLINKING_AT_ALL_M)
+    kept_lips = _OPEN_LIPS_KEPT * _lips(avatar, template) if mouth_open else 0
+    free = np.where(ruled, 0, seen * square * (1 - _LIDS_KEPT * lid) * (1 - kept_lips))
+    eyes = np.isin(template.triangle_part, (Part.EYE_LEFT, Part.EYE_RIGHT, Part.LASHES))
+    eye = on_template & eyes[np.where(on_template, avatar.bound_triangle, 0)]
+    glance = _ramp(share, _GLANCED) * np.where(
+        ruled, _EYE_GLANCE * eye, (1 - _LIDS_KEPT_BY_GLANCE * any_lid)
+    )
+    glance *= 1 - kept_lips
     stretch = _stretch(avatar, deformer.vertices)
     return Freedom(
         colour=free.astype(np.float32),
         shape=(free * (1 - lid) * (1 - _ramp(stretch, _STRETCHED))).astype(np.float32),
+        glance=glance.astype(np.float32),
         ruled=ruled,
         weight=shown,
     )
@@ -92,14 +112,14 @@ def facing(gaussians: Gaussians, lens: Lens) -> Float:
     return (np.abs((normal * away).sum(1)) / np.maximum(lengths, 1e-9)).astype(np.float32)
 
 
-def _lids(avatar: Avatar, template: HeadTemplate) -> Float:
+def _lids(avatar: Avatar, template: HeadTemplate, moving: tuple[float, float]) -> Float:
     """[N] 0..1: skin that a blink carries along. An open eye folds it or lays the shadow of the
     lashes over it, and neither may be seen on the closed lid."""
     moved = np.zeros(len(avatar.vertices), np.float32)
     for name in ("eyeBlinkLeft", "eyeBlinkRight"):
         offsets = template.expression_basis[ARKIT_NAMES.index(name)]
         moved[: len(offsets)] += np.linalg.norm(offsets, axis=1)
-    return _ramp(moved[avatar.triangles[avatar.bound_triangle]].mean(1), _BLINKING_M)
+    return _ramp(moved[avatar.triangles[avatar.bound_triangle]].mean(1), moving)
 
 
 def _lips(avatar: Avatar, template: HeadTemplate) -> Float:

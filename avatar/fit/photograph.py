@@ -57,10 +57,14 @@ def photo_lens(avatar: Avatar, width: int, height: int) -> Lens:
     )
 
 
-def as_photographed(deformer: Deformer) -> Gaussians:
-    """The avatar with the portrait's expression and gaze. How the head was held is in the lens."""
+def as_photographed(deformer: Deformer, seen_from: Float | None = None) -> Gaussians:
+    """The avatar with the portrait's expression and gaze. How the head was held is in the lens.
+
+    `seen_from` as in `Deformer.gaussians`.
+    """
     fit = deformer.avatar.fit
     return deformer.gaussians(
+        seen_from=seen_from,
         expression=np.array(fit["expression"], np.float32),
         gaze=np.array(fit["gaze"], np.float32),
     )
@@ -74,13 +78,15 @@ def background(portrait: Portrait) -> Float:
     return _filled(portrait.image, known)
 
 
-def likeness(avatar: Avatar, portrait: Portrait) -> Likeness:
-    """Measure it; see `Likeness` for what exactly."""
+def likeness(avatar: Avatar, portrait: Portrait, *, with_glance: bool = True) -> Likeness:
+    """Measure it; see `Likeness` for what exactly. Without its glance the avatar is drawn as it is
+    seen from further aside."""
     height, width = portrait.image.shape[:2]
     scale = LIKENESS_SIDE / max(height, width)
     size = (round(width * scale), round(height * scale))
     lens = photo_lens(avatar, width, height).scaled(*size)
-    colour, through = Rasteriser().draw(as_photographed(Deformer(avatar)), lens)
+    posed = as_photographed(Deformer(avatar), lens.position if with_glance else None)
+    colour, through = Rasteriser().draw(posed, lens)
     wanted, behind, person = (
         shrunk(image, size) for image in (portrait.image, background(portrait), portrait.person)
     )

@@ -76,7 +76,7 @@ def test_the_loader_makes_scenes_beside_the_loop_and_keeps_the_renderer():
     seen = []
 
     class Still:
-        def gaussians(self, motion):
+        def gaussians(self, motion, *, seen_from):
             raise NotImplementedError
 
     def load(avatar, open_already):

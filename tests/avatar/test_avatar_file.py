@@ -124,6 +124,14 @@ def test_a_shape_that_lies_is_refused(small_avatar_file: Path, tmp_path: Path):
         ("triangles", np.zeros((5, 3), np.float32)),
         ("expression_gain", np.ones(51, np.float32)),
         ("colour", None),
+        ("glance", np.zeros((2499, 3), np.float16)),
+        ("glance", np.zeros((2500, 4), np.float16)),
+        ("glance", np.zeros((2500, 3), np.int32)),
+        ("glance", np.full((2500, 3), np.nan, np.float16)),
+        ("glance", np.full((2500, 3), 3, np.float16)),
+        ("taken_from", np.zeros(2, np.float32)),
+        ("taken_from", np.full(3, np.inf, np.float32)),
+        ("taken_from", np.full(3, 1e30, np.float32)),
         ("light", np.full((9, 3), np.nan, np.float32)),
         ("light", np.full((9, 3), 1e30, np.float32)),
         ("light", np.zeros((9,), np.float32)),
@@ -178,3 +186,18 @@ def test_saving_replaces_an_older_file_whole(small_avatar: Avatar, tmp_path: Pat
     save_avatar(replace(small_avatar, name="second"), path)
     assert load_avatar(path).name == "second"
     assert [p.name for p in tmp_path.iterdir()] == ["a.avatar"]
+
+
+def test_a_glance_comes_back_and_an_older_file_has_none(
+    small_avatar: Avatar, small_avatar_file: Path, tmp_path: Path
+):
+    offset = np.random.default_rng(0).uniform(-1, 1, (len(small_avatar), 3)).astype(np.float32)
+    place = np.array([0.1, 0.2, 1.3], np.float32)
+    path = tmp_path / "glancing.avatar"
+    save_avatar(replace(small_avatar, glance=offset, taken_from=place), path)
+    back = load_avatar(path)
+    np.testing.assert_allclose(back.glance, offset, atol=1e-3)
+    np.testing.assert_array_equal(back.taken_from, place)
+    old = rewritten(path, tmp_path / "old.avatar", glance=None, taken_from=None)
+    assert load_avatar(old).glance.shape == (0, 3)
+    assert load_avatar(small_avatar_file).glance.shape == (0, 3)

@@ -114,7 +114,7 @@ def test_the_same_in_gives_the_same_out(
     plain: Avatar, refined: Avatar, portrait: Portrait, template: HeadTemplate
 ):
     again = refine_avatar(plain, portrait, template)
-    for field in ("colour", "opacity", "bound_position", "bound_rotation", "bound_scale"):
+    for field in ("colour", "glance", "opacity", "bound_position", "bound_rotation", "bound_scale"):
         np.testing.assert_array_equal(getattr(again, field), getattr(refined, field))
 
 
