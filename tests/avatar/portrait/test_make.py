@@ -104,8 +104,8 @@ def test_it_looks_like_the_photograph_from_the_photographs_view(
     deformer, renderer = Deformer(astronaut), open_renderer("cpu")
 
     def likeness_db(expression: np.ndarray, shift_px: int = 0) -> float:
-        shown = deformer.gaussians(expression=expression)
         view = photo_view(astronaut, 512, 512)
+        shown = deformer.gaussians(expression=expression, seen_from=view.position)
         drawn = renderer.render(shown, [view], np.full(3, 0.5, np.float32))[0] / 255
         error = (np.roll(drawn, shift_px, axis=1)[face] - picture[face]) ** 2
         return float(-10 * np.log10(error.mean()))
