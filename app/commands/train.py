@@ -52,7 +52,7 @@ class LipTraining:
     """
 
     weights: Path
-    """What `visavis train speech` wrote."""
+    """What `visavis train speech` wrote, or this command."""
     grid: Path
     """A folder with clips.csv, tracks_*.npz and audio/*.flac of the GRID corpus (CC BY 4.0)."""
     output: _Output = _WEIGHTS
@@ -60,9 +60,13 @@ class LipTraining:
     hours: float = 1.0
     """Of synthetic speech to mix in."""
     readout_steps: int = 250
-    """Of training the readout alone, on the frozen network."""
+    """Of training the readout alone, on the frozen network; 0 keeps the readouts of the weights."""
     tuning_steps: int = 200
     """Of training both. Many more would make ordinary speech worse: GRID has a small grammar."""
+    more_readouts: int = 2
+    """Further readouts on the network that came of this; their mean counts."""
+    more_steps: int = 160
+    """Of training each of them."""
     seed: int = 0
     """The same seed and packages give the same weights."""
 
@@ -186,19 +190,14 @@ def _train_speech(task: SpeechTraining) -> Mapping[str, object]:
 def _fit_lips(task: LipTraining) -> Mapping[str, object]:
     import torch
 
-    from avatar.training.grid import fit_lips
+    from avatar.training.grid import LipTasks, fit_lips
 
-    _check_amounts(task.hours, task.readout_steps, task.tuning_steps)
+    tasks = LipTasks(task.readout_steps, task.tuning_steps, task.more_readouts, task.more_steps)
+    _check_amounts(task.hours, task.more_steps)
+    if min(task.readout_steps, task.tuning_steps, task.more_readouts) < 0:
+        raise VisavisError("--readout-steps, --tuning-steps, --more-readouts: expected 0 or more")
     torch.set_num_threads(1)
-    return fit_lips(
-        task.weights,
-        task.grid,
-        task.hours,
-        task.readout_steps,
-        task.tuning_steps,
-        task.seed,
-        task.output,
-    )
+    return fit_lips(task.weights, task.grid, task.hours, tasks, task.seed, task.output)
 
 
 def _learn_from_renders(task: LandmarkTraining | PoseTraining) -> Mapping[str, object]:

@@ -29,12 +29,19 @@ class Articulation:
 
 
 _NAMES = tuple(field.name for field in fields(Articulation))
-REAL_LIPS_SHARE = 0.75
-"""How much of aperture, width and jaw follows the readout fitted to tracked lips. Between .5 and 1
-the scores on real speakers differ by .01; the rest keeps what the readout never saw."""
-LIP_SCALES = {"aperture": (0.27, 0.25), "width": (0.0, 0.4), "jaw": (0.25, 0.2)}
+REAL_LIPS_SHARE = 1.0
+"""How much of aperture, width and jaw follows the readout fitted to tracked lips, not the phone
+rule. Between .75 and 1 the scores on real speakers differ by .01."""
+LIP_SCALES = {"aperture": (0.23, 0.3), "width": (-0.17, 0.6), "jaw": (0.25, 0.2)}
 """Mean and spread by which the readout's standard deviations become articulators: with these a
-mouth at rest (-1) is closed and a speaker's widest vowels (+2.5) come to about 0.9."""
+mouth at rest (aperture and jaw -.75, width +.3 of a speaker's mean) is closed and about as wide as
+at rest, and a speaker's widest vowels (+2.5) come to about 0.9."""
+_MISSES_COST_LOGITS = np.log(np.array([3.0, 2.5, 1.5], np.float32))
+"""In training a missed contact cost so many times a false one, which raises its odds as often:
+taken back, the odds are what was heard. Real lips then follow better, and no closure is lost."""
+_SILENT, _SPEAKING = 0.06, 0.21
+"""Activity below which the mouth rests, and above which it follows the voice in full. In clean
+silence activity is .05 to .1; a higher threshold shut mouths that open before the first sound."""
 
 
 def articulate(outputs: Float, lips: Float | None) -> Articulation:
@@ -43,7 +50,9 @@ def articulate(outputs: Float, lips: Float | None) -> Articulation:
     odds = np.exp(logits - logits.max())
     activity = 1.0 - float(odds[0] / odds.sum())
     aperture, jaw, width, funnel, tongue = outputs[PHONE_CLASSES : PHONE_CLASSES + 5].tolist()
-    closure, lip_teeth, sibilant = _sigmoid(outputs[PHONE_CLASSES + 5 :]).tolist()
+    closure, lip_teeth, sibilant = _sigmoid(
+        outputs[PHONE_CLASSES + 5 :] - _MISSES_COST_LOGITS
+    ).tolist()
     if lips is not None:
         share = REAL_LIPS_SHARE
         real = [
@@ -53,8 +62,8 @@ def articulate(outputs: Float, lips: Float | None) -> Articulation:
         aperture += share * (real[0] - aperture)
         width += share * (real[1] - width)
         jaw += share * (real[2] - jaw)
-    # In silence the regressions hover a little above 0; the classifier knows better.
-    gate = _smoothstep(activity / 0.6)
+    # In silence the regressions hover about 0; the classifier knows better.
+    gate = _smoothstep((activity - _SILENT) / (_SPEAKING - _SILENT))
     return Articulation(
         aperture=_unit(aperture) * gate,
         jaw=_unit(jaw) * gate,

@@ -6,7 +6,7 @@ the process that speaks need not load torch.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -19,7 +19,7 @@ from avatar.errors import AssetError
 from avatar.speech.features import FEATURES
 from avatar.types import Float
 
-WEIGHTS_FORMAT = 1
+WEIGHTS_FORMAT = 2
 LOOK_AHEAD_FRAMES = 4
 """An output describes the frame this many frames before the newest one heard: 80 ms."""
 DILATIONS = (1, 2, 4, 8, 16, 1, 2, 4, 8, 16)
@@ -58,7 +58,7 @@ class Dense:
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """The small stack that was fitted to tracked lips of real speakers."""
+    """A small stack that was fitted to tracked lips of real speakers."""
 
     enter: Dense
     layers: tuple[Layer, ...]
@@ -75,8 +75,8 @@ class SpeechNetwork:
     enter: Dense
     layers: tuple[Layer, ...]
     leave: Dense
-    readout: Readout | None
-    """None where the weights were trained on synthetic speech alone."""
+    readouts: tuple[Readout, ...]
+    """Their mean counts. None of them where the weights were trained on synthetic speech alone."""
     metadata: Mapping[str, object]
 
 
@@ -85,7 +85,7 @@ class NetworkState:
     """Past activations of every dilated layer, as rings."""
 
     rings: list[Float]
-    """For each layer of the stack, then of the readout: [2 * dilation, W]."""
+    """For each layer of the stack, then of each readout: [2 * dilation, W]."""
     frame: int = 0
     """Frames heard, modulo the least common multiple of the rings' lengths."""
 
@@ -99,7 +99,7 @@ _RING_PERIOD = 2 * max(DILATIONS)
 
 def initial_state(network: SpeechNetwork) -> NetworkState:
     """The state before any sound."""
-    layers = (*network.layers, *(network.readout.layers if network.readout else ()))
+    layers = (*network.layers, *(one for readout in network.readouts for one in readout.layers))
     return NetworkState(
         [np.zeros((2 * one.dilation, one.taps.shape[1]), np.float32) for one in layers]
     )
@@ -118,15 +118,18 @@ def advance(
     for layer, ring in zip(network.layers, state.rings, strict=False):
         stream = stream + _block(layer, ring, state.frame, stream)
     outputs = network.leave(stream)
-    lips = None
-    if network.readout is not None:
-        rings = state.rings[len(network.layers) :]
-        lips = network.readout.enter(np.concatenate([stream, outputs]))
-        for layer, ring in zip(network.readout.layers, rings, strict=True):
-            lips = lips + _block(layer, ring, state.frame, lips)
-        lips = network.readout.leave(lips)
+    rings = iter(state.rings[len(network.layers) :])
+    heard = np.concatenate([stream, outputs])
+    said = [_read_lips(one, heard, rings, state.frame) for one in network.readouts]
     state.frame = (state.frame + 1) % _RING_PERIOD
-    return outputs, lips
+    return outputs, sum(said[1:], said[0]) / np.float32(len(said)) if said else None
+
+
+def _read_lips(readout: Readout, heard: Float, rings: Iterator[Float], frame: int) -> Float:
+    lips = readout.enter(heard)
+    for layer in readout.layers:
+        lips = lips + _block(layer, next(rings), frame, lips)
+    return readout.leave(lips)
 
 
 def _block(layer: Layer, ring: Float, frame: int, stream: Float) -> Float:
@@ -199,7 +202,9 @@ def parse_network(contents: bytes) -> SpeechNetwork:
                 for index, dilation in enumerate(DILATIONS)
             ),
             leave=_dense(tensors, "speech.leave"),
-            readout=_readout(tensors) if "readout.enter.weight" in tensors else None,
+            readouts=tuple(
+                _readout(tensors, f"readouts.{index}") for index in range(_count_readouts(tensors))
+            ),
             metadata=metadata,
         )
     except KeyError as error:
@@ -214,14 +219,18 @@ def parse_network(contents: bytes) -> SpeechNetwork:
     return network
 
 
-def _readout(tensors: Mapping[str, Float]) -> Readout:
+def _count_readouts(tensors: Mapping[str, Float]) -> int:
+    return sum(name.startswith("readouts.") and name.endswith("enter.bias") for name in tensors)
+
+
+def _readout(tensors: Mapping[str, Float], name: str) -> Readout:
     return Readout(
-        _dense(tensors, "readout.enter"),
+        _dense(tensors, f"{name}.enter"),
         tuple(
-            _layer(tensors, "readout", index, dilation)
+            _layer(tensors, name, index, dilation)
             for index, dilation in enumerate(READOUT_DILATIONS)
         ),
-        _dense(tensors, "readout.leave"),
+        _dense(tensors, f"{name}.leave"),
     )
 
 

@@ -10,7 +10,7 @@ soon after that its own sentences. So each step mixes it with synthetic speech; 
 
 import csv
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from avatar.errors import AssetError
 from avatar.speech.articulation import LIP_SCALES
 from avatar.speech.features import BANDS, FRAME, FeatureState, extract
+from avatar.speech.network import WEIGHTS_FORMAT
 from avatar.training.corpus import make_corpus
 from avatar.training.phones import ARTICULATORS
 from avatar.training.recordings import read_sound
@@ -182,18 +183,27 @@ def lip_loss(said: Tensor, truth: Tensor) -> Tensor:
     return 0.5 * squared + (1 - r).mean()
 
 
-def fit_lips(
-    weights: Path,
-    grid: Path,
-    hours: float,
-    readout_steps: int,
-    tuning_steps: int,
-    seed: int,
-    output: Path,
-) -> dict[str, object]:
-    """Fit a readout to GRID on the frozen network, then tune both; write `output`.
+@dataclass(frozen=True, slots=True)
+class LipTasks:
+    """How long the stages of `fit_lips` take, in steps."""
 
-    `hours` of synthetic speech are mixed in, half of every batch. Returns the metadata written.
+    readout: int = 250
+    """A readout alone, on the frozen network."""
+    tuning: int = 200
+    """Both together."""
+    more_readouts: int = 2
+    """Number of further readouts, on the network that came of this."""
+    more_steps: int = 160
+    """Of each of them."""
+
+
+def fit_lips(
+    weights: Path, grid: Path, hours: float, tasks: LipTasks, seed: int, output: Path
+) -> dict[str, object]:
+    """Fit a readout to GRID on the frozen network, tune both, add more readouts; write `output`.
+
+    `hours` of synthetic speech are mixed in, half of every batch of the first two stages. Readouts
+    that the weights bring along stay where `tasks.readout` is 0. Returns the metadata written.
 
     Raises:
         AssetError: a file of weights, the corpus' programs or GRID are not there.
@@ -201,59 +211,121 @@ def fit_lips(
     torch.manual_seed(seed)
     draw = torch.Generator().manual_seed(seed)
     chance = np.random.default_rng(seed)
-    model, _, metadata = load_weights(weights)
+    model, readouts, metadata = load_weights(weights)
     mean, spread = float(metadata["mean"]), float(metadata["spread"])  # pyright: ignore
     clips = list(grid_clips(grid, TRAINING_SPEAKER))
     chance.shuffle(clips)  # pyright: ignore[reportArgumentType]
     training = lip_examples(clips[_HELD_BACK:], chance)
     check = lip_examples(clips[:_HELD_BACK], chance)[::3]  # as recorded
-    synthetic = examples_of(list(make_corpus(hours, seed + 1)), chance, passes=1, clean=False)
-    cut = len(synthetic) * 19 // 20
-    held_back = Examples(
-        synthetic.features[cut:], synthetic.viseme[cut:], synthetic.articulators[cut:]
-    )
-    synthetic = Examples(
-        synthetic.features[:cut], synthetic.viseme[:cut], synthetic.articulators[:cut]
-    )
-    readout = LipReadout(model.width)
+    done: dict[str, object] = {"lips": metadata.get("lips", {}), **metadata}
 
-    tasks = {"readout": readout_steps, "tuning": 0}
+    def keep(**figures: object) -> dict[str, object]:
+        done.update(
+            format=WEIGHTS_FORMAT,
+            grid_held_back=lip_scores(model, readouts, check, mean, spread),
+            **figures,
+        )
+        save_weights(output, model, readouts, done)
+        return done
 
-    def keep() -> dict[str, object]:
-        figures = {
-            **metadata,
-            "lips": {**tasks, "seed": seed},
-            "grid_held_back": lip_scores(model, readout, check, mean, spread),
-            "synthetic": measure(model, held_back, mean, spread),
-        }
-        save_weights(output, model, readout, figures)
-        return figures
+    if tasks.readout or tasks.tuning:
+        synthetic = examples_of(list(make_corpus(hours, seed + 1)), chance, passes=1, clean=False)
+        cut = len(synthetic) * 19 // 20
+        held_back = _part(synthetic, slice(cut, None))
+        synthetic = _part(synthetic, slice(cut))
+        if tasks.readout or not readouts:
+            readouts = [LipReadout(model.width)]
 
-    def run(parameters: list[nn.Parameter], rate: float, stage: str, steps: int) -> None:
-        optimiser = torch.optim.AdamW(parameters, rate, weight_decay=0.02)
-        for step in range(1, steps + 1):
-            share = min(1.0, step / 20) * 0.5 * (1 + np.cos(np.pi * step / (steps + 1)))
-            for group in optimiser.param_groups:
-                group["lr"] = rate * share
-            loss = _mixed_loss(model, readout, training, synthetic, (mean, spread), draw)
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimiser.step()
-            if step % 50 == 0 or step == steps:
-                tasks[stage] = step
-                log.info("%s step %d, loss %.3f: %s", stage, step, loss.item(), keep())
+        def mixed() -> Tensor:
+            return _mixed_loss(model, readouts, training, synthetic, (mean, spread), draw)
 
-    model.requires_grad_(False)
-    run(list(readout.parameters()), 2e-3, "readout", readout_steps)
-    model.requires_grad_(True)
-    run([*model.parameters(), *readout.parameters()], 2.5e-4, "tuning", tuning_steps)
+        for rate, steps, tuned in ((2e-3, tasks.readout, False), (2.5e-4, tasks.tuning, True)):
+            model.requires_grad_(tuned)
+            parameters = [*readouts[0].parameters(), *(model.parameters() if tuned else ())]
+            for step, loss in _descend(parameters, rate, steps, mixed):
+                lips = {"tuning" if tuned else "readout": step, "seed": seed}
+                figures = keep(
+                    lips={**_as_dict(done["lips"]), **lips},
+                    synthetic=measure(model, held_back, mean, spread),
+                )
+                log.info("step %d, loss %.3f: %s", step, loss, figures)
+    _add_readouts(model, readouts, training[::3], tasks, (mean, spread), draw)
+    if tasks.more_readouts:
+        more = {"more_readouts": tasks.more_readouts, "more_steps": tasks.more_steps}
+        keep(lips={**_as_dict(done["lips"]), **more})
     return keep()
+
+
+def _as_dict(value: object) -> dict[str, object]:
+    assert isinstance(value, dict)
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def _part(examples: Examples, rows: slice) -> Examples:
+    return Examples(examples.features[rows], examples.viseme[rows], examples.articulators[rows])
+
+
+def _descend(
+    parameters: list[nn.Parameter], rate: float, steps: int, loss_of: Callable[[], Tensor]
+) -> Iterator[tuple[int, float]]:
+    """AdamW, warm start, cosine; every 50 steps and at the end, the step and its loss."""
+    optimiser = torch.optim.AdamW(parameters, rate, weight_decay=0.02)
+    for step in range(1, steps + 1):
+        share = min(1.0, step / 20) * 0.5 * (1 + np.cos(np.pi * step / (steps + 1)))
+        for group in optimiser.param_groups:
+            group["lr"] = rate * share
+        loss = loss_of()
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        if step % 50 == 0 or step == steps:
+            yield step, loss.item()
+
+
+def _add_readouts(
+    model: SpeechModel,
+    readouts: list[LipReadout],
+    clean: Sequence[LipExample],
+    tasks: LipTasks,
+    scale: tuple[float, float],
+    draw: torch.Generator,
+) -> None:
+    """Further readouts, each on its own: the mean of several follows strangers' lips better.
+
+    They hear the sentences as recorded, lose much of what they hear to dropout, and stop early:
+    longer training, or other voices and rooms, followed strangers' lips less well.
+    """
+    if not tasks.more_readouts:
+        return
+    model.requires_grad_(False)
+    heard = [_activations(model, one, scale) for one in clean]
+    for index in range(tasks.more_readouts):
+        readout = LipReadout(model.width, input_dropout=0.3, dropout=0.2)
+
+        def loss_of(readout: LipReadout = readout) -> Tensor:
+            chosen = torch.randint(len(clean), (12,), generator=draw).tolist()
+            frames = min(len(clean[i].lips) for i in chosen)
+            values = torch.stack([heard[i][: _LEAD + LOOK_AHEAD + frames] for i in chosen])
+            lips = torch.from_numpy(np.stack([clean[i].lips[:frames] for i in chosen]))
+            return lip_loss(readout(values)[:, _LEAD + LOOK_AHEAD :], lips)
+
+        for step, loss in _descend(list(readout.parameters()), 2e-3, tasks.more_steps, loss_of):
+            log.info("readout %d more, step %d, loss %.3f", index + 1, step, loss)
+        readouts.append(readout)
+
+
+@torch.no_grad()
+def _activations(model: SpeechModel, one: LipExample, scale: tuple[float, float]) -> Tensor:
+    """[T, width + 19] what a readout hears of a clip."""
+    mean, spread = scale
+    hidden = model.hidden(torch.from_numpy((one.features[None] - mean) / spread))
+    return torch.cat([hidden, model.leave(hidden)], -1)[0]
 
 
 def _mixed_loss(
     model: SpeechModel,
-    readout: LipReadout,
+    readouts: Sequence[LipReadout],
     training: Sequence[LipExample],
     synthetic: Examples,
     scale: tuple[float, float],
@@ -271,8 +343,8 @@ def _mixed_loss(
     features, viseme, articulators = crops(synthetic, draw, batch=16)
     heard = (vary_features(features, draw) - mean) / spread
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        _, said = run_both(model, readout, values)
-        outputs, ruled = run_both(model, readout, heard)
+        _, said = run_both(model, readouts, values)
+        outputs, ruled = run_both(model, readouts, heard)
     real = lip_loss(said.float()[:, _LEAD + LOOK_AHEAD :], lips)
     kept = ruled.float()[:, LOOK_AHEAD + WARM_UP :]
     wanted = rule_lips(articulators)[:, WARM_UP : WARM_UP + kept.shape[1]]
@@ -293,22 +365,23 @@ def _shift_bands(features: Tensor, draw: torch.Generator) -> Tensor:
 @torch.no_grad()
 def lip_scores(
     model: SpeechModel,
-    readout: LipReadout,
+    readouts: Sequence[LipReadout],
     examples: Sequence[LipExample],
     mean: float,
     spread: float,
 ) -> dict[str, float]:
     """Mean r of each of `LIPS` over clips."""
-    model.eval()
-    readout.eval()
+    parts = (model, *readouts)
+    for part in parts:
+        part.eval()
     rows = []
     for one in examples:
         values = torch.from_numpy((one.features[None] - mean) / spread)
-        said = run_both(model, readout, values)[1][0, _LEAD + LOOK_AHEAD :].numpy()
+        said = run_both(model, readouts, values)[1][0, _LEAD + LOOK_AHEAD :].numpy()
         known = np.isfinite(one.lips).all(1)
         rows.append(
             [np.corrcoef(said[known, i], one.lips[known, i])[0, 1] for i in range(len(LIPS))]
         )
-    model.train()
-    readout.train()
+    for part in parts:
+        part.train()
     return dict(zip(LIPS, np.nanmean(rows, 0).round(3).tolist(), strict=True))

@@ -5,7 +5,7 @@ pre-normalised residual block. The readout after it is fitted to real, tracked l
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -56,18 +56,24 @@ class SpeechModel(nn.Module):
 
 
 class LipReadout(nn.Module):
-    """[B, T, width + 19] activations and outputs of the network -> [B, T, 3] `LIPS`."""
+    """[B, T, width + 19] activations and outputs of the network -> [B, T, 3] `LIPS`.
 
-    def __init__(self, speech_width: int, width: int = 96) -> None:
+    While it is trained, `input_dropout` of what it hears and `dropout` of each layer is left out.
+    """
+
+    def __init__(
+        self, speech_width: int, width: int = 96, input_dropout: float = 0.0, dropout: float = 0.1
+    ) -> None:
         super().__init__()
+        self._input_dropout, self._dropout = input_dropout, dropout
         self.enter = nn.Linear(speech_width + OUTPUTS, width)
         self.taps = nn.ModuleList(nn.Conv1d(width, width, 3, dilation=d) for d in READOUT_DILATIONS)
         self.leave = nn.Linear(width, len(LIPS))
 
     def forward(self, activations: Tensor) -> Tensor:
-        stream = self.enter(activations)
+        stream = self.enter(functional.dropout(activations, self._input_dropout, self.training))
         for dilation, taps in zip(READOUT_DILATIONS, self.taps, strict=True):
-            heard = causal(taps, functional.dropout(stream, 0.1, self.training), dilation)
+            heard = causal(taps, functional.dropout(stream, self._dropout, self.training), dilation)
             stream = stream + functional.gelu(heard, approximate="tanh")
         return self.leave(stream)
 
@@ -87,15 +93,21 @@ def causal(taps: nn.Module, values: Tensor, dilation: int) -> Tensor:
     return functional.linear(past, weight, taps.bias)
 
 
-def run_both(model: SpeechModel, readout: LipReadout, features: Tensor) -> tuple[Tensor, Tensor]:
-    """[B, T, 19] of the network and [B, T, 3] of the readout."""
+def run_both(
+    model: SpeechModel, readouts: Sequence[LipReadout], features: Tensor
+) -> tuple[Tensor, Tensor]:
+    """[B, T, 19] of the network and [B, T, 3], the mean of the readouts."""
     hidden = model.hidden(features)
     outputs = model.leave(hidden)
-    return outputs, readout(torch.cat([hidden, outputs], -1))
+    heard = torch.cat([hidden, outputs], -1)
+    return outputs, torch.stack([readout(heard) for readout in readouts]).mean(0)
 
 
 def save_weights(
-    path: Path, model: SpeechModel, readout: LipReadout | None, metadata: Mapping[str, object]
+    path: Path,
+    model: SpeechModel,
+    readouts: Sequence[LipReadout],
+    metadata: Mapping[str, object],
 ) -> None:
     """Write the weights (float16) and `metadata` beside `path`, then rename.
 
@@ -103,8 +115,9 @@ def save_weights(
         OutputError: the folder cannot be written to.
     """
     tensors = {f"speech.{name}": value for name, value in model.state_dict().items()}
-    if readout is not None:
-        tensors |= {f"readout.{name}": value for name, value in readout.state_dict().items()}
+    for index, readout in enumerate(readouts):
+        state = readout.state_dict()
+        tensors |= {f"readouts.{index}.{name}": value for name, value in state.items()}
     halves = {
         name: value.detach().to(torch.float16).contiguous() for name, value in tensors.items()
     }
@@ -117,7 +130,7 @@ def save_weights(
         raise OutputError(f"{path}: the weights cannot be written ({error})") from error
 
 
-def load_weights(path: Path) -> tuple[SpeechModel, LipReadout | None, dict[str, object]]:
+def load_weights(path: Path) -> tuple[SpeechModel, list[LipReadout], dict[str, object]]:
     """What `save_weights` wrote.
 
     Raises:
@@ -135,8 +148,10 @@ def load_weights(path: Path) -> tuple[SpeechModel, LipReadout | None, dict[str, 
 
     model = SpeechModel(len(tensors["speech.leave.weight"][0]))
     model.load_state_dict(part("speech."))
-    if "readout.leave.weight" not in tensors:
-        return model, None, metadata
-    readout = LipReadout(model.width, len(tensors["readout.leave.weight"][0]))
-    readout.load_state_dict(part("readout."))
-    return model, readout, metadata
+    readouts: list[LipReadout] = []
+    while f"readouts.{len(readouts)}.leave.weight" in tensors:
+        prefix = f"readouts.{len(readouts)}."
+        readout = LipReadout(model.width, len(tensors[f"{prefix}leave.weight"][0]))
+        readout.load_state_dict(part(prefix))
+        readouts.append(readout)
+    return model, readouts, metadata

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avatar.speech.features import BANDS, FeatureState, extract
+from avatar.speech.network import WEIGHTS_FORMAT
 from avatar.training.corpus import Utterance, make_corpus
 from avatar.training.phones import ARTICULATORS, PHONE_CLASSES, SILENCE, targets_of
 from avatar.training.speech_model import LOOK_AHEAD, SpeechModel, save_weights
@@ -249,7 +250,7 @@ def train_speech(
         done = step / steps if steps else elapsed / minutes
         if step % 250 == 0 or done >= 1:
             metadata = {
-                "format": 1,
+                "format": WEIGHTS_FORMAT,
                 "mean": mean,
                 "spread": spread,
                 "hours": hours,
@@ -257,7 +258,7 @@ def train_speech(
                 "steps": step,
                 "synthetic": measure(model, check, mean, spread),
             }
-            save_weights(output, model, None, metadata)
+            save_weights(output, model, (), metadata)
             log.info("step %d, %.1f min, loss %.3f, %s", step, elapsed, running, metadata)
         if done >= 1:
             return metadata

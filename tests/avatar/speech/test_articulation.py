@@ -31,7 +31,7 @@ def test_speech_passes_through() -> None:
     assert vowel.activity > 0.99
     assert (vowel.aperture, vowel.jaw, vowel.width) == pytest.approx((0.7, 0.6, -0.3), abs=1e-5)
     assert vowel.closure < 0.01
-    assert articulate(outputs(1, closure=4), None).closure > 0.95
+    assert articulate(outputs(1, closure=5), None).closure > 0.95
 
 
 def test_the_readout_of_real_lips_moves_aperture_width_and_jaw_and_no_more() -> None:

@@ -29,15 +29,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[SpeechNetwork, by
     """A small random network, its file, and what torch says to random features."""
     torch.manual_seed(0)
     model = speech_model.SpeechModel(width=24).eval()
-    readout = speech_model.LipReadout(24, width=12).eval()
+    readouts = [speech_model.LipReadout(24, width=width).eval() for width in (12, 8, 12)]
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    speech_model.save_weights(path, model, readout, {"format": 1, "mean": -4.5, "spread": 3.0})
-    model, loaded_readout, _ = speech_model.load_weights(path)
-    assert loaded_readout is not None
+    speech_model.save_weights(path, model, readouts, {"format": 2, "mean": -4.5, "spread": 3.0})
+    model, loaded, _ = speech_model.load_weights(path)
+    assert len(loaded) == 3
     features = np.random.default_rng(0).normal(-4.5, 3, (200, FEATURES)).astype(np.float32)
     with torch.no_grad():
         standard = torch.from_numpy((features + 4.5) / 3.0)[None]
-        outputs, lips = speech_model.run_both(model.eval(), loaded_readout.eval(), standard)
+        outputs, lips = speech_model.run_both(
+            model.eval(), [one.eval() for one in loaded], standard
+        )
     contents = path.read_bytes()
     said = torch.cat([outputs, lips], -1)[0].numpy()
     return parse_network(contents), contents, features, said
@@ -85,7 +87,7 @@ def test_damaged_weights_are_refused_in_one_line(
     _, contents, _, _ = trained
     newer = save(load(contents), {"visavis": json.dumps({"format": 99, "mean": 0, "spread": 1})})
     lacking = {k: v for k, v in load(contents).items() if k != "speech.leave.weight"}
-    short = save(lacking, {"visavis": json.dumps({"format": 1, "mean": 0, "spread": 1})})
+    short = save(lacking, {"visavis": json.dumps({"format": 2, "mean": 0, "spread": 1})})
     nothing = save(load(contents))
     for damaged in (b"", b"text", contents[: len(contents) // 2], newer, short, nothing):
         with pytest.raises(AssetError) as caught:

@@ -112,12 +112,12 @@ def test_rooms_and_microphones_leave_finite_sound_of_the_same_length() -> None:
 
 def test_the_network_hears_no_future() -> None:
     torch.manual_seed(0)
-    model, readout = SpeechModel(width=16).eval(), LipReadout(16, width=8).eval()
+    model, readouts = SpeechModel(width=16).eval(), [LipReadout(16, width=8).eval()]
     features = torch.randn(1, 60, FEATURES)
     changed = features.clone()
     changed[:, 40:] += 1
     for one, other in zip(
-        run_both(model, readout, features), run_both(model, readout, changed), strict=True
+        run_both(model, readouts, features), run_both(model, readouts, changed), strict=True
     ):
         assert torch.equal(one[:, :40], other[:, :40])
         assert not torch.equal(one[:, 40], other[:, 40])
@@ -125,17 +125,18 @@ def test_the_network_hears_no_future() -> None:
 
 def test_weights_come_back_as_they_were_written(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model, readout = SpeechModel(width=16), LipReadout(16)
+    model, readouts = SpeechModel(width=16), [LipReadout(16), LipReadout(16, width=8)]
     path = tmp_path / "new" / "weights.safetensors"
-    save_weights(path, model, readout, {"format": 1, "seed": 3})
-    again, readout_again, metadata = load_weights(path)
-    assert metadata == {"format": 1, "seed": 3}
-    assert readout_again is not None
-    for name, tensor in model.state_dict().items():
-        torch.testing.assert_close(again.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
+    save_weights(path, model, readouts, {"format": 2, "seed": 3})
+    again, readouts_again, metadata = load_weights(path)
+    assert metadata == {"format": 2, "seed": 3}
+    pairs = [(model, again), *zip(readouts, readouts_again, strict=True)]
+    for written, read in pairs:
+        for name, tensor in written.state_dict().items():
+            torch.testing.assert_close(read.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-    save_weights(path, model, None, {"format": 1})
-    assert load_weights(path)[1] is None
+    save_weights(path, model, (), {"format": 2})
+    assert load_weights(path)[1] == []
 
 
 def test_files_that_are_no_weights_or_no_sound_are_refused(tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_files_that_are_no_weights_or_no_sound_are_refused(tmp_path: Path) -> No
 def test_weights_that_cannot_be_written_say_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be written"):
-        save_weights(tmp_path / "file" / "w.safetensors", SpeechModel(width=8), None, {})
+        save_weights(tmp_path / "file" / "w.safetensors", SpeechModel(width=8), (), {})
 
 
 def test_a_few_steps_lower_the_loss() -> None:
