@@ -11,8 +11,11 @@ import torch
 from avatar.errors import AssetError
 from avatar.head.template import load_template
 from avatar.motion.codec import LATENT_INDEX, LATENT_SIZE, decode
+from avatar.training import grid
 from avatar.training.grid import (
     GridClip,
+    LipTasks,
+    fit_lips,
     grid_clips,
     lip_examples,
     lip_loss,
@@ -31,7 +34,13 @@ from avatar.training.score import (
     template_lips,
     unseen_grid_clips,
 )
-from avatar.training.speech_model import LIPS
+from avatar.training.speech_model import (
+    LIPS,
+    LipReadout,
+    SpeechModel,
+    load_weights,
+    save_weights,
+)
 from avatar.types import AUDIO_RATE, Float, MotionFrame
 
 REAL = Path(__file__).parents[3] / ".." / "shared" / "data"
@@ -106,6 +115,34 @@ def test_lips_stay_in_step_with_sound_that_is_played_faster(tmp_path: Path) -> N
         level = example.features[50 : 50 + len(example.lips)].mean(1)
         opens = np.nanargmax(np.diff(example.lips[:, 0]))
         assert opens == pytest.approx(np.argmax(np.diff(level)), abs=2)
+
+
+def test_readouts_are_added_to_weights_and_the_network_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid, "_HELD_BACK", 1)
+    opening = (0.1 + 0.1 * np.sin(np.arange(50) / 2)).astype(np.float32)
+    write_grid(tmp_path, face(opening))
+    with wave.open(str(tmp_path / "audio" / "s1_clip.flac"), "wb") as file:
+        file.setparams((1, 2, AUDIO_RATE, 0, "NONE", ""))
+        noise = np.random.default_rng(0).normal(0, 3000, 2 * AUDIO_RATE)
+        file.writeframes(noise.astype(np.int16).tobytes())
+    (one,) = grid_clips(tmp_path, "s1")
+    monkeypatch.setattr(grid, "grid_clips", lambda *_: iter([one, one, one]))
+    torch.manual_seed(0)
+    model, first = SpeechModel(width=8), LipReadout(8, width=4)
+    weights, output = tmp_path / "tuned.safetensors", tmp_path / "more.safetensors"
+    save_weights(weights, model, [first], {"format": 2, "mean": -4.5, "spread": 3.0})
+    tasks = LipTasks(readout=0, tuning=0, more_readouts=2, more_steps=2)
+    figures = fit_lips(weights, tmp_path, hours=1.0, tasks=tasks, seed=0, output=output)
+    assert figures["lips"] == {"more_readouts": 2, "more_steps": 2}
+    before, after = load_weights(weights), load_weights(output)
+    assert len(after[1]) == 3
+    kept = [(before[0], after[0]), (before[1][0], after[1][0])]
+    for old, new in kept:
+        for name, tensor in old.state_dict().items():
+            assert torch.equal(tensor, new.state_dict()[name])
+    assert not torch.equal(after[1][1].leave.weight, after[1][2].leave.weight)
 
 
 def test_the_loss_knows_right_from_wrong_and_skips_what_is_unknown() -> None:
