@@ -263,8 +263,14 @@ class Deformer:
         if self._mixed[self._turn] == weight == self._mixed_lit:
             return
         avatar = self._avatar
-        mix_in(avatar.colour, avatar.glance, np.float32(weight), result.colours)
-        np.take(result.colours, self._lit, axis=0, out=self._colours)
+        mix_in(
+            avatar.colour,
+            avatar.glance,
+            np.float32(weight),
+            result.colours,
+            self._lit,
+            self._colours,
+        )
         self._mixed[self._turn] = self._mixed_lit = weight
 
 
