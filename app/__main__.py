@@ -35,6 +35,7 @@ COMMANDS: dict[str, type] = {
     "still": settings.StillSettings,
     "motion": settings.MotionSettings,
     "live": settings.LiveSettings,
+    "calibrate": settings.CalibrateSettings,
     "doctor": settings.DoctorSettings,
 }
 """Command NAME is the function NAME of `app.commands.NAME`; it takes these settings."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avatar.speech.voice import Voice
 from avatar.types import MotionFrame
 
 
@@ -50,7 +51,7 @@ def sampled(frames: Iterable[MotionFrame], fps: float, count: int) -> Iterator[M
         yield interpolated(earlier, later, index, time_s)
 
 
-def spoken(sound: Path, seed: int) -> Iterator[MotionFrame]:
+def spoken(sound: Path, seed: int, *, voice: Voice | None = None) -> Iterator[MotionFrame]:
     """The motion of a face that says `sound`, at the generator's own rate, as a stream.
 
     Raises:
@@ -59,7 +60,7 @@ def spoken(sound: Path, seed: int) -> Iterator[MotionFrame]:
     from app.sound_file import read_blocks
     from avatar.speech.generator import MotionGenerator
 
-    generator = MotionGenerator(seed=seed)
+    generator = MotionGenerator(seed=seed, voice=voice)
     for block in read_blocks(sound):
         yield from generator.step(block)
     yield from generator.flush()

@@ -183,6 +183,9 @@ AvatarOption = Annotated[str, tyro.conf.arg(metavar="AVATAR")]
 SoundOption = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 
 
+VoiceOption = Annotated[Path | None, tyro.conf.arg(metavar="ME.voice")]
+
+
 def _output(metavar: str) -> object:
     return tyro.conf.arg(name="output", aliases=["-o"], metavar=metavar)
 
@@ -239,6 +242,9 @@ class RenderSettings:
     """The colour behind the head: RRGGBB, black, grey or white."""
     backend: Backend = "auto"
     """Which renderer draws: auto takes the fastest, reference is slow and exact."""
+    voice: VoiceOption = None
+    """Whose lips speak: a file of visavis calibrate. Without it ME.voice beside
+    ME.avatar is used, if there is one."""
     seed: int = 0
     """Of blinks and small head motion."""
 
@@ -292,12 +298,43 @@ class MotionSettings:
     """Instead of --audio: a video of a face, whose motion is written."""
     fps: FpsOption = DEFAULT_FPS
     """Frames a second."""
+    voice: VoiceOption = None
+    """Whose lips speak: a file of visavis calibrate."""
     seed: int = 0
     """Of blinks and small head motion."""
 
     def __post_init__(self) -> None:
         if (self.audio is None) == (self.drive is None):
             raise ValueError("expected one of --audio FILE and --drive VIDEO")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateSettings:
+    """Fit the lips to how one person moves theirs, from a film of them talking.
+
+    Talk to a webcam for a minute, as you do, facing it. It takes about as long as the film. The
+    file written belongs to the program's speech weights and holds no picture and no sound.
+
+    For example:
+      visavis calibrate --video me.mp4 -o me.voice
+      visavis render --avatar me.avatar --voice me.voice --audio speech.wav -o film.mp4
+    """
+
+    video: Annotated[Path, tyro.conf.arg(metavar="ME.mp4")]
+    """15 seconds to 15 minutes of one person who talks towards the camera, with their sound."""
+    output: Annotated[Path | None, _output("ME.voice")] = None
+    """The file to write. As ME.voice beside ME.avatar it is used by itself."""
+    check: bool = False
+    """Only measure what it would gain; write nothing."""
+    offset: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
+    """By how much the film's sound comes after its picture, where that is known. Otherwise it is
+    found, and lips that move early or late throughout count as the film's fault, not as theirs."""
+
+    def __post_init__(self) -> None:
+        if not self.check and self.output is None:
+            raise ValueError("expected -o ME.voice, or --check to write nothing")
+        if self.offset is not None and not abs(self.offset) <= 1:
+            raise ValueError(f"--offset {self.offset:g}: expected -1 to 1 seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -335,6 +372,9 @@ class LiveSettings:
     """A part of the microphone's name; the system's default where none is named."""
     audio: SoundOption = None
     """Instead of a microphone: any sound or video file, played aloud where there is a window."""
+    voice: VoiceOption = None
+    """Whose lips speak: a file of visavis calibrate. Without it ME.voice beside
+    ME.avatar is used, if there is one."""
     display: Literal["auto", "window", "none"] = "auto"
     """none draws into memory, to measure; auto opens a window where there is a display."""
     seconds: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None

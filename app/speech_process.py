@@ -29,6 +29,7 @@ from app.microphone import Heard, Microphone
 from app.motion_channel import MotionChannel, SharedRecord
 from app.paced_file import PacedFile
 from avatar.errors import VisavisError
+from avatar.speech.voice import Voice
 from avatar.types import AUDIO_RATE, Float, MotionFrame
 
 log = logging.getLogger(__name__)
@@ -114,15 +115,17 @@ class SpeechSettings:
     """Part of a microphone's name; None is the default one."""
     play_aloud: bool = True
     """Send `audio` to the loudspeaker too."""
+    voice: Voice | None = None
+    """Whose lips speak; None: those of the speakers in training."""
     make_generator: "Callable[[], Generator] | None" = None
     """Makes the generator inside the process; None: the trained one."""
 
 
-def trained_generator() -> Generator:
+def trained_generator(voice: Voice | None = None) -> Generator:
     """The network that ships with the program."""
     from avatar.speech.generator import MotionGenerator
 
-    return MotionGenerator(seed=0)
+    return MotionGenerator(seed=0, voice=voice)
 
 
 class SpeechProcess:
@@ -323,7 +326,8 @@ class _Speech:
         self, settings: SpeechSettings, channel: MotionChannel, status: SharedRecord
     ) -> None:
         self._settings, self._channel, self._status = settings, channel, status
-        self._generator = (settings.make_generator or trained_generator)()
+        make = settings.make_generator
+        self._generator = make() if make else trained_generator(settings.voice)
         self._meter = LevelMeter()
         self._parent = multiprocessing.parent_process()
         self._fed = 0  # samples given to the generator since its reset

@@ -6,6 +6,7 @@
   + VideoError              a video cannot be read, or no face can be followed in it
   + AvatarFileError         a file is not an avatar, is damaged, or of a version not readable here
   + MotionFileError         a motion file cannot be read or written
+  + VoiceFileError          a file is not a speaker's calibration, is damaged, or fits no more
   + AssetError              a file that ships with the program is missing or damaged
   + DeviceError             a microphone, window or display is missing or was lost
   + ShaderError             GLSL is missing, includes itself, or did not compile
@@ -38,6 +39,10 @@ class AvatarFileError(VisavisError):
 
 class MotionFileError(VisavisError):
     """A motion file cannot be read or written."""
+
+
+class VoiceFileError(VisavisError):
+    """A file is not a speaker's calibration, is damaged, or was made for other speech weights."""
 
 
 class AssetError(VisavisError):

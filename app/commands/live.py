@@ -26,6 +26,7 @@ from app.settings import LiveSettings
 from app.sound_file import read_blocks
 from app.speech_process import SpeechProcess, SpeechSettings
 from app.timing import statistics_text
+from app.voices import chosen_voice
 from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
 from avatar.errors import DeviceError, SoundError
@@ -47,7 +48,8 @@ def live(settings: LiveSettings) -> None:
     Raises:
         VisavisError: the avatar, the sound or the display cannot be had.
     """
-    avatar_path(settings.avatar)  # a name that is wrong is told before anything starts
+    avatar_file = avatar_path(settings.avatar)  # what is wrong is told before anything starts
+    voice = chosen_voice(settings.voice, avatar_file)
     if settings.audio is not None:
         check_sound(settings.audio)
     if settings.stats is not None:
@@ -55,7 +57,10 @@ def live(settings: LiveSettings) -> None:
     shows_window = wants_window(settings)
     speech = SpeechProcess(
         SpeechSettings(
-            audio=settings.audio, microphone=settings.microphone, play_aloud=shows_window
+            audio=settings.audio,
+            microphone=settings.microphone,
+            play_aloud=shows_window,
+            voice=voice,
         )
     )
     loader = Loader(load_scene)

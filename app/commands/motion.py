@@ -9,6 +9,7 @@ from app.output_file import check_output, written_beside
 from app.progress import counted
 from app.settings import MotionSettings
 from app.sound_file import examine_sound
+from app.voices import chosen_voice
 from avatar.motion.motion_file import ENDINGS, Controls, open_motion_writer
 from avatar.rig.metahuman import METAHUMAN_NAMES, from_arkit
 from avatar.types import Float, MotionFrame
@@ -20,7 +21,7 @@ def motion(settings: MotionSettings) -> None:
     Raises:
         VisavisError: sound or video cannot be read, or the file cannot be written.
     """
-    inputs = tuple(path for path in (settings.audio, settings.drive) if path)
+    inputs = tuple(path for path in (settings.audio, settings.drive, settings.voice) if path)
     check_output(settings.output, ENDINGS, inputs)
     frames, count, told = _motion_of(settings)
     with written_beside(settings.output) as beside, counted("motion", count) as progress:
@@ -41,7 +42,11 @@ def _motion_of(settings: MotionSettings) -> tuple[Iterator[MotionFrame], int, st
     if settings.audio is not None:
         facts = examine_sound(settings.audio)
         count = frame_count(facts.duration_s, settings.fps)
-        frames = sampled(spoken(settings.audio, settings.seed), settings.fps, count)
+        frames = sampled(
+            spoken(settings.audio, settings.seed, voice=chosen_voice(settings.voice)),
+            settings.fps,
+            count,
+        )
         return frames, count, f"{facts.duration_s:.1f} s of sound"
     from app.driven import driven
 

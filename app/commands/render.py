@@ -12,6 +12,7 @@ from app.output_file import check_output
 from app.progress import busy, counted
 from app.settings import RenderSettings
 from app.sound_file import SoundFacts, examine_sound
+from app.voices import chosen_voice
 from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
 from avatar.motion.motion_file import read_motion
@@ -27,13 +28,14 @@ def render(settings: RenderSettings) -> None:
         VisavisError: an input cannot be read, or the film cannot be written.
     """
     avatar_file = avatar_path(settings.avatar)
-    inputs = (avatar_file, settings.audio, settings.motion, settings.drive)
+    inputs = (avatar_file, settings.audio, settings.motion, settings.drive, settings.voice)
     check_output(settings.output, (".mp4",), tuple(path for path in inputs if path))
     avatar = load_avatar(avatar_file)
     if settings.audio is not None:
         facts = examine_sound(settings.audio)
         count = frame_count(facts.duration_s, settings.fps)
-        motion = spoken(settings.audio, settings.seed)
+        voice = chosen_voice(settings.voice, avatar_file)
+        motion = spoken(settings.audio, settings.seed, voice=voice)
         _film(
             settings, avatar, sampled(motion, settings.fps, count), count, (settings.audio, facts)
         )

@@ -27,6 +27,7 @@ from avatar.speech.network import (
     initial_state,
     load_network,
 )
+from avatar.speech.voice import Voice, VoiceState, adapt
 from avatar.types import MOTION_RATE, Float, MotionFrame
 
 _FRAMES_AHEAD = LOOK_AHEAD_FRAMES + 1
@@ -41,16 +42,19 @@ class MotionGenerator:
     look_ahead_s: float = (_FRAMES_AHEAD + 0.5) / MOTION_RATE
     """A frame's instant to the last sample that it needs: sound must run this far ahead."""
 
-    def __init__(self, *, seed: int = 0, direction: Direction | None = None) -> None:
+    def __init__(
+        self, *, seed: int = 0, direction: Direction | None = None, voice: Voice | None = None
+    ) -> None:
         """`seed` decides blinks, glances and sway; the lips follow the sound alone.
 
-        `direction` is what is asked of the face; nothing follows it yet.
+        `direction` is what is asked of the face; nothing follows it yet. `voice` is who speaks.
 
         Raises:
             AssetError: the speech weights are missing or damaged.
         """
         self._seed = seed
         self._direction = direction or Direction()
+        self._voice = voice
         self._network = load_network()
         self.reset()
 
@@ -69,6 +73,7 @@ class MotionGenerator:
         )
         self._state = network_state.copy()
         self._life = IdleLife(self._seed)
+        self._voice_state = VoiceState()
         self._loudness: deque[float] = deque(maxlen=_FRAMES_AHEAD + 1)
         self._speech: deque[Articulation] = deque(maxlen=3)
         self._next = 0
@@ -94,6 +99,8 @@ class MotionGenerator:
         frames = []
         for values, loudness in zip(heard.values, heard.loudness.tolist(), strict=True):
             outputs, lips = advance(self._network, values, self._state)
+            if self._voice is not None and lips is not None:
+                lips = adapt(self._voice, outputs, lips, self._voice_state)
             self._loudness.append(loudness)
             self._speech.append(articulate(outputs, lips))
             if len(self._loudness) > _FRAMES_AHEAD:

@@ -25,6 +25,7 @@ from avatar.errors import AssetError
 from avatar.speech.articulation import LIP_SCALES
 from avatar.speech.features import BANDS, FRAME, FeatureState, extract
 from avatar.speech.network import WEIGHTS_FORMAT
+from avatar.tracking.lips import lips_of
 from avatar.training.corpus import make_corpus
 from avatar.training.phones import ARTICULATORS
 from avatar.training.recordings import read_sound
@@ -110,16 +111,6 @@ def _landmarks(planes: NDArray[np.uint8]) -> Float:
     pixels: Float = points.astype(np.int16).astype(np.float32)
     pixels[pixels <= -16000] = np.nan
     return pixels / np.float32(8)
-
-
-def lips_of(landmarks: Float) -> NDArray[np.float64]:
-    """[T, 3] inner-lip opening, mouth width, nose to chin; over the outer-eye-corner distance."""
-
-    def distance(a: int, b: int) -> NDArray[np.float64]:
-        return np.linalg.norm(landmarks[:, a] - landmarks[:, b], axis=1)
-
-    opening = (distance(13, 14) + distance(82, 87) + distance(312, 317)) / 3
-    return np.stack([opening, distance(61, 291), distance(2, 152)], 1) / distance(33, 263)[:, None]
 
 
 def lip_examples(clips: Sequence[GridClip], generator: np.random.Generator) -> list[LipExample]:
