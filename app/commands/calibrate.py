@@ -30,7 +30,7 @@ def calibrate(settings: CalibrateSettings) -> None:
     if settings.output is not None:
         check_output(settings.output, (ENDING,), (settings.video,))
     network = load_network()
-    if network.readout is None:
+    if not network.readouts:
         raise SoundError("the speech weights have no readout of lips. Install the program again.")
     face = watch(settings.video, network)
     offset_s = settings.offset
