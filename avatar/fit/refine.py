@@ -152,7 +152,9 @@ def refine_avatar(
         box,
         _LEARNING,
     )
-    outline = np.where(freedom.ruled, 0, target.outline(posed))
+    # Hair and clothes that reach over the outline fade; skin would have a hole, seen from aside.
+    on_head = avatar.bound_triangle < len(template.triangles)
+    outline = np.where(on_head, 0, target.outline(posed))
     limits = _limits(posed, freedom, outline, drawn)
     optimiser = SplatOptimiser(chosen(posed, drawn), limits)
     stages = [(level, [target.scaled(side) for side in level.sides]) for level in levels]

@@ -110,6 +110,10 @@ def test_splats_stay_near_their_place_and_size(plain: Avatar, refined: Avatar):
     assert not np.array_equal(after.means[:count], before.means)
 
 
+def test_skin_at_the_outline_does_not_fade_to_a_hole(plain: Avatar, refined: Avatar):
+    assert (refined.opacity[: len(plain)] > 0.69 * plain.opacity).all()
+
+
 def test_the_same_in_gives_the_same_out(
     plain: Avatar, refined: Avatar, portrait: Portrait, template: HeadTemplate
 ):
