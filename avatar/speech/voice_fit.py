@@ -6,7 +6,7 @@ map gains nothing, what ships stays.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,12 @@ from avatar.types import MOTION_RATE, Float
 
 Series = NDArray[np.float64]
 
-REFERENCE = np.array([[0.0453, 0.0473], [0.0, 0.0193], [0.0, 0.0324]])
-"""[3, 2] mean and standard deviation of opening, width and jaw (over the eye distance) of the
-speaker in whose deviations the encoder's readout speaks: s1 of GRID, 599 sentences. Width and jaw
-have no mean: the head's pose shifts them."""
+REFERENCE = np.array([[0.055, 0.072], [0.0, 0.046], [0.0, 0.047]])
+"""[3, 2] opening, width and jaw (over the eye distance) that the readout's 0 gives a face, and
+how much its 1 adds, measured through the generator on two films. Width and jaw have no level: the
+head's pose shifts them."""
+SHUT = -0.76
+"""The readout's opening at which lips are shut."""
 LARGEST_OFFSET_S = 0.2
 """Between sound and picture: beyond, a film is out of step and viewers notice."""
 _FURTHEST_S = 3.0
@@ -46,7 +48,7 @@ _FOLDS = 4
 _DELAYS = range(TAPS)
 _WORTH_R = 0.01
 """A map or a delay must gain as much on held-out speech, else there is none of it."""
-_LITTLE_S = 5.0
+LITTLE_S = 5.0
 """With so much speech, gains go half the way."""
 _GAINS = (0.5, 2.0)
 _FLOOR = 0.05
@@ -201,6 +203,23 @@ def fit_voice(heard: Heard, seen: Series, network: SpeechNetwork) -> Voice:
     )
 
 
+def driven(voice: Voice, heard: Heard, factors: Series) -> Voice:
+    """The voice with opening, width and jaw going [3] `factors` as far: the opening from shut, the
+    others from their means in `heard`."""
+    about = adapt_all(voice, heard.outputs, heard.lips)[heard.speaking > 0.5].mean(0)
+    about[0] = SHUT
+    weights = voice.weights * factors
+    for column, factor in enumerate(factors):
+        weights[_place(column, 0), column] += factor - 1
+    opening, width, jaw = (voice.gains * factors).tolist()
+    return replace(
+        voice,
+        weights=weights.astype(np.float32),
+        shift=(voice.shift * factors - (factors - 1) * about).astype(np.float32),
+        gains=(opening, width, jaw),
+    )
+
+
 def gained(heard: Heard, seen: Series, network: SpeechNetwork, parts: int = 3) -> Gained:
     """Each of `parts` stretches of the recording, by a voice fitted to the others."""
     known = np.flatnonzero(np.isfinite(seen).all(1))
@@ -224,7 +243,7 @@ def lip_scores(lips: Float, seen: Series) -> tuple[LipScore, ...]:
         scores.append(
             LipScore(
                 r=_r(theirs, ours),
-                spread=_spread(ours) / max(_spread(theirs), 1e-6),
+                spread=spread_of(ours) / max(spread_of(theirs), 1e-6),
                 error=float(np.sqrt(np.mean(miss**2)) * REFERENCE[column, 1]),
             )
         )
@@ -313,20 +332,20 @@ def _fit_column(design: _Design, column: int, rows: NDArray[np.int64]) -> _Colum
         tried_r = held_out_r(tried)
         if _is_worth(tried_r, delay_r) and tried_r.mean() > hold_r.mean():
             hold, hold_r, moved = strength, tried_r, tried
-    spread = _spread(np.concatenate(moved))
-    if spread < 1e-3 or _spread(truth) < 1e-3:
+    spread = spread_of(np.concatenate(moved))
+    if spread < 1e-3 or spread_of(truth) < 1e-3:
         return nothing
     weights, shift = solver.whole(hold)
-    trusted = 1 - _LITTLE_S / (_LITTLE_S + len(rows) / MOTION_RATE)
-    gain = float(np.clip((_spread(truth) / spread) ** trusted, *_GAINS))
-    shipped_spread = _spread(design.said(column, 0)[rows])
+    trusted = 1 - LITTLE_S / (LITTLE_S + len(rows) / MOTION_RATE)
+    gain = float(np.clip((spread_of(truth) / spread) ** trusted, *_GAINS))
+    shipped_spread = spread_of(design.said(column, 0)[rows])
     weights[_place(column, delay)] += 1
     middle = float((design.inputs[rows] @ weights + shift).mean())
     shipped = float(design.said(column, 0)[rows].mean())
     # only the opening has a level of its own: of width and jaw the pose took it away
     wanted = shipped + trusted * (float(truth.mean()) - shipped) if column == 0 else shipped
     weights *= gain
-    told = _spread(design.inputs[rows] @ weights) / max(shipped_spread, 1e-3)
+    told = spread_of(design.inputs[rows] @ weights) / max(shipped_spread, 1e-3)
     weights[_place(column, 0)] -= 1
     return _Column(weights, wanted - gain * (middle - shift), told, 1000 * delay // MOTION_RATE)
 
@@ -381,8 +400,9 @@ def _speech_s(heard: Heard, known: NDArray[np.bool_]) -> float:
     return float((known & (heard.speaking > 0.5)).sum() / MOTION_RATE)
 
 
-def _spread(values: Series) -> float:
-    low, high = np.percentile(values, [5, 95])
+def spread_of(values: Series) -> float:
+    """5th to 95th percentile of what is known; nan where nothing is."""
+    low, high = np.nanpercentile(values, [5, 95]) if np.isfinite(values).any() else (0.0, np.nan)
     return float(high - low)
 
 
