@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from app.commands.train_videos import VideoTracking, track_videos
 from avatar.errors import VisavisError
 
 _LEAST_HOURS = 0.02
@@ -54,7 +55,8 @@ class LipTraining:
     weights: Path
     """What `visavis train speech` wrote, or this command."""
     grid: Path
-    """A folder with clips.csv, tracks_*.npz and audio/*.flac of the GRID corpus (CC BY 4.0)."""
+    """A folder with clips.csv, tracks_*.npz and audio/*.flac: of the GRID corpus (CC BY 4.0), or
+    what `visavis train videos` made of your own films."""
     output: _Output = _WEIGHTS
     """The weights to write."""
     hours: float = 1.0
@@ -136,6 +138,7 @@ class TrainSettings:
     task: tyro.conf.OmitSubcommandPrefixes[
         Annotated[SpeechTraining, tyro.conf.subcommand("speech")]
         | Annotated[LipTraining, tyro.conf.subcommand("lips")]
+        | Annotated[VideoTracking, tyro.conf.subcommand("videos")]
         | Annotated[LandmarkTraining, tyro.conf.subcommand("landmarks")]
         | Annotated[PoseTraining, tyro.conf.subcommand("pose")]
         | Annotated[Scoring, tyro.conf.subcommand("score")]
@@ -157,6 +160,8 @@ def train(settings: TrainSettings) -> None:
             _show(_train_speech(task))
         case LipTraining() as task:
             _show(_fit_lips(task))
+        case VideoTracking() as task:
+            _show(track_videos(task))
         case LandmarkTraining() | PoseTraining() as task:
             _show(_learn_from_renders(task))
         case Scoring() as task:

@@ -58,6 +58,7 @@ PICTURE_LATE_S = 0.02
 TRAINING_SPEAKER = "s1"
 """All other speakers stay out of training: they are the check."""
 _HELD_BACK = 39
+_LEAST_CLIPS = 4
 _LEAD = 50
 """Frames of silence before each clip, in which the level control and the network settle."""
 
@@ -104,6 +105,22 @@ def grid_clips(folder: Path, speaker: str | None = None) -> Iterator[GridClip]:
         ) from error
 
 
+def training_clips(folder: Path) -> list[GridClip]:
+    """The clips to learn from: of GRID one speaker's; of a user's own films all.
+
+    Raises:
+        AssetError: the folder does not hold what it should, or too few clips.
+    """
+    clips = list(grid_clips(folder))
+    own = [clip for clip in clips if clip.speaker == TRAINING_SPEAKER] or clips
+    if len(own) < _LEAST_CLIPS:
+        raise AssetError(
+            f"{folder}: {len(own)} clips, expected {_LEAST_CLIPS} or more. Track more films with: "
+            "visavis train videos"
+        )
+    return own
+
+
 def _landmarks(planes: NDArray[np.uint8]) -> Float:
     """Undo the byte planes and the differences along time."""
     differences = np.ascontiguousarray(planes.transpose(1, 2, 3, 0)).view(np.int16)[..., 0]
@@ -116,10 +133,14 @@ def _landmarks(planes: NDArray[np.uint8]) -> Float:
 def lip_examples(clips: Sequence[GridClip], generator: np.random.Generator) -> list[LipExample]:
     """Each clip three times: as it is, and twice as another voice in another room."""
     tracks = [lips_of(clip.landmarks) for clip in clips]
-    everything = np.concatenate(tracks)
-    mean, spread = np.nanmean(everything, 0), np.nanstd(everything, 0)
+    scales = {}
+    for speaker in sorted({clip.speaker for clip in clips}):
+        pairs = zip(clips, tracks, strict=True)
+        everything = np.concatenate([track for clip, track in pairs if clip.speaker == speaker])
+        scales[speaker] = np.nanmean(everything, 0), np.nanstd(everything, 0)
     examples = []
     for clip, track in zip(clips, tracks, strict=True):
+        mean, spread = scales[clip.speaker]
         standard = (track - mean) / spread
         # the head's pose shifts width and jaw from clip to clip; a closed mouth is always closed
         standard[:, 1:] -= np.nanmean(standard[:, 1:], 0)
@@ -204,10 +225,11 @@ def fit_lips(
     chance = np.random.default_rng(seed)
     model, readouts, metadata = load_weights(weights)
     mean, spread = float(metadata["mean"]), float(metadata["spread"])  # pyright: ignore
-    clips = list(grid_clips(grid, TRAINING_SPEAKER))
+    clips = training_clips(grid)
     chance.shuffle(clips)  # pyright: ignore[reportArgumentType]
-    training = lip_examples(clips[_HELD_BACK:], chance)
-    check = lip_examples(clips[:_HELD_BACK], chance)[::3]  # as recorded
+    held = min(_HELD_BACK, len(clips) // 4)
+    training = lip_examples(clips[held:], chance)
+    check = lip_examples(clips[:held], chance)[::3]  # as recorded
     done: dict[str, object] = {"lips": metadata.get("lips", {}), **metadata}
 
     def keep(**figures: object) -> dict[str, object]:
