@@ -58,7 +58,7 @@ PICTURE_LATE_S = 0.02
 TRAINING_SPEAKER = "s1"
 """All other speakers stay out of training: they are the check."""
 _HELD_BACK = 39
-_LEAST_CLIPS = 4
+_LEAST_CLIPS = 2
 _LEAD = 50
 """Frames of silence before each clip, in which the level control and the network settle."""
 
@@ -227,7 +227,7 @@ def fit_lips(
     mean, spread = float(metadata["mean"]), float(metadata["spread"])  # pyright: ignore
     clips = training_clips(grid)
     chance.shuffle(clips)  # pyright: ignore[reportArgumentType]
-    held = min(_HELD_BACK, len(clips) // 4)
+    held = min(_HELD_BACK, max(1, len(clips) // 4))
     training = lip_examples(clips[held:], chance)
     check = lip_examples(clips[:held], chance)[::3]  # as recorded
     done: dict[str, object] = {"lips": metadata.get("lips", {}), **metadata}
