@@ -33,6 +33,8 @@ from avatar.types import MOTION_RATE
 LEAST_S = 15.0
 TRIED_S, TRIALS = 10.0, 2
 """Of the film, spoken by the generator to see how far its lips go; and how often."""
+LEAST_GAIN, MOST_GAIN = 0.45, 2.5
+"""Of the encoder's lips: beyond, the generator hears what it never heard in training."""
 LEAST_SPEECH_S = 6.0
 """Of speech with lips in sight."""
 
@@ -115,10 +117,12 @@ def driven_as_far(voice: Voice, face: TalkingFace, seen: np.ndarray) -> Voice:
             moved = template_lips([*generator.step(sound), *generator.flush()], template)
             standard = in_reference(moved[: len(known)])[known]
             got = np.array([spread_of(column) for column in standard.T])
+            gains = np.array(voice.gains)
             ratio = np.where((got > 1e-3) & (wanted > 1e-3), wanted / np.maximum(got, 1e-3), 1.0)
             trusted = voice.seconds / (voice.seconds + LITTLE_S)
             factors = np.clip(ratio**trusted, 0.4, 2.0)
-            factors = np.clip(factors, 0.3 / np.array(voice.gains), 4.0 / np.array(voice.gains))
+            factors = np.clip(factors, LEAST_GAIN / gains, MOST_GAIN / gains)
+            factors[2] = 1.0  # a face's jaw goes with its lips: driven too, it would go too far
             voice = driven(voice, heard, factors)
             progress.advance()
     return voice
