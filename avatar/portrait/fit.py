@@ -49,6 +49,9 @@ _NO_SMILE, _SURE_SMILE = 0.08, 0.20
 smile of .8 with closed lips .19, a painted smile .36, a laughing photograph .6."""
 _MOST_BLINK, _MOST_RAISED = 0.25, 0.35
 """A face at rest has lids no lower, and brows no higher."""
+_MOST_ROLLED = 0.35
+"""Of a lip's red that parted lips keep rolled in when they meet at rest: the template's upper lip
+then is 8 mm high, as most people's."""
 _CLOSED = 0.02
 """Inner lips nearer than this share of the eye distance: a mouth at rest."""
 
@@ -154,8 +157,9 @@ def _resting(found: Float, closed: bool) -> Float:
         elif name.startswith(("eyeWide", "brow")):
             share = 1.0
         elif name.startswith("mouthRoll"):
-            # Found on every face, smiling or not: the template's lips are fuller than most.
-            share = float(closed)
+            # Found on every face, smiling or not: the template's lips are fuller than most. What
+            # an open mouth hides of its lips beyond that, it rolls in.
+            share, most = 1.0, 1.0 if closed else _MOST_ROLLED
         elif name.startswith(("noseSneer", "mouthSmile", "mouthDimple", "cheek")):
             share = 0.5 - 0.2 * smiling if closed else 0.0
         elif name.startswith("mouth"):

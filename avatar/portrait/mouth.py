@@ -9,12 +9,14 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from avatar.head.template import Part
+from avatar.lip_shadow import lower_lip
 from avatar.portrait.arrays import Array
 from avatar.portrait.colour import sample
 from avatar.portrait.eyes import photographed_eyes
-from avatar.portrait.landmarks import OUTER_LIPS, FoundFace
+from avatar.portrait.landmarks import LIPS, OUTER_LIPS, FoundFace
 from avatar.portrait.mesh import between_corners
 from avatar.portrait.openings import INNER_LIPS, from_beside, lips_parted, mouth_opening, parted
 from avatar.portrait.sitter import Sitter
@@ -45,6 +47,24 @@ _LEAST_PIXELS, _MANY_PIXELS = 12, 60
 """Of teeth in the photograph: none believed, all believed."""
 _LEAST_SHARE = 0.2
 """Of the opening that teeth must fill."""
+_FEW_PIXELS, _ENOUGH_PIXELS = 6.0, 12.0
+"""Height of a lip's red beside an opening: up to the first every pixel is half tooth or half skin,
+from the second on each is believed."""
+_COLUMNS = (((37, 82), (39, 81), (0, 13), (269, 311), (267, 312)),
+            ((84, 87), (181, 178), (17, 14), (405, 402), (314, 317)))  # fmt: skip
+"""FaceMesh's points across the upper and the lower lip: of the outer border, of the inner one."""
+_ACROSS_LIP = (0.0, 0.2, 0.4, 0.6, 0.8)
+"""From the outer to the inner border of the red: where its colour is sought."""
+_SURELY_RED = 2
+"""How many of these, the reddest, are taken for neither tooth nor skin."""
+_CORNERS, _CORNER_SHARE = (61, 291), 0.15
+"""FaceMesh's corners of the mouth, and the share of its width within which the red fades there."""
+_RED_FROM = (0.0, 0.3)
+"""Likewise: where skin ends and where lip is sure."""
+_OWN_SHADES = 0.4
+"""Exponent: how much of a photographed lip's light and shade stays."""
+_WET, _WET_FROM = 0.22, 0.55
+"""Of its light that the inner border loses, whence the other lip's shadow falls when they meet."""
 _PALE, _LIT = 0.45, 1.05
 """Chroma over brightness that teeth stay below, and brightness over the lips' that they exceed."""
 
@@ -95,6 +115,7 @@ def lips_own(sitter: Sitter, own: Lattice, colour: Float) -> Float:
     """
     if not lips_parted(sitter.face.landmarks):
         return colour
+    few = few_pixels(sitter)
     landmarks, shape = sitter.face.landmarks, sitter.portrait.image.shape[:2]
     within = np.zeros((*shape, 1), np.float32)
     cv2.fillPoly(within, [np.round(landmarks[list(OUTER_LIPS), :2]).astype(np.int32)], 1.0)
@@ -107,9 +128,91 @@ def lips_own(sitter: Sitter, own: Lattice, colour: Float) -> Float:
     soft: Any = cv2.GaussianBlur(within, (0, 0), blur)
     red = sample(soft[..., None], at)[:, 0]
     skin = np.clip((lip - 0.6) / 0.3, 0, 1) * np.clip((0.7 - red) / 0.3, 0, 1)
+    lower = between_corners(own.barycentric, lower_lip(template)[corners].astype(np.float32))
+    skin = skin * (1 - few[(lower > 0.5).astype(int)])
     amount = np.maximum(teeth * np.clip(lip / 0.4, 0, 1), skin)[:, None]
     beside = from_beside(own, colour, (teeth < 0.05) & (lip > 0.9) & (red > 0.75))
-    return (colour + amount * (beside - colour)).astype(np.float32)
+    mended = (colour + amount * (beside - colour)).astype(np.float32)
+    depth = into_the_red(landmarks, at)
+    return _in_lip_tones(sitter, mended, lower > 0.5, depth, np.clip(lip / 0.4, 0, 1))
+
+
+def few_pixels(sitter: Sitter) -> Float:
+    """[2] 0..1, upper and lower: how little of a lip's red the photograph shows beside an opening
+    to tell it from teeth and skin; 0 where the lips meet."""
+    if not lips_parted(sitter.face.landmarks):
+        return np.zeros(2, np.float32)
+    borders = sitter.face.landmarks[np.array(LIPS), :2]
+    heights = np.linalg.norm(borders[:, 0] - borders[:, 1], axis=1).reshape(2, -1).mean(1)
+    few = (_ENOUGH_PIXELS - heights) / (_ENOUGH_PIXELS - _FEW_PIXELS)
+    return np.clip(few, 0, 1).astype(np.float32)
+
+
+def lip_tones(sitter: Sitter) -> Float:
+    """[2, 3] upper and lower lip's red in the photograph, of the reddest of the pixels across it:
+    a mean of few pixels is paler than the lip by the teeth and the skin beside it."""
+    share = np.array(_ACROSS_LIP)[:, None]
+    tones = []
+    for columns in _COLUMNS:
+        found = []
+        for outer, inner in sitter.face.landmarks[np.array(columns), :2]:
+            shown = sitter.photo.at(outer + share * (inner - outer), 0.0)
+            red = (shown[:, 0] - shown[:, 1:].mean(1)) / np.maximum(shown.mean(1), 0.05)
+            found.append(shown[np.argsort(-red, kind="stable")[:_SURELY_RED]].mean(0))
+        # Among the columns the middle one: a glint makes some pale, a cheek's shade some dark.
+        tones.append(np.median(found, axis=0))
+    # Both lips have one pigment; they differ in their light.
+    light = np.maximum(np.mean(tones, axis=1, keepdims=True), 1e-3)
+    return (light * (np.array(tones) / light).mean(0)).astype(np.float32)
+
+
+def into_the_red(landmarks: Float, pixels: Array) -> Float:
+    """[N] 0 at the outer border of the red and outside, 1 at the inner border and in the opening,
+    of pixels [N, 2] in a photograph with these landmarks [478, 3]; less towards the corners."""
+    rings = [landmarks[list(ring), :2].astype(np.float64) for ring in (OUTER_LIPS, INNER_LIPS)]
+    outer, inner = (KDTree(_along(ring)).query(pixels)[0] for ring in rings)
+    within_outer, within_inner = (_inside(ring, pixels) for ring in rings)
+    share = outer / np.maximum(outer + inner, 1e-6)
+    corners = landmarks[list(_CORNERS), None, :2]
+    width = max(float(np.linalg.norm(corners[1] - corners[0])), 1e-3)
+    aside = np.linalg.norm(pixels - corners, axis=2).min(0) / (_CORNER_SHARE * width)
+    depth = np.where(within_inner, 1, np.where(within_outer, share, 0))
+    return (depth * np.minimum(aside, 1)).astype(np.float32)
+
+
+def _in_lip_tones(
+    sitter: Sitter, colour: Float, lower: NDArray[np.bool_], depth: Float, lip: Array
+) -> Float:
+    """[N, 3] `colour` with lips of few pixels in the colour of their reddest; `lower` [N] says
+    which lip, `depth` [N] is `into_the_red`, `lip` [N] 0..1 how far a splat lies on one at all."""
+    few, tones = few_pixels(sitter), lip_tones(sitter)
+    start, sure = _RED_FROM
+    painted = colour.copy()
+    for side, tone in enumerate(tones):
+        own = lower == bool(side)
+        red = few[side] * lip[own] * np.clip((depth[own] - start) / (sure - start), 0, 1)
+        bright = colour[own].mean(1)
+        usual = float(np.median(bright[red > 0.5])) if (red > 0.5).any() else float(tone.mean())
+        shade = np.clip(bright / max(usual, 0.05), 0.5, 1.2)
+        wet = np.clip((depth[own] - _WET_FROM) / (1 - _WET_FROM), 0, 1)
+        light = shade**_OWN_SHADES * (1 - _WET * wet)
+        painted[own] += red[:, None] * (light[:, None] * tone - colour[own])
+    return np.clip(painted, 0, 1).astype(np.float32)
+
+
+def _along(ring: Array, steps: int = 12) -> Array:
+    """[steps * n, 2] points along a closed line of n."""
+    share = np.linspace(0, 1, steps, endpoint=False)[:, None, None]
+    return (ring + share * (np.roll(ring, -1, axis=0) - ring)).reshape(-1, 2)
+
+
+def _inside(ring: Array, pixels: Array) -> NDArray[np.bool_]:
+    """[N] which of the pixels [N, 2] a closed line [n, 2] goes around: crossings to the right."""
+    a, b = ring, np.roll(ring, -1, axis=0)
+    x, y = pixels[:, 0, None], pixels[:, 1, None]
+    spans = (a[:, 1] > y) != (b[:, 1] > y)
+    rise = np.where(b[:, 1] == a[:, 1], 1.0, b[:, 1] - a[:, 1])
+    return (spans & (x < a[:, 0] + (y - a[:, 1]) / rise * (b[:, 0] - a[:, 0]))).sum(1) % 2 == 1
 
 
 def photographed_teeth(image: Float, face: FoundFace, lip_colour: Array) -> tuple[Float, float]:

@@ -19,7 +19,7 @@ from avatar.portrait.colour import fill_in, like_skin, sample, squareness, unocc
 from avatar.portrait.lids import lid_colour, lid_shade, without_eyes
 from avatar.portrait.light import Light, estimate_light, evenly_spread
 from avatar.portrait.mesh import areas, between_corners, diffused, vertex_normals
-from avatar.portrait.mouth import lips_own
+from avatar.portrait.mouth import few_pixels, lips_own
 from avatar.portrait.openness import openness
 from avatar.portrait.placing import FACE_SPACING
 from avatar.portrait.sitter import Sitter
@@ -363,7 +363,8 @@ def _clean_lips(sitter: Sitter, own: Lattice, colour: Float) -> Float:
     typical = max(float(tone[0] - tone[1:].mean()), 0.02)
     pale = np.clip((0.75 - redness / typical) / 0.3, 0, 1)
     bright = np.clip((colour.mean(1) - tone.mean() - 0.04) / 0.08, 0, 1)
-    amount = (pale * bright * np.clip(lip / 0.4, 0, 1))[:, None]
+    # Where few pixels show it all, skin beside a lip would be taken for teeth and turn red.
+    amount = (pale * bright * np.clip(lip / 0.4, 0, 1))[:, None] * (1 - few_pixels(sitter).max())
     return colour + amount * (tone - colour)
 
 

@@ -12,10 +12,12 @@ from skimage import data
 from avatar.deform import Deformer
 from avatar.head.pose import pose
 from avatar.head.template import Part, load_template
-from avatar.portrait.landmarks import FoundFace, MediapipeFaceFinder, subject
+from avatar.lip_shadow import lip_splats
+from avatar.portrait.landmarks import LIPS, OUTER_LIPS, FoundFace, MediapipeFaceFinder, subject
 from avatar.portrait.mesh import between_corners
-from avatar.portrait.mouth import photographed_teeth
+from avatar.portrait.mouth import few_pixels, into_the_red, lip_tones, photographed_teeth
 from avatar.portrait.openings import INNER_LIPS
+from avatar.portrait.sitter import Sitter
 from avatar.types import ARKIT_NAMES, Avatar, Float
 from render.camera import View, orbit_view
 from render.cpu import CpuRenderer
@@ -184,3 +186,67 @@ def test_a_resting_mouth_shows_no_teeth(first_astronaut: Avatar):
     teeth = own & np.isin(part, (Part.TEETH_UPPER, Part.TEETH_LOWER))
     seen = magenta_share(first_astronaut, teeth, expressed(), view_of(lips, 0), GREEN)
     assert (seen > 0.3).sum() <= 10, "the lips meet at rest"
+
+
+def test_lips_of_few_pixels_have_the_colour_of_their_reddest(astronaut_sitter: Sitter):
+    np.testing.assert_array_equal(few_pixels(astronaut_sitter), 1)
+    upper, lower = lip_tones(astronaut_sitter)
+    mixed, skin = astronaut_sitter.lip_colour, astronaut_sitter.skin_tone
+    for tone in (upper, lower):
+        assert redness(tone) > 1.1 * redness(mixed), "teeth and skin are mixed in"
+        assert redness(tone) > 1.4 * redness(skin)
+        assert tone.mean() < 0.9 * skin.mean()
+    assert upper.mean() < lower.mean(), "the upper lip faces down"
+
+
+def test_lips_are_painted_darker_and_redder_than_the_skin(
+    first_astronaut: Avatar, astronaut_sitter: Sitter
+):
+    for lip in lip_splats(load_template(), first_astronaut):
+        colour = np.median(first_astronaut.colour[lip], axis=0)
+        assert redness(colour) > 1.3 * redness(astronaut_sitter.skin_tone)
+        assert colour.mean() < 0.87 * astronaut_sitter.skin_tone.mean()
+
+
+def test_a_large_or_a_closed_mouth_keeps_what_the_photograph_shows(astronaut_sitter: Sitter):
+    def few(landmarks: Float) -> Float:
+        return few_pixels(replace(astronaut_sitter, face=FoundFace(landmarks)))
+
+    landmarks = astronaut_sitter.face.landmarks
+    np.testing.assert_array_equal(few(landmarks * np.float32(5)), 0)
+    closed = landmarks.copy()
+    closed[14] = closed[13]
+    np.testing.assert_array_equal(few(closed), 0)
+
+
+def test_the_red_begins_at_its_outer_border_and_is_deepest_in_the_opening():
+    landmarks = np.zeros((478, 3), np.float32)
+    for ring, radii in ((OUTER_LIPS, (40, 20)), (INNER_LIPS, (32, 8))):
+        turns = np.linspace(np.pi, 3 * np.pi, len(ring), endpoint=False)
+        places = np.stack([np.cos(turns), np.sin(turns)], 1) * radii + (60, 40)
+        landmarks[list(ring), :2] = places
+    down = np.array([[60.0, y] for y in (15, 21, 26, 31, 40, 54, 65)])
+    depth = into_the_red(landmarks, down)
+    np.testing.assert_allclose(depth, [0, 0.08, 0.5, 0.92, 1, 0.5, 0], atol=0.06)
+    corner = into_the_red(landmarks, np.array([[22.0, 40.0]]))
+    assert corner < 0.2, "at the corners the lips run out"
+
+
+def test_the_upper_lip_of_an_open_smile_is_no_fuller_at_rest_than_most(first_astronaut: Avatar):
+    """People's upper red is 7 to 8 mm high; the template's is more."""
+    template = load_template()
+
+    def height(head: Float) -> float:
+        borders = np.array(LIPS[:3])
+        corners = head[template.triangles[template.landmark_triangle[borders]]]
+        weights = template.landmark_barycentric[borders]
+        outer, inner = np.einsum("abij,abi->abj", corners, weights).swapaxes(0, 1)
+        return float((outer - inner)[:, 1].mean())
+
+    assert height(template.vertices) > 0.009
+    assert 0.006 < height(first_astronaut.vertices) < 0.009
+
+
+def redness(colour: Float) -> float:
+    """How much red a colour has over green and blue, against its brightness."""
+    return float((colour[0] - colour[1:].mean()) / colour.mean())
