@@ -63,7 +63,7 @@ _RED_FROM = (0.0, 0.3)
 """Likewise: where skin ends and where lip is sure."""
 _OWN_SHADES = 0.4
 """Exponent: how much of a photographed lip's light and shade stays."""
-_WET, _WET_FROM = 0.22, 0.55
+_WET, _WET_FROM = 0.34, 0.5
 """Of its light that the inner border loses, whence the other lip's shadow falls when they meet."""
 _PALE, _LIT = 0.45, 1.05
 """Chroma over brightness that teeth stay below, and brightness over the lips' that they exceed."""
