@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from app.panel import Panel, PanelView, Wishes
 from app.speech_process import SourceState, SpeechProcess, SpeechReport
 from app.timing import Timing
 from avatar.errors import VisavisError
+from avatar.motion.direction import Direction
 from avatar.types import Gaussians, MotionFrame
 from render.camera import orbit_view, viewer
 from render.renderer import Renderer
@@ -221,6 +222,8 @@ class LiveOptions:
     avatars: tuple[str, ...]
     sound_file: Path | None = None
     microphone: str = "default"
+    direction: Direction = field(default_factory=Direction)
+    """What is asked of the face at first."""
     seconds: float | None = None
     """Ends after so many seconds of showing; None: when the display closes."""
     picture_px: int = 512
@@ -244,6 +247,8 @@ class FrameLoop:
         self._wanted_avatar = options.avatar
         self._avatar_problem = ""
         self._microphone, self._gain = options.microphone, 1.0
+        self._direction = options.direction
+        speech.direct(options.direction)
         self._buffer: Picture = np.zeros((1, 1, 1, 4), np.uint8)
         self._work_s = 1.0 / 30.0  # of a frame, lately: how far ahead its picture will be seen
         self._ended_s: float | None = None
@@ -379,6 +384,9 @@ class FrameLoop:
         if wishes.gain is not None:
             self._gain = wishes.gain
             self._speech.set_gain(wishes.gain)
+        if wishes.direction is not None:
+            self._direction = wishes.direction
+            self._speech.direct(wishes.direction)
         if wishes.look_for_microphones:
             self._speech.look_for_microphones()
         if wishes.play_again:
@@ -406,6 +414,7 @@ class FrameLoop:
             speech=report.speech,
             hearing=report.state is SourceState.HEARING,
             gain=self._gain,
+            direction=self._direction,
             frame_ms=frame_ms,
             fps=timing.recent_fps,
             sound_to_sight_ms=sight_ms if report.state is SourceState.HEARING else None,

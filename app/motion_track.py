@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avatar.motion.direction import Direction
 from avatar.speech.voice import Voice
 from avatar.types import MotionFrame
 
@@ -51,7 +52,9 @@ def sampled(frames: Iterable[MotionFrame], fps: float, count: int) -> Iterator[M
         yield interpolated(earlier, later, index, time_s)
 
 
-def spoken(sound: Path, seed: int, *, voice: Voice | None = None) -> Iterator[MotionFrame]:
+def spoken(
+    sound: Path, seed: int, *, direction: Direction | None = None, voice: Voice | None = None
+) -> Iterator[MotionFrame]:
     """The motion of a face that says `sound`, at the generator's own rate, as a stream.
 
     Raises:
@@ -60,7 +63,7 @@ def spoken(sound: Path, seed: int, *, voice: Voice | None = None) -> Iterator[Mo
     from app.sound_file import read_blocks
     from avatar.speech.generator import MotionGenerator
 
-    generator = MotionGenerator(seed=seed, voice=voice)
+    generator = MotionGenerator(seed=seed, direction=direction, voice=voice)
     for block in read_blocks(sound):
         yield from generator.step(block)
     yield from generator.flush()

@@ -12,11 +12,22 @@ from pathlib import PurePath
 import numpy as np
 from imgui_bundle import ImVec2, ImVec4, imgui
 
+from avatar.motion.direction import (
+    DISTANCE_LIMIT_M,
+    EMOTION_NAMES,
+    GAZE_LIMIT_RAD,
+    LEAST_ARTICULATION,
+    MOST_ARTICULATION,
+    STILLNESS_MOST,
+    Direction,
+    no_emotion,
+)
 from avatar.types import Float
 
 WIDTH = 300.0
 """Layout units."""
 LEAST_GAIN, LARGEST_GAIN = 0.1, 8.0
+USUAL_INTENSITY = 0.7
 GOOD, NOTICE, FAULT = (
     ImVec4(0.45, 0.80, 0.52, 1.0),
     ImVec4(0.95, 0.77, 0.36, 1.0),
@@ -43,6 +54,8 @@ class PanelView:
     speech: bool = False
     hearing: bool = False
     gain: float = 1.0
+    direction: Direction = field(default_factory=Direction)
+    """What is asked of the face."""
     frame_ms: float | None = None
     fps: float | None = None
     sound_to_sight_ms: float | None = None
@@ -63,6 +76,7 @@ class Wishes:
     avatar: str | None = None
     microphone: str | None = None
     gain: float | None = None
+    direction: Direction | None = None
     look_for_microphones: bool = False
     play_again: bool = False
     quit: bool = False
@@ -153,7 +167,7 @@ class Panel:
         self._list_open = imgui.is_popup_open("", imgui.PopupFlags_.any_popup)
         return self._wishes
 
-    def _wish(self, **wish: str | float | bool) -> None:
+    def _wish(self, **wish: str | float | bool | Direction) -> None:
         self._wishes = replace(self._wishes, **wish)  # pyright: ignore[reportArgumentType]
 
     def _take_pointer(self) -> None:
@@ -215,6 +229,7 @@ class Panel:
         imgui.push_item_width(-1)
         self._draw_avatar(view)
         self._draw_sound(view)
+        self._draw_acting(view.direction)
         self._draw_timing(view)
         self._draw_status(view)
         imgui.pop_item_width()
@@ -230,7 +245,6 @@ class Panel:
                 if imgui.selectable(label, chosen)[0] and not chosen:
                     self._wish(avatar=name)
             imgui.end_combo()
-        imgui.text_colored(FAINT, "Emotion: off in this version")
 
     def _draw_sound(self, view: PanelView) -> None:
         _heading("Sound")
@@ -263,6 +277,60 @@ class Panel:
         )
         if changed:
             self._wish(gain=float(gain))
+
+    def _draw_acting(self, direction: Direction) -> None:
+        """Mood, gaze, nearness, lips and stillness, as `Direction` has them."""
+        _heading("Acting")
+        strongest = int(direction.emotion.argmax())
+        intensity = float(direction.emotion[strongest])
+        mood = EMOTION_NAMES[strongest] if intensity > 0 else "neutral"
+        intensity = intensity or USUAL_INTENSITY
+        half = 0.5 * (imgui.get_content_region_avail().x - imgui.get_style().item_spacing.x)
+        imgui.set_next_item_width(half)
+        changed = False
+        if imgui.begin_combo("##emotion", mood):
+            for name in EMOTION_NAMES:
+                if imgui.selectable(name, name == mood)[0] and name != mood:
+                    mood, changed = name, True
+            imgui.end_combo()
+        imgui.same_line()
+        imgui.begin_disabled(mood == "neutral")
+        imgui.set_next_item_width(half)
+        slid, intensity = imgui.slider_float("##intensity", intensity, 0.05, 1.0, "intensity %.2f")
+        imgui.end_disabled()
+        emotion = no_emotion()
+        if mood != "neutral":
+            emotion[EMOTION_NAMES.index(mood)] = intensity
+        most = math.degrees(GAZE_LIMIT_RAD)
+        yaw, pitch = (math.degrees(angle) for angle in direction.gaze)
+        imgui.set_next_item_width(half)
+        looked, yaw = imgui.slider_float("##gaze yaw", yaw, -most, most, "looks left %.0f")
+        imgui.same_line()
+        imgui.set_next_item_width(half)
+        raised, pitch = imgui.slider_float("##gaze pitch", pitch, -most, most, "looks up %.0f")
+        moved, distance = imgui.slider_float(
+            "##distance", 100 * direction.distance, -100 * DISTANCE_LIMIT_M,
+            100 * DISTANCE_LIMIT_M, "nearer %.1f cm"
+        )  # fmt: skip
+        spoke, articulation = imgui.slider_float(
+            "##articulation", direction.articulation, LEAST_ARTICULATION, MOST_ARTICULATION,
+            "articulation %.2f"
+        )  # fmt: skip
+        calmed, stillness = imgui.slider_float(
+            "##stillness", direction.stillness, 0.0, STILLNESS_MOST, "head and brows %.2f"
+        )
+        if changed or slid or looked or raised or moved or spoke or calmed:
+            self._wish(
+                direction=Direction(
+                    emotion=emotion,
+                    gaze=(math.radians(yaw), math.radians(pitch)),
+                    distance=distance / 100,
+                    articulation=articulation,
+                    stillness=stillness,
+                )
+            )
+        if imgui.button("As usual", ImVec2(-1, 0)):
+            self._wish(direction=Direction())
 
     def _draw_meter(self, view: PanelView) -> None:
         """A bar from -60 to 0 dB; green while somebody speaks."""

@@ -7,12 +7,23 @@ degrees here, because people type them, and radians from `View.yaw_rad` on.
 import difflib
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from avatar.motion.direction import (
+    DISTANCE_LIMIT_M,
+    EMOTION_NAMES,
+    GAZE_LIMIT_RAD,
+    LEAST_ARTICULATION,
+    MOST_ARTICULATION,
+    STILLNESS_MOST,
+    Direction,
+    no_emotion,
+)
 from avatar.types import ARKIT_NAMES, TONGUE_NAMES
 
 Backend = Literal["auto", "cpu", "reference"]
@@ -138,6 +149,55 @@ def parse_expression(words: list[str]) -> dict[str, float]:
     return weights
 
 
+def parse_emotion(words: list[str]) -> dict[str, float]:
+    """From "happiness:0.7" or "sadness:0.5,fear:0.3"; raises ValueError that says what is wrong."""
+    known = {name: name for name in EMOTION_NAMES}
+    emotions = {}
+    for part in filter(None, words[0].split(",")):
+        name, colon, text = part.strip().partition(":")
+        if name.lower() not in known:
+            near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+            meant = f"; is it {near[0]}?" if near else ""
+            raise ValueError(f"{name!r}: expected one of {', '.join(EMOTION_NAMES)}{meant}")
+        (value,) = _numbers(text, f"an intensity from 0 to 1 for {name}", 1) if colon else (0.7,)
+        if not 0 <= value <= 1:
+            raise ValueError(f"{part}: expected an intensity from 0 to 1")
+        emotions[name.lower()] = value
+    return emotions
+
+
+@dataclass(frozen=True)
+class GazeDirection:
+    """Where the face looks most of the time; a viewer straight ahead is 0,0."""
+
+    yaw_degrees: float = 0.0
+    """Towards the avatar's left."""
+    pitch_degrees: float = 0.0
+    """Upwards."""
+
+    @classmethod
+    def parse(cls, words: list[str]) -> "GazeDirection":
+        """From "YAW,PITCH"; raises ValueError that says what is wrong."""
+        gaze = cls(*_numbers(words[0], "YAW,PITCH (degrees)", 2))
+        most = math.degrees(GAZE_LIMIT_RAD)
+        if max(abs(gaze.yaw_degrees), abs(gaze.pitch_degrees)) > most:
+            raise ValueError(f"{words[0]}: expected at most {most:.0f} degrees either way")
+        return gaze
+
+    def words(self) -> list[str]:
+        return [f"{self.yaw_degrees:g},{self.pitch_degrees:g}"]
+
+
+def _number_within(least: float, most: float, meaning: str) -> Callable[[list[str]], float]:
+    def parse(words: list[str]) -> float:
+        (value,) = _numbers(words[0], meaning, 1)
+        if not least <= value <= most:
+            raise ValueError(f"{words[0]}: expected {least:g} to {most:g}, {meaning}")
+        return value
+
+    return parse
+
+
 def _numbers(text: str, meaning: str, count: int) -> list[float]:
     parts = text.split(",")
     try:
@@ -174,6 +234,27 @@ _EXPRESSION = tyro.constructors.PrimitiveConstructorSpec(
     is_instance=lambda value: isinstance(value, dict),
     str_from_instance=lambda value: [",".join(f"{name}:{w:g}" for name, w in value.items())],
 )
+_EMOTION = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="NAME:0..1,...",
+    instance_from_str=parse_emotion,
+    is_instance=lambda value: isinstance(value, dict),
+    str_from_instance=lambda value: [",".join(f"{name}:{w:g}" for name, w in value.items())],
+)
+
+
+def _scale(least: float, most: float, metavar: str) -> tyro.constructors.PrimitiveConstructorSpec:
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=_number_within(least, most, metavar),
+        is_instance=lambda value: isinstance(value, float),
+        str_from_instance=lambda value: [f"{value:g}"],
+    )
+
+
+EmotionOption = Annotated[dict[str, float], _EMOTION]
+GazeOption = Annotated[GazeDirection, _option(GazeDirection, "YAW,PITCH")]
 ViewOption = Annotated[ViewPoint, _option(ViewPoint, "YAW,PITCH,DISTANCE")]
 SizeOption = Annotated[PictureSize, _option(PictureSize, "PIXELS")]
 ColourOption = Annotated[Colour, _option(Colour, "RRGGBB")]
@@ -188,6 +269,42 @@ VoiceOption = Annotated[Path | None, tyro.conf.arg(metavar="ME.voice")]
 
 def _output(metavar: str) -> object:
     return tyro.conf.arg(name="output", aliases=["-o"], metavar=metavar)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acting:
+    """What is asked of a face that speaks, besides its words."""
+
+    emotion: EmotionOption = field(default_factory=dict)
+    """Mood and intensity, such as happiness:0.7, or two of them: anger, contempt, disgust, fear,
+    happiness, neutral, sadness, surprise."""
+    gaze: GazeOption = GazeDirection()
+    """Where it looks most of the time: degrees towards the avatar's left, degrees up."""
+    distance: Annotated[float, _scale(-DISTANCE_LIMIT_M, DISTANCE_LIMIT_M, "METRES")] = 0.0
+    """How far the head comes nearer to the viewer; negative draws back."""
+    articulation: Annotated[float, _scale(LEAST_ARTICULATION, MOST_ARTICULATION, "0.75..1.25")] = (
+        1.0
+    )
+    """How far lips and jaw go: less mumbles, more is very clear."""
+    stillness: Annotated[float, _scale(0.0, STILLNESS_MOST, "0..1.5")] = 1.0
+    """Scales the motion of head and brows: 0 holds them still, 1 is as people talk."""
+
+    @property
+    def direction(self) -> Direction:
+        """The same for the generator."""
+        emotion = no_emotion()
+        for name, intensity in self.emotion.items():
+            emotion[EMOTION_NAMES.index(name)] = intensity
+        return Direction(
+            emotion=emotion,
+            gaze=(math.radians(self.gaze.yaw_degrees), math.radians(self.gaze.pitch_degrees)),
+            distance=self.distance,
+            articulation=self.articulation,
+            stillness=self.stillness,
+        )
+
+
+ActingOption = Annotated[Acting, tyro.conf.OmitArgPrefixes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +335,7 @@ class RenderSettings:
 
     For example:
       visavis render --audio speech.wav -o film.mp4
+      visavis render --audio speech.wav --emotion happiness:0.7 --gaze 15,0 -o film.mp4
       visavis render --avatar me.avatar --drive webcam.mp4 -o film.mp4
       visavis render --avatar me.avatar --motion speech.npz --view 30,5,1 -o film.mp4
     """
@@ -246,7 +364,8 @@ class RenderSettings:
     """Whose lips speak: a file of visavis calibrate. Without it ME.voice beside
     ME.avatar is used, if there is one."""
     seed: int = 0
-    """Of blinks and small head motion."""
+    """Of all that is left to chance: blinks, glances, head motion. The lips follow the sound."""
+    acting: ActingOption = Acting()
 
     def __post_init__(self) -> None:
         given = [source for source in (self.audio, self.motion, self.drive) if source is not None]
@@ -301,7 +420,8 @@ class MotionSettings:
     voice: VoiceOption = None
     """Whose lips speak: a file of visavis calibrate."""
     seed: int = 0
-    """Of blinks and small head motion."""
+    """Of all that is left to chance: blinks, glances, head motion. The lips follow the sound."""
+    acting: ActingOption = Acting()
 
     def __post_init__(self) -> None:
         if (self.audio is None) == (self.drive is None):
@@ -383,3 +503,4 @@ class LiveSettings:
     """Write how many frames were shown and how long they took, in milliseconds."""
     size: SizeOption = PictureSize(720, 720)
     """Pixels: the most that is drawn; a window enlarges it, and a slow machine draws less."""
+    acting: ActingOption = Acting()

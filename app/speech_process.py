@@ -29,6 +29,7 @@ from app.microphone import Heard, Microphone
 from app.motion_channel import MotionChannel, SharedRecord
 from app.paced_file import PacedFile
 from avatar.errors import VisavisError
+from avatar.motion.direction import EMOTION_NAMES, Direction
 from avatar.speech.voice import Voice
 from avatar.types import AUDIO_RATE, Float, MotionFrame
 
@@ -67,6 +68,12 @@ STATUS = np.dtype(
         ("microphone_choice", np.int64),  # raised after `microphone` was written
         ("look_again", np.int64),
         ("play_again", np.int64),
+        ("emotion", np.float64, len(EMOTION_NAMES)),  # and what else `Direction` asks for
+        ("gaze", np.float64, 2),
+        ("distance", np.float64),
+        ("articulation", np.float64),
+        ("stillness", np.float64),
+        ("direction", np.int64),  # raised after these five were written
         ("microphone", "S256"),
         # Written by the speech process:
         ("sign_of_life_s", np.float64),
@@ -104,6 +111,8 @@ class Generator(Protocol):
 
     def step(self, samples: Float) -> list[MotionFrame]: ...
 
+    def direct(self, direction: Direction) -> None: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechSettings:
@@ -137,6 +146,7 @@ class SpeechProcess:
         self._channel = MotionChannel()
         self._status = SharedRecord(STATUS)
         self._status["gain"] = 1.0
+        self.direct(Direction())
         self._process: SpawnProcess | None = None
         self._restarts: deque[float] = deque(maxlen=MOST_RESTARTS)
         self._deaths = 0
@@ -256,6 +266,14 @@ class SpeechProcess:
         """Multiply the sound by `gain` before it is heard."""
         self._status["gain"] = gain
 
+    def direct(self, direction: Direction) -> None:
+        """Ask something else of the face; a process that is started again is asked the same."""
+        status = self._status
+        status["emotion"], status["gaze"] = direction.emotion, direction.gaze
+        status["distance"], status["stillness"] = direction.distance, direction.stillness
+        status["articulation"] = direction.articulation
+        status["direction"] += 1
+
     def close(self, patience_s: float = 1.2) -> None:
         """End the process and give the shared memory back; the process has `patience_s` to go."""
         if self._closed:
@@ -319,6 +337,17 @@ def run_speech(settings: SpeechSettings, channel_name: str, status_name: str) ->
         status.close(unlink=False)
 
 
+def _direction_of(status: SharedRecord) -> Direction:
+    yaw, pitch = status["gaze"].tolist()
+    return Direction(
+        emotion=status["emotion"].astype(np.float32),
+        gaze=(yaw, pitch),
+        distance=status["distance"],
+        articulation=status["articulation"],
+        stillness=status["stillness"],
+    )
+
+
 class _Speech:
     """The loop of the speech process and what it keeps between turns."""
 
@@ -336,7 +365,9 @@ class _Speech:
         self._listed: list[str] = []  # microphones, as last told
         self._seen = {name: status[name] for name in ("microphone_choice", "play_again")}
         self._seen["look_again"] = status["look_again"]
+        self._seen["direction"] = status["direction"]
         status["look_ahead_s"] = self._generator.look_ahead_s
+        self._generator.direct(_direction_of(status))
         self._generator.reset()
         self._warm_up()
 
@@ -396,7 +427,9 @@ class _Speech:
             if count == seen[name]:
                 continue
             seen[name] = count
-            if isinstance(source, Microphone):
+            if name == "direction":
+                self._generator.direct(_direction_of(status))
+            elif isinstance(source, Microphone):
                 if name == "microphone_choice":
                     wanted = status.text("microphone")
                     source.choose(None if wanted == "default" else wanted)

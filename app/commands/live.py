@@ -168,6 +168,7 @@ def _options(settings: LiveSettings, shows_window: bool) -> LiveOptions:
         avatars=tuple(names),
         sound_file=settings.audio,
         microphone=settings.microphone or "default",
+        direction=settings.acting.direction,
         seconds=settings.seconds,
         picture_px=max(settings.size.width, settings.size.height),
         adapts=shows_window,  # a measurement draws what it was asked for

@@ -43,7 +43,12 @@ def _motion_of(settings: MotionSettings) -> tuple[Iterator[MotionFrame], int, st
         facts = examine_sound(settings.audio)
         count = frame_count(facts.duration_s, settings.fps)
         frames = sampled(
-            spoken(settings.audio, settings.seed, voice=chosen_voice(settings.voice)),
+            spoken(
+                settings.audio,
+                settings.seed,
+                direction=settings.acting.direction,
+                voice=chosen_voice(settings.voice),
+            ),
             settings.fps,
             count,
         )

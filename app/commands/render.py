@@ -35,7 +35,9 @@ def render(settings: RenderSettings) -> None:
         facts = examine_sound(settings.audio)
         count = frame_count(facts.duration_s, settings.fps)
         voice = chosen_voice(settings.voice, avatar_file)
-        motion = spoken(settings.audio, settings.seed, voice=voice)
+        motion = spoken(
+            settings.audio, settings.seed, direction=settings.acting.direction, voice=voice
+        )
         _film(
             settings, avatar, sampled(motion, settings.fps, count), count, (settings.audio, facts)
         )

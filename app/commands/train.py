@@ -74,6 +74,35 @@ class LipTraining:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MotionTraining:
+    """Train the motion generator and its code of the face, on motion made here.
+
+    Needs the packages that `visavis train speech --help` names, and the speech network's weights.
+    It keeps the corpus and its progress in the work folder: start it again and it goes on.
+    """
+
+    speech: Path = Path("assets/speech/speech.safetensors")
+    """The speech network that the generator will hear with."""
+    grid: Path | None = None
+    """A folder with the tracked GRID corpus, whose speaker's real lips are learned from too; or
+    one of your own films, tracked by `visavis train videos`."""
+    output: Annotated[Path, tyro.conf.arg(name="output", aliases=["-o"], metavar="DIR")] = Path(
+        "motion"
+    )
+    """A folder for codec.safetensors and motion.safetensors; they belong into assets/motion."""
+    work: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("motion-work")
+    """A folder for the corpus and the checkpoint, which a later run goes on from."""
+    hours: float = 3.0
+    """Of synthetic speech."""
+    passes: int = 1
+    """How often it is performed, each time in other rooms, with another life."""
+    steps: int = 6000
+    """Of training, a second each on one core."""
+    seed: int = 0
+    """Of speech, performances, first weights and the order of examples."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scoring:
     """Compare the lips of the shipped network with real, tracked ones on the same sound."""
 
@@ -139,6 +168,7 @@ class TrainSettings:
         Annotated[SpeechTraining, tyro.conf.subcommand("speech")]
         | Annotated[LipTraining, tyro.conf.subcommand("lips")]
         | Annotated[VideoTracking, tyro.conf.subcommand("videos")]
+        | Annotated[MotionTraining, tyro.conf.subcommand("motion")]
         | Annotated[LandmarkTraining, tyro.conf.subcommand("landmarks")]
         | Annotated[PoseTraining, tyro.conf.subcommand("pose")]
         | Annotated[Scoring, tyro.conf.subcommand("score")]
@@ -162,6 +192,8 @@ def train(settings: TrainSettings) -> None:
             _show(_fit_lips(task))
         case VideoTracking() as task:
             _show(track_videos(task))
+        case MotionTraining() as task:
+            _show(_train_motion(task))
         case LandmarkTraining() | PoseTraining() as task:
             _show(_learn_from_renders(task))
         case Scoring() as task:
@@ -203,6 +235,23 @@ def _fit_lips(task: LipTraining) -> Mapping[str, object]:
         raise VisavisError("--readout-steps, --tuning-steps, --more-readouts: expected 0 or more")
     torch.set_num_threads(1)
     return fit_lips(task.weights, task.grid, task.hours, tasks, task.seed, task.output)
+
+
+def _train_motion(task: MotionTraining) -> Mapping[str, object]:
+    import torch
+
+    from avatar.training.train_motion import MotionRecipe, train_motion
+
+    _check_amounts(task.hours, task.passes, task.steps)
+    torch.set_num_threads(1)
+    recipe = MotionRecipe(
+        hours=task.hours,
+        passes=task.passes,
+        steps=task.steps,
+        seed=task.seed,
+        grid=task.grid is not None,
+    )
+    return train_motion(recipe, task.speech, task.grid, task.work, task.output)
 
 
 def _learn_from_renders(task: LandmarkTraining | PoseTraining) -> Mapping[str, object]:

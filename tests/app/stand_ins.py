@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from avatar.motion.direction import Direction
 from avatar.types import ARKIT_NAMES, AUDIO_RATE, MOTION_RATE, Float, MotionFrame
 
 JAW = ARKIT_NAMES.index("jawOpen")
@@ -14,11 +15,15 @@ class LoudJaw:
     look_ahead_s = 0.0
 
     def __init__(self) -> None:
+        self.direction = Direction()
         self.reset()
 
     def reset(self) -> None:
         self._rest = np.zeros(0, np.float32)
         self._index = 0
+
+    def direct(self, direction: Direction) -> None:
+        self.direction = direction
 
     def step(self, samples: Float) -> list[MotionFrame]:
         self._rest = np.concatenate([self._rest, samples])
@@ -33,7 +38,7 @@ class LoudJaw:
                     time_s=self._index / MOTION_RATE,
                     latent=expression[:4],
                     expression=expression,
-                    gaze=np.zeros(2, np.float32),
+                    gaze=np.array(self.direction.gaze, np.float32),
                     head_rotation=np.zeros(3, np.float32),
                     head_translation=np.zeros(3, np.float32),
                 )

@@ -1,16 +1,18 @@
 """The panel under real imgui events, without a window: imgui answers, nothing is drawn."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from imgui_bundle import ImVec2, imgui
 
-from app.panel import Orbit, Panel, PanelView, Wishes
+from app.panel import USUAL_INTENSITY, Orbit, Panel, PanelView, Wishes
+from avatar.motion.direction import Direction
 
 VIEW = PanelView(
     avatar="default",
@@ -18,6 +20,9 @@ VIEW = PanelView(
     microphone="default",
     microphones=("default", "USB 100 %s"),
 )
+
+HEIGHTS = range(150, 620, 9)
+"""Rows of the panel that are tried, desktop units."""
 
 
 class Hand:
@@ -163,6 +168,39 @@ def test_escape_closes_an_open_list_before_it_quits(hand):
     assert not hand.last("quit")
     hand.key(imgui.Key.escape)
     assert hand.last("quit")
+
+
+def test_a_mood_is_chosen_from_the_list_and_its_strength_slid(hand):
+    asked = wishes_of_clicks(hand, [(80, y, y + below) for y in HEIGHTS for below in (48, 64)])
+    moods = [one for one in asked if one.emotion.any()]
+    assert moods
+    direction = moods[0]
+    chosen = int(direction.emotion.argmax())
+    assert direction.emotion[chosen] == pytest.approx(USUAL_INTENSITY)
+    assert np.count_nonzero(direction.emotion) == 1
+    hand.view = replace(VIEW, direction=direction)
+    slid = [one.emotion[chosen] for one in wishes_of_clicks(hand, [(268, y) for y in HEIGHTS])]
+    assert max(slid) > 0.9  # near the right end of its slider
+
+
+def wishes_of_clicks(hand: Hand, places: Sequence[tuple[int, ...]]) -> list[Direction]:
+    """What clicks at (x, y, further ys) ask of the face, lists closed between the places."""
+    asked: list[Direction] = []
+    for x, *heights in places:
+        hand.wishes.clear()
+        for y in heights:
+            hand.click(x, y)
+        asked += [wish.direction for wish in hand.wishes if wish.direction is not None]
+        hand.click(*FACE)
+    return asked
+
+
+def test_everything_asked_of_the_face_can_be_taken_back_at_once(hand):
+    hand.view = replace(VIEW, direction=Direction(gaze=(0.3, 0.1), stillness=0.5))
+    hand.frames(2)
+    asked = wishes_of_clicks(hand, [(150, y) for y in HEIGHTS])
+    assert any(one.gaze == (0, 0) and one.stillness == 1 for one in asked)
+    assert any(one.stillness not in (0.5, 1) for one in asked)
 
 
 def find_click(hand: Hand, field: str, x: float, until: float = 420.0) -> Any:

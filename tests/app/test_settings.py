@@ -7,13 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.settings import (
+    Acting,
     Colour,
+    GazeDirection,
     PictureSize,
     RenderSettings,
     ViewPoint,
+    parse_emotion,
     parse_expression,
     parse_fps,
 )
+from avatar.motion.direction import EMOTION_NAMES
 
 
 @given(st.floats(-360, 360), st.floats(-90, 90), st.floats(0.15, 20))
@@ -84,3 +88,34 @@ def test_a_film_wants_a_sound_a_motion_or_a_face_and_one_of_them(tmp_path) -> No
         RenderSettings(output=target, audio=tmp_path / "a.wav", motion=tmp_path / "m.npz")
     with pytest.raises(ValueError, match=r"one of --audio FILE, --motion"):
         RenderSettings(output=target, audio=tmp_path / "a.wav", drive=tmp_path / "v.mp4")
+
+
+def test_moods_have_names_and_strengths() -> None:
+    assert parse_emotion(["happiness:0.7"]) == {"happiness": 0.7}
+    assert parse_emotion(["Sadness:0.5, fear:0.3"]) == {"sadness": 0.5, "fear": 0.3}
+    assert parse_emotion(["surprise"]) == {"surprise": 0.7}
+    emotion = Acting(emotion={"fear": 0.3}).direction.emotion
+    assert emotion[EMOTION_NAMES.index("fear")] == pytest.approx(0.3)
+    assert emotion.sum() == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("text", ["joy:0.5", "happiness:2", "happiness:-1", "anger:nan", ":0.5"])
+def test_a_mood_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        parse_emotion([text])
+
+
+def test_a_mistyped_mood_is_guessed() -> None:
+    with pytest.raises(ValueError, match="is it happiness"):
+        parse_emotion(["hapiness:0.5"])
+
+
+@pytest.mark.parametrize("text", ["90,0", "1", "a,b", "0,nan"])
+def test_a_gaze_that_no_eyes_have_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        GazeDirection.parse([text])
+
+
+def test_a_gaze_is_in_degrees_outside_and_radians_inside() -> None:
+    acting = Acting(gaze=GazeDirection.parse(["18,-9"]))
+    assert acting.direction.gaze == pytest.approx((math.pi / 10, -math.pi / 20))

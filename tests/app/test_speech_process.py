@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from app.speech_process import MOST_RESTARTS, SourceState, SpeechProcess, SpeechSettings
+from avatar.motion.direction import Direction
 from tests.app.stand_ins import JAW, LoudJaw, broken_generator
 from tests.app.test_microphone import speechlike, write_wav
 
@@ -153,6 +154,22 @@ def test_a_killed_process_is_started_again_and_the_file_goes_on(tmp_path):
         wait_for_motion(speech)
         until(lambda: speech.report().file_position_s > position, "progress", speech)
         assert speech.report().file_position_s < position + 10
+
+
+def test_what_is_asked_of_the_face_reaches_it_and_survives_a_death(tmp_path):
+    wav = write_wav(tmp_path / "long.wav", speechlike(60.0))
+    settings = SpeechSettings(audio=wav, play_aloud=False, make_generator=LoudJaw)
+    with running(settings) as speech:
+        wait_for_motion(speech)
+        assert collect(speech, 0.2)["gaze"][-1].tolist() == [0, 0]
+        speech.direct(Direction(gaze=(0.25, -0.125)))
+        until(lambda: bool((speech.read_motion()["gaze"] == (0.25, -0.125)).any()), "gaze")
+        first = speech.process_id
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        until(lambda: speech.process_id not in (None, first), "new process", speech)
+        speech.read_motion()
+        assert (collect(speech, 3.0)["gaze"] == (0.25, -0.125)).all()
 
 
 def test_a_process_that_cannot_work_is_given_up_after_three_starts():
