@@ -18,6 +18,7 @@ company before they turn the head."""
 DISTANCE_LIMIT_M = 0.06
 """Furthest that the head comes nearer or draws back."""
 STILLNESS_MOST = 1.5
+LEAST_ARTICULATION, MOST_ARTICULATION = 0.75, 1.25
 
 
 def no_emotion() -> Float:
@@ -75,5 +76,7 @@ class Direction:
     viewer straight ahead."""
     distance: float = 0.0
     """m that the head comes nearer to the viewer; negative draws back."""
+    articulation: float = 1.0
+    """How far lips and jaw go: .75 mumbles, 1.25 is very clear."""
     stillness: float = 1.0
     """Scales the motion of head and brows: 0 holds them still, 1 is as generated, at most 1.5."""

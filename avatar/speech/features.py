@@ -40,6 +40,10 @@ class FeatureState:
     tail: Float = field(default_factory=lambda: np.zeros(_TAIL, np.float32))
     """[240] the last levelled samples, which the next window still covers."""
 
+    def copy(self) -> "FeatureState":
+        """A state that goes its own way."""
+        return FeatureState(self.level, self.gain, self.pending.copy(), self.tail.copy())
+
 
 @dataclass(frozen=True, slots=True)
 class Features:

@@ -1,24 +1,44 @@
 """Sound in, motion out, 50 frames a second: the one place where both meet.
 
-    generator = MotionGenerator(seed=0)
+    generator = MotionGenerator(seed=0, direction=Direction(emotion=...))
     for block in sound:
         frames += generator.step(block)
     frames += generator.flush()
 
+The encoder (`avatar.speech.network`) hears; the motion network draws the next 40 ms of a living
+face from what was heard, what is asked and what the face just did; the codec makes a face of that.
 The same code serves a file and a microphone. Later sound never changes an earlier frame, and the
 blocks in which sound comes do not matter.
 """
 
 from collections import deque
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from avatar.motion.codec import LATENT_INDEX, LATENT_SIZE, decode
-from avatar.motion.direction import Direction
-from avatar.motion.idle import IdleLife, Life
-from avatar.speech.articulation import Articulation, articulate, smoothed
+from avatar.motion.direction import (
+    DISTANCE_LIMIT_M,
+    EMOTION_NAMES,
+    GAZE_LIMIT_RAD,
+    LEAST_ARTICULATION,
+    MOST_ARTICULATION,
+    Direction,
+)
+from avatar.motion.latent import load_codec
 from avatar.speech.features import FRAME, FeatureState, extract
+from avatar.speech.hearing import heard_of
+from avatar.speech.motion_network import (
+    ASKED_CENTRE,
+    ASKED_SCALE,
+    ASKED_SIZE,
+    TOKEN_FRAMES,
+    first_state,
+    load_motion_network,
+    noise_of,
+    sharpened,
+)
+from avatar.speech.motion_network import advance as advance_motion
 from avatar.speech.network import (
     LOOK_AHEAD_FRAMES,
     NetworkState,
@@ -27,55 +47,59 @@ from avatar.speech.network import (
     initial_state,
     load_network,
 )
+from avatar.speech.poise import Poise
 from avatar.speech.voice import Voice, VoiceState, adapt
 from avatar.types import MOTION_RATE, Float, MotionFrame
 
-_FRAMES_AHEAD = LOOK_AHEAD_FRAMES + 1
-"""Of sound that a frame needs beyond its own: the network's, and one to smooth with."""
 _SILENCE_BEFORE = 150
-"""Frames of silence that every voice begins after: more than the network remembers (138)."""
+"""Frames of silence that every voice begins after: more than the encoder remembers (138)."""
+_LIFE_BEFORE = 25
+"""Tokens of life in silence before the first frame: the face begins in the middle of living."""
 
 
 class MotionGenerator:
     """Streams sound to motion frames. Not for more than one thread at a time."""
 
-    look_ahead_s: float = (_FRAMES_AHEAD + 0.5) / MOTION_RATE
+    look_ahead_s: float = (LOOK_AHEAD_FRAMES + TOKEN_FRAMES - 0.5) / MOTION_RATE
     """A frame's instant to the last sample that it needs: sound must run this far ahead."""
 
     def __init__(
         self, *, seed: int = 0, direction: Direction | None = None, voice: Voice | None = None
     ) -> None:
-        """`seed` decides blinks, glances and sway; the lips follow the sound alone.
-
-        `direction` is what is asked of the face; nothing follows it yet. `voice` is who speaks.
+        """`seed` decides blinks, glances and sway; `direction` is what is asked of the face;
+        `voice` corrects the lips for who speaks.
 
         Raises:
-            AssetError: the speech weights are missing or damaged.
+            AssetError: the weights are missing or damaged.
         """
         self._seed = seed
+        self._encoder = load_network()
+        self._network = load_motion_network()
+        self._codec = load_codec()
         self._direction = direction or Direction()
         self._voice = voice
-        self._network = load_network()
         self.reset()
 
     def direct(self, direction: Direction) -> None:
-        """Ask something else of the face from the next frame on."""
+        """Ask something else of the face from the next token on."""
         self._direction = direction
 
     def reset(self) -> None:
         """Forget all sound and start again at frame 0, as if new."""
-        feature_state, network_state = _rested(self._network)
-        self._features = FeatureState(
-            feature_state.level,
-            feature_state.gain,
-            feature_state.pending.copy(),
-            feature_state.tail.copy(),
-        )
-        self._state = network_state.copy()
-        self._life = IdleLife(self._seed)
+        rested = _rested(self._encoder)
+        self._features = rested.features.copy()
+        self._heard_state = rested.encoder.copy()
         self._voice_state = VoiceState()
-        self._loudness: deque[float] = deque(maxlen=_FRAMES_AHEAD + 1)
-        self._speech: deque[Articulation] = deque(maxlen=3)
+        self._chance = np.random.default_rng(self._seed)
+        self._state = first_state(self._network)
+        self._poise = Poise()
+        self._heard_before = np.repeat(rested.heard[None], TOKEN_FRAMES, 0)
+        asked = _asked_of(self._direction)
+        for _ in range(_LIFE_BEFORE):
+            latents = self._token(self._heard_before, asked)
+            self._poise.apply(self._codec.decode(latents), 1.0)
+        self._loudness: deque[float] = deque(maxlen=LOOK_AHEAD_FRAMES + 1)
+        self._heard: list[Float] = []
         self._next = 0
         self._samples = 0
         self._ended = False
@@ -91,60 +115,89 @@ class MotionGenerator:
         assert not self._ended, "the sound has ended already: call reset()"
         self._ended = True
         wanted = -(-self._samples // FRAME)
-        missing = (wanted + _FRAMES_AHEAD) * FRAME - self._samples if wanted else 0
-        return self._advance(np.zeros(missing, np.float32))
+        whole = -(-wanted // TOKEN_FRAMES) * TOKEN_FRAMES
+        missing = (whole + LOOK_AHEAD_FRAMES) * FRAME - self._samples if wanted else 0
+        already = self._next
+        return self._advance(np.zeros(missing, np.float32))[: wanted - already]
 
     def _advance(self, samples: Float) -> list[MotionFrame]:
-        heard = extract(samples, self._features)
-        frames = []
-        for values, loudness in zip(heard.values, heard.loudness.tolist(), strict=True):
-            outputs, lips = advance(self._network, values, self._state)
+        new = extract(samples, self._features)
+        frames: list[MotionFrame] = []
+        for values, loudness in zip(new.values, new.loudness.tolist(), strict=True):
+            outputs, lips = advance(self._encoder, values, self._heard_state)
             if self._voice is not None and lips is not None:
                 lips = adapt(self._voice, outputs, lips, self._voice_state)
             self._loudness.append(loudness)
-            self._speech.append(articulate(outputs, lips))
-            if len(self._loudness) > _FRAMES_AHEAD:
-                frames.append(self._frame(smoothed(*self._speech)))
+            if len(self._loudness) <= LOOK_AHEAD_FRAMES:
+                continue  # what was said now describes a frame before the first
+            self._heard.append(_heard_of(outputs, lips, self._loudness[0]))
+            if len(self._heard) == TOKEN_FRAMES:
+                latents = self._token(np.stack(self._heard), _asked_of(self._direction))
+                self._heard.clear()
+                frames += self._frames(latents)
         return frames
 
-    def _frame(self, speech: Articulation) -> MotionFrame:
-        life = self._life.step(speech.activity, self._loudness[0])
-        latent = latent_of(speech, life)
-        face = decode(latent)
-        index = self._next
-        self._next += 1
-        return MotionFrame(
-            index=index,
-            time_s=(index + 0.5) / MOTION_RATE,
-            latent=latent,
-            expression=face.expression,
-            gaze=face.gaze,
-            head_rotation=face.head_rotation,
-            head_translation=face.head_translation,
-            tongue=face.tongue,
-        )
+    def _token(self, heard: Float, asked: Float) -> Float:
+        """[2, 40]"""
+        noise = noise_of(self._chance)
+        drawn = advance_motion(self._network, heard, asked, noise, self._state)
+        before, self._heard_before = self._heard_before, heard
+        return sharpened(self._network, drawn, heard, before)
+
+    def _frames(self, latents: Float) -> list[MotionFrame]:
+        face = self._poise.apply(self._codec.decode(latents), self._direction.stillness)
+        frames = []
+        for row, latent in enumerate(latents):
+            index = self._next
+            self._next += 1
+            frames.append(
+                MotionFrame(
+                    index=index,
+                    time_s=(index + 0.5) / MOTION_RATE,
+                    latent=latent,
+                    expression=face.expression[row],
+                    gaze=face.gaze[row],
+                    head_rotation=face.head_rotation[row],
+                    head_translation=face.head_translation[row],
+                    tongue=face.tongue[row],
+                )
+            )
+        return frames
 
 
-def latent_of(speech: Articulation, life: Life) -> Float:
-    """[L] the latent of a mouth that speaks in a face that lives."""
-    latent = np.zeros(LATENT_SIZE, np.float32)
-    for name in ("aperture", "jaw", "width", "funnel", "tongue", "closure", "lip_teeth"):
-        latent[LATENT_INDEX[name]] = getattr(speech, name)
-    latent[LATENT_INDEX["sibilant"]] = speech.sibilant
-    latent[LATENT_INDEX["activity"]] = speech.activity
-    for name in ("emphasis", "blink", "brows", "smile", "gaze_yaw", "gaze_pitch"):
-        latent[LATENT_INDEX[name]] = getattr(life, name)
-    first = LATENT_INDEX["head_x"]
-    latent[first : first + 3] = life.head
-    latent[first + 3 : first + 6] = life.move
-    return latent
+def _asked_of(direction: Direction) -> Float:
+    """[12] the direction as the motion network takes it, held within what it was trained on."""
+    asked = np.zeros(ASKED_SIZE, np.float32)
+    asked[:8] = np.clip(direction.emotion, 0, 1)
+    asked[EMOTION_NAMES.index("neutral")] = 0
+    asked[8:10] = np.clip(direction.gaze, -GAZE_LIMIT_RAD, GAZE_LIMIT_RAD)
+    asked[10] = np.clip(direction.distance, -DISTANCE_LIMIT_M, DISTANCE_LIMIT_M)
+    asked[11] = np.clip(direction.articulation, LEAST_ARTICULATION, MOST_ARTICULATION)
+    return (asked - ASKED_CENTRE) * ASKED_SCALE
+
+
+def _heard_of(outputs: Float, lips: Float | None, loudness: float) -> Float:
+    assert lips is not None, "the encoder that ships has a readout"
+    return heard_of(outputs, lips, np.float32(loudness))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rested:
+    """The encoder after a long silence. Never to be changed: copy it."""
+
+    features: FeatureState
+    encoder: NetworkState
+    heard: Float
+    """[23] what silence sounds like."""
 
 
 @lru_cache(maxsize=2)
-def _rested(network: SpeechNetwork) -> tuple[FeatureState, NetworkState]:
-    """The states after a long silence, never to be changed: copy them."""
-    features, state = FeatureState(), initial_state(network)
+def _rested(encoder: SpeechNetwork) -> _Rested:
+    features, state = FeatureState(), initial_state(encoder)
     silence = np.zeros(_SILENCE_BEFORE * FRAME, np.float32)
-    for values in extract(silence, features).values:
-        advance(network, values, state)
-    return features, state
+    new = extract(silence, features)
+    heard = np.zeros(0, np.float32)
+    for values, loudness in zip(new.values, new.loudness.tolist(), strict=True):
+        outputs, lips = advance(encoder, values, state)
+        heard = _heard_of(outputs, lips, loudness)
+    return _Rested(features, state, heard)

@@ -11,7 +11,7 @@ from avatar.tracking.face_model import BLINKS, FaceModel, Lids
 from avatar.tracking.solve import Lens, Posed
 
 LOOK_FULL_RAD = float(np.radians(35.0))
-"""Gaze at which an eyeLook weight is 1, as for spoken motion (`avatar.motion.codec`)."""
+"""Gaze at which an eyeLook weight is 1, as for spoken motion (`avatar.motion.latent`)."""
 SHUT = 0.2
 """What FaceMesh leaves open of a shut eye, as a share of the open one: .15 to .22 in six films."""
 _SURELY_SHUT = 0.85

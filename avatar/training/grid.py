@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from avatar.errors import AssetError
-from avatar.speech.articulation import LIP_SCALES
 from avatar.speech.features import BANDS, FRAME, FeatureState, extract
 from avatar.speech.network import WEIGHTS_FORMAT
 from avatar.tracking.lips import lips_of
+from avatar.training.articulation import LIP_SCALES
 from avatar.training.corpus import make_corpus
 from avatar.training.phones import ARTICULATORS
 from avatar.training.recordings import read_sound
@@ -132,23 +132,31 @@ def _landmarks(planes: NDArray[np.uint8]) -> Float:
 
 def lip_examples(clips: Sequence[GridClip], generator: np.random.Generator) -> list[LipExample]:
     """Each clip three times: as it is, and twice as another voice in another room."""
+    examples = []
+    for clip, standard in zip(clips, standard_lips(clips), strict=True):
+        sound = read_sound(clip.sound)
+        for version in range(3):
+            speed = float(generator.uniform(0.85, 1.22)) if version else 1.0
+            examples.append(_lip_example(sound, standard, speed, generator if version else None))
+    return examples
+
+
+def standard_lips(clips: Sequence[GridClip]) -> list[NDArray[np.float64]]:
+    """[T, 3] of each clip, in standard deviations of its speaker about the speaker's mean."""
     tracks = [lips_of(clip.landmarks) for clip in clips]
     scales = {}
     for speaker in sorted({clip.speaker for clip in clips}):
         pairs = zip(clips, tracks, strict=True)
         everything = np.concatenate([track for clip, track in pairs if clip.speaker == speaker])
         scales[speaker] = np.nanmean(everything, 0), np.nanstd(everything, 0)
-    examples = []
+    standardised = []
     for clip, track in zip(clips, tracks, strict=True):
         mean, spread = scales[clip.speaker]
         standard = (track - mean) / spread
         # the head's pose shifts width and jaw from clip to clip; a closed mouth is always closed
         standard[:, 1:] -= np.nanmean(standard[:, 1:], 0)
-        sound = read_sound(clip.sound)
-        for version in range(3):
-            speed = float(generator.uniform(0.85, 1.22)) if version else 1.0
-            examples.append(_lip_example(sound, standard, speed, generator if version else None))
-    return examples
+        standardised.append(standard)
+    return standardised
 
 
 def _lip_example(

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from avatar.errors import AssetError
 from avatar.head.template import HeadTemplate, load_template
-from avatar.motion.codec import LATENT_INDEX
 from avatar.speech.generator import MotionGenerator
 from avatar.training.corpus import Utterance
 from avatar.training.grid import grid_clips, lips_of
@@ -156,16 +155,14 @@ def unseen_grid_clips(folder: Path) -> list[RealLips]:
 
 
 def score_lips(clips: Sequence[RealLips]) -> dict[str, dict[str, float]]:
-    """For each clip: what the latent and the decoded face on the template score."""
+    """For each clip: what the generated face on the template scores."""
     template = load_template()
     scores = {}
     for clip in clips:
         frames = motion_of(clip.sound)
-        latent = np.stack([frame.latent for frame in frames]).astype(np.float64)
         face = template_lips(frames, template)
         opening = agreement(clip, 0, face[:, 0])
         scores[clip.name] = {
-            "latent_aperture_r": agreement(clip, 0, latent[:, LATENT_INDEX["aperture"]]).r,
             "aperture_r": opening.r,
             "best_r": opening.best_r,
             "lag_ms": opening.lag_ms,

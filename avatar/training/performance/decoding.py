@@ -1,16 +1,17 @@
-"""`avatar.motion.codec` for all frames of a stream."""
+"""Curves of named quantities, and the ARKit weights of eyes and brows that follow from them."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from avatar.motion import codec
 from avatar.training.performance.signals import Curve, smoothstep
 from avatar.types import ARKIT_NAMES
 
 Values = Mapping[str, Curve]
-"""Curves [T] by `avatar.motion.codec.LATENT_NAMES`."""
+"""Curves [T] by name."""
 
+_LOOK_FULL_DEGREES = 35.0
+"""Gaze at which an eyeLook weight is 1: about the eye's range."""
 _COLUMN = {name: index for index, name in enumerate(ARKIT_NAMES)}
 
 
@@ -22,30 +23,16 @@ def add(weights: Curve, name: str, amount: Curve | float) -> None:
 
 
 def seal_of(closure: Curve) -> Curve:
-    """[T] 0..1 how far the lips are sealed, as the codec has it."""
+    """[T] 0..1 how far the lips are sealed: a seal must seal, 70 % sure is shut."""
     return smoothstep(closure / 0.7)
 
 
-_MOUTH = (
-    "aperture", "jaw", "width", "funnel", "closure", "lip_teeth", "sibilant", "emphasis", "smile",
-)  # fmt: skip
-
-
-def decode_mouth(value: Values) -> Curve:
-    """[T, 52] of aperture, jaw, width, funnel, closure, lip_teeth, sibilant, emphasis, smile.
-
-    By the codec's own rule, frame by frame (20 microseconds each): there is only one such rule.
-    """
-    rows = zip(*(value[name].tolist() for name in _MOUTH), strict=True)
-    frames = (codec.decode_mouth(dict(zip(_MOUTH, row, strict=True))) for row in rows)
-    weights = [tuple(frame.values()) for frame in frames]
-    return np.array(weights, np.float64).reshape(-1, len(ARKIT_NAMES))
-
-
 def decode_eyes(value: Values) -> Curve:
-    """[T, 52] of gaze_yaw, gaze_pitch (rad), blink, brows, smile: the codec's rule in arrays (a
-    test holds the two together)."""
-    full = np.radians(codec._LOOK_FULL)
+    """[T, 52] of gaze_yaw, gaze_pitch (rad), blink, brows, smile.
+
+    The upper lid rides on the eyeball; eyeLookDown and eyeLookUp move it half the way already.
+    """
+    full = np.radians(_LOOK_FULL_DEGREES)
     yaw, pitch = value["gaze_yaw"] / full, value["gaze_pitch"] / full
     left, right = np.maximum(yaw, 0), np.maximum(-yaw, 0)
     up, down = np.maximum(pitch, 0), np.maximum(-pitch, 0)

@@ -4,8 +4,9 @@ import numpy as np
 import scipy.ndimage
 
 from avatar.motion.direction import EMOTION_NAMES
-from avatar.training.performance.decoding import add, decode_mouth, seal_of
+from avatar.training.performance.decoding import add, seal_of
 from avatar.training.performance.emotions import LOWER, PARTED, Mood, contempt, poses
+from avatar.training.performance.mouth_rule import decode_mouth
 from avatar.training.performance.script import Style
 from avatar.training.performance.signals import Curve, add_at, bump, drift, smoothstep
 from avatar.training.performance.voice import SPEECH_NAMES, Speech, Voice

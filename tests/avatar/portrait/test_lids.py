@@ -8,9 +8,9 @@ import pytest
 from avatar.deform import Deformer
 from avatar.head.pose import pose
 from avatar.head.template import Part, load_template
-from avatar.motion.codec import LATENT_INDEX, LATENT_SIZE, decode
 from avatar.portrait.lids import lid_shade, paint_lashes
 from avatar.portrait.sitter import Sitter
+from avatar.training.performance.decoding import decode_eyes
 from avatar.types import ARKIT_NAMES, Avatar, Float
 from render.camera import orbit_view
 from render.cpu import CpuRenderer
@@ -77,9 +77,9 @@ def test_the_upper_lid_follows_a_glance_up_and_down():
     margin = skin & (blink < 0.9 * blink[skin].min())
 
     def height(pitch_degrees: float) -> float:
-        latent = np.zeros(LATENT_SIZE, np.float32)
-        latent[LATENT_INDEX["gaze_pitch"]] = np.radians(pitch_degrees)
-        posed = pose(template, template.vertices, expression=decode(latent).expression)
+        given = {name: np.zeros(1) for name in ("gaze_yaw", "blink", "brows", "smile")}
+        expression = decode_eyes({**given, "gaze_pitch": np.array([np.radians(pitch_degrees)])})[0]
+        posed = pose(template, template.vertices, expression=expression.astype(np.float32))
         return float(posed[margin, 1].mean())
 
     assert height(-20) < height(0) - 0.0015

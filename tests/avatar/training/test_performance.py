@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from avatar.head.template import load_template
-from avatar.motion.codec import LATENT_NAMES, LATENT_SIZE, decode
 from avatar.motion.direction import DISTANCE_LIMIT_M, EMOTION_NAMES, GAZE_LIMIT_RAD
-from avatar.speech.articulation import Articulation
+from avatar.training.articulation import Articulation
 from avatar.training.performance import (
     SPEECH_NAMES,
     Performance,
@@ -21,7 +20,6 @@ from avatar.training.performance import (
     perform,
     tongue_of,
 )
-from avatar.training.performance.decoding import decode_eyes, decode_mouth
 from avatar.training.performance.emotions import LOWER, MANNERS, PARTED, UPPER
 from avatar.training.performance.signals import drift, glides, sprung
 from avatar.training.performance.voice import listen
@@ -114,19 +112,6 @@ def seen(performance: Performance) -> np.ndarray:
     """[T, 2] where the eyes look in the room, rad."""
     head = performance.head_rotation
     return performance.gaze + np.stack([head[:, 1], -head[:, 0]], 1)
-
-
-def test_all_frames_at_once_decode_as_the_codec_does_one_by_one() -> None:
-    chance = np.random.default_rng(0)
-    latents = chance.uniform(0, 1, (200, LATENT_SIZE)).astype(np.float32)
-    signed = [LATENT_NAMES.index(name) for name in ("width", "brows", "gaze_yaw", "gaze_pitch")]
-    latents[:, signed] = 2 * latents[:, signed] - 1
-    latents[::3, LATENT_NAMES.index("closure")] = 0
-    latents[::5, LATENT_NAMES.index("lip_teeth")] = 0
-    values = {name: latents[:, i].astype(np.float64) for i, name in enumerate(LATENT_NAMES)}
-    ours = np.clip(decode_mouth(values) + decode_eyes(values), 0, 1)
-    theirs = np.stack([decode(latent).expression for latent in latents])
-    np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize("emotion", EMOTIONS)

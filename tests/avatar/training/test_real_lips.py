@@ -10,7 +10,6 @@ import torch
 
 from avatar.errors import AssetError
 from avatar.head.template import load_template
-from avatar.motion.codec import LATENT_INDEX, LATENT_SIZE, decode
 from avatar.training import grid
 from avatar.training.grid import (
     GridClip,
@@ -22,6 +21,7 @@ from avatar.training.grid import (
     lips_of,
     rule_lips,
 )
+from avatar.training.performance.mouth_rule import decode_mouth
 from avatar.training.phones import ARTICULATORS, PHONE_NAMES, PHONES
 from avatar.training.score import (
     CLOSED,
@@ -178,18 +178,17 @@ def test_agreement_finds_the_lag(shift_frames: int) -> None:
 
 
 def frame_of(**values: float) -> MotionFrame:
-    latent = np.zeros(LATENT_SIZE, np.float32)
-    for name, value in values.items():
-        latent[LATENT_INDEX[name]] = value
-    decoded = decode(latent)
+    organs = ("aperture", "jaw", "width", "funnel", "closure", "lip_teeth", "sibilant",
+              "emphasis", "smile")  # fmt: skip
+    rows = decode_mouth({name: np.array([values.get(name, 0.0)]) for name in organs})
     return MotionFrame(
         index=0,
         time_s=0.01,
-        latent=latent,
-        expression=decoded.expression,
-        gaze=decoded.gaze,
-        head_rotation=decoded.head_rotation,
-        head_translation=decoded.head_translation,
+        latent=np.zeros(1, np.float32),
+        expression=np.clip(rows[0], 0, 1).astype(np.float32),
+        gaze=np.zeros(2, np.float32),
+        head_rotation=np.zeros(3, np.float32),
+        head_translation=np.zeros(3, np.float32),
     )
 
 
