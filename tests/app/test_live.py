@@ -151,7 +151,11 @@ def test_avatars_of_different_sizes_follow_each_other_on_one_renderer(
     rest = FaceSampler().sample(0.0).motion
     view = orbit_view(0.0, 0.0, 1.0, width=64, height=64)
     shares = [
-        np.mean(first.renderer.render_with_alpha(scene.deformer.gaussians(rest), [view])[..., 3])
+        np.mean(
+            first.renderer.render_with_alpha(
+                scene.deformer.gaussians(rest, seen_from=view.position), [view]
+            )[..., 3]
+        )
         for scene in (first, second, first)
     ]
     assert shares[0] == shares[2]
