@@ -86,7 +86,7 @@ def face_as_drawn(
     count = max(1, int(len(frames) / 50 * DRAWN_FPS))
     view = orbit_view(0, 0, 1.0, width=DRAWN_SIDE, height=DRAWN_SIDE)
     pictures = (
-        renderer.render(deformer.gaussians(frame), [view], BACKDROP.rgb)[0]
+        renderer.render(deformer.gaussians(frame, seen_from=view.position), [view], BACKDROP.rgb)[0]
         for frame in sampled(frames, DRAWN_FPS, count)
     )
     return SeenFace(fps=DRAWN_FPS, landmarks=_followed(pictures, count, title))

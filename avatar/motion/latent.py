@@ -2,11 +2,11 @@
 for where it looks and how the head is held.
 
 Two linear whitening maps, one for the mouth with the tongue and one for eyes, brows, cheeks and
-nose, are fitted to the motion corpus (`avatar.training.motion_codec`), in a metric in which each
-weight counts as far as it moves the template's skin. Linear on purpose: half-way between two codes
-lies the face half-way between, and a code pushed too far gives a stronger face of the same kind,
-held in range by the clamp alone. Two blocks, so that chance can be given to the upper face without
-loosening the lips from the voice.
+nose (in which blinks have numbers of their own), are fitted to the motion corpus
+(`avatar.training.motion_codec`), in a metric in which each weight counts as far as it moves the
+template's skin. Linear on purpose: half-way between two codes lies the face half-way between, and a
+code pushed too far gives a stronger face of the same kind, held in range by the clamp alone. Two
+blocks, so that chance can be given to the upper face without loosening the lips from the voice.
 
 Where the eyes look is a part of the code of its own; the eyeLook weights follow from it.
 """
@@ -26,6 +26,9 @@ from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Float
 
 MOUTH_CODE, UPPER_CODE = 20, 12
 """Numbers of the code for the mouth and for the upper face."""
+LID_CODE = 2
+"""The first of the upper face's: both lids together, and their difference. Blinks are rare and
+whole; among the other numbers, chance enough for living brows would shut the eyes all the time."""
 POSE_CODE = 8
 """Gaze yaw and pitch, head rotation and translation, each over its spread in the corpus."""
 LATENT_SIZE = MOUTH_CODE + UPPER_CODE + POSE_CODE
@@ -39,6 +42,7 @@ UPPER_INDEX = np.array(
 """Where the upper face lies among the 52 weights and 3 of the tongue."""
 MOUTH_INDEX = np.array([i for i, n in enumerate(_FACE_NAMES) if not n.startswith(_UPPER_STARTS)])
 
+UPPER_NAMES = tuple(_FACE_NAMES[index] for index in UPPER_INDEX)
 _LOOK_FULL_RAD = 35 * pi / 180
 """Gaze at which an eyeLook weight is 1: about the eye's range."""
 _FORMAT = 1

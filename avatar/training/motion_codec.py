@@ -9,20 +9,27 @@ from safetensors.numpy import save_file
 
 from avatar.head.template import HeadTemplate
 from avatar.motion.latent import (
+    LID_CODE,
     MOUTH_CODE,
     MOUTH_INDEX,
     UPPER_CODE,
     UPPER_INDEX,
+    UPPER_NAMES,
     Block,
     Face,
     LatentCodec,
 )
 from avatar.types import Float
 
+_IS_LID = np.array([name.startswith("eyeBlink") for name in UPPER_NAMES])
+_LIDS, _BROWS = np.flatnonzero(_IS_LID), np.flatnonzero(~_IS_LID)
+"""Of the upper face's weights: those that shut the eyes, and all others."""
 _LEAST_REACH = 0.15
 """Of the largest: no weight counts less, however little skin it moves (a nostril, a lid)."""
 _LEAST_SPREAD = 0.004
 """Of a component, in weights: below, it is rounding, and is not blown up to unit spread."""
+_LEAST_LID_SPREAD = 0.02
+"""Of the lids': a corpus without winks makes none of one in a user's film an enormous number."""
 
 
 def reach_of(template: HeadTemplate) -> NDArray[np.float64]:
@@ -42,19 +49,39 @@ def fit_codec(face: Face, template: HeadTemplate) -> LatentCodec:
     weights = np.concatenate([face.expression, face.tongue], 1)
     reach = reach_of(template)
     pose = np.concatenate([face.gaze, face.head_rotation, face.head_translation], 1)
+
+    def fitted(index: NDArray[np.int64], size: int, least: float = _LEAST_SPREAD) -> Block:
+        return _whitened(weights[:, index], reach[index], size, least)
+
     return LatentCodec(
-        mouth=_whitened(weights[:, MOUTH_INDEX], reach[MOUTH_INDEX], MOUTH_CODE),
-        upper=_whitened(weights[:, UPPER_INDEX], reach[UPPER_INDEX], UPPER_CODE),
+        mouth=fitted(MOUTH_INDEX, MOUTH_CODE),
+        upper=_joined(
+            fitted(UPPER_INDEX[_LIDS], LID_CODE, _LEAST_LID_SPREAD),
+            fitted(UPPER_INDEX[_BROWS], UPPER_CODE - LID_CODE),
+        ),
         pose_spread=pose.std(0).astype(np.float32),
     )
 
 
-def _whitened(weights: Float, reach: NDArray[np.float64], size: int) -> Block:
+def _joined(lids: Block, brows: Block) -> Block:
+    """One block of both; blinks are rare and whole, and have numbers of their own."""
+    at = np.concatenate([_LIDS, _BROWS])
+    mean = np.zeros(len(at), np.float32)
+    to_code = np.zeros((len(at), UPPER_CODE), np.float32)
+    mean[_LIDS], mean[_BROWS] = lids.mean, brows.mean
+    to_code[_LIDS, :LID_CODE], to_code[_BROWS, LID_CODE:] = lids.to_code, brows.to_code
+    to_weights = np.zeros((UPPER_CODE, len(at)), np.float32)
+    to_weights[:LID_CODE, _LIDS] = lids.to_weights
+    to_weights[LID_CODE:, _BROWS] = brows.to_weights
+    return Block(mean=mean, to_code=to_code, to_weights=to_weights)
+
+
+def _whitened(weights: Float, reach: NDArray[np.float64], size: int, least: float) -> Block:
     mean = weights.mean(0, dtype=np.float64)
     metric = (weights - mean) * reach
     values, vectors = np.linalg.eigh(metric.T @ metric / len(metric))
     order = np.argsort(values)[::-1][:size]
-    spread = np.maximum(np.sqrt(np.maximum(values[order], 0)), _LEAST_SPREAD)
+    spread = np.maximum(np.sqrt(np.maximum(values[order], 0)), least)
     axes = vectors[:, order]
     # eigenvectors have no sign of their own: the largest entry is made positive
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(size)])

@@ -52,6 +52,9 @@ with its own errors."""
 _DRAWS = 2
 """Flow times and noises drawn for each token and step."""
 _WARM_UP = 150
+_MOUTH_WORTH, _UPPER_WORTH, _HEAD_WORTH = 1.5, 2.5, 4.0
+"""Of each part's error, besides how far it shows and its pace. A head's steps are small and nearly
+certain: learned carelessly, they shake by chance in place of following the voice."""
 _KEEP = 0.998
 """Of the running mean of the weights, which is what ships, a step."""
 _SAVE_EVERY = 200
@@ -172,7 +175,9 @@ class _Training:
         self._resume()
         # lips are what people look at, and most of what a token says
         worth = worth.clone().view(TOKEN_FRAMES, -1)
-        worth[:, :MOUTH_CODE] *= 1.5
+        worth[:, :MOUTH_CODE] *= _MOUTH_WORTH
+        worth[:, MOUTH_CODE:-6] *= _UPPER_WORTH
+        worth[:, -6:] *= _HEAD_WORTH
         worth = worth.view(-1) * self._model.pace.sqrt()
         worth = worth / worth.mean()
         held_back = len(self._tokens) - max(_TOKENS * 40, len(self._tokens) // 40)

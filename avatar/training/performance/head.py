@@ -44,7 +44,7 @@ def head_motion(
     tempo = np.clip(mood.manner["tempo"], 0.5, 2.0)
     sway = at_tempo(_sway(frames, chance), tempo / 2)  # drawn for twice the tempo at most
     restless = at_tempo(_restless(frames, chance), tempo / 2)
-    rotation = sway * (1.15 + 0.35 * talk)[:, None] + restless * (0.3 + 1.2 * talk)[:, None]
+    rotation = sway * (1.15 + 0.35 * talk)[:, None] + restless * (0.4 + 1.4 * talk)[:, None]
     rotation += _nods(frames, voice, chance)
     rotation *= lively[:, None]
     rotation += _posture(frames, voice, style, chance)

@@ -150,20 +150,6 @@ def test_lips_are_sealed_in_silence_and_parted_a_little_by_surprise() -> None:
     assert 0.003 < np.median(surprised) < 0.02
 
 
-def test_a_louder_voice_opens_the_mouth_wider() -> None:
-    speech, loudness = spoken(20)
-    voice = listen(speech.column("activity"), loudness.astype(np.float64))
-    gap = lip_gap(played(speech, loudness, asks(len(speech))).expression)
-    even = lip_gap(
-        played(speech, 0.1 * speech.column("activity").astype(np.float32), asks(len(speech)))
-        .expression
-    )  # fmt: skip
-    open_vowel = speech.column("aperture") > 0.5
-    loud = open_vowel & (voice.loudness > 1.4)
-    soft = open_vowel & (voice.loudness < 0.8)
-    assert (gap - even)[loud].mean() > (gap - even)[soft].mean() + 0.0005
-
-
 def test_a_clear_speaker_opens_wider_than_one_who_mumbles() -> None:
     speech, loudness = spoken(10)
     clear, dull = (
