@@ -58,10 +58,6 @@ For example:
 }
 """Commands that measure or train: their options stand beside them, in `app.commands.NAME`."""
 
-QUIET_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
-"""For GNU OpenMP, which reads it when it is loaded. By default its threads spin while they wait,
-and take the cores from x264 and from other programs: on 2 busy cores posing a head took 20 ms of
-processor time a frame in place of 2.4 ms (measured)."""
 STOPPED_WITH_CTRL_C = 130
 STOPPED_BY_TERMINATE = 143
 
@@ -69,7 +65,6 @@ STOPPED_BY_TERMINATE = 143
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process's own); gives the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    os.environ.setdefault(*QUIET_THREADS)
     logging.basicConfig(level=os.environ.get("VISAVIS_LOG", "WARNING").upper())
     try:
         _run(arguments)

@@ -5,6 +5,8 @@ them. They stand for a desktop on a machine that has none: a window really opens
 really delivers blocks.
 """
 
+import app  # noqa: F401  # isort: skip  # before NumPy, whose threads it keeps from spinning
+
 import os
 import shutil
 import subprocess
@@ -19,9 +21,6 @@ import pytest
 from hypothesis import settings
 
 from avatar.types import Avatar
-
-# Before anything loads OpenMP: threads that spin while they wait slow a busy machine down.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Time is measured in tests/benchmarks, not judged here; and a gate draws the same examples each
 # time, so that it says something about the change. At a desk they differ from run to run.

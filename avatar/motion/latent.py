@@ -11,18 +11,14 @@ blocks, so that chance can be given to the upper face without loosening the lips
 Where the eyes look is a part of the code of its own; the eyeLook weights follow from it.
 """
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from math import pi
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load
 
-from avatar.errors import AssetError
 from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Float
+from avatar.weights import damaged, parse_weights, shipped_file
 
 MOUTH_CODE, UPPER_CODE = 20, 12
 """Numbers of the code for the mouth and for the upper face."""
@@ -139,14 +135,7 @@ def load_codec() -> LatentCodec:
     Raises:
         AssetError: its file is missing, damaged or of another version.
     """
-    try:
-        contents = (resources.files("assets") / "motion" / "codec.safetensors").read_bytes()
-    except OSError as error:
-        raise AssetError(
-            "assets/motion/codec.safetensors: the motion codec is missing. "
-            "Install the program again, or make it with: visavis train motion"
-        ) from error
-    return parse_codec(contents)
+    return parse_codec(shipped_file("motion/codec.safetensors", "visavis train motion"))
 
 
 def parse_codec(contents: bytes) -> LatentCodec:
@@ -156,25 +145,15 @@ def parse_codec(contents: bytes) -> LatentCodec:
         AssetError: the bytes are damaged or of another version.
     """
     name = "assets/motion/codec.safetensors"
+    tensors, _ = parse_weights(contents, name, _FORMAT)
     try:
-        header = json.loads(contents[8 : 8 + int.from_bytes(contents[:8], "little")])
-        metadata = json.loads(header["__metadata__"]["visavis"])
-        tensors = {key: value.astype(np.float32) for key, value in load(contents).items()}
-        if metadata["format"] != _FORMAT:
-            raise AssetError(
-                f"{name}: format {metadata['format']}, this build reads {_FORMAT}. "
-                "Install the program again"
-            )
-        codec = LatentCodec(
+        return LatentCodec(
             mouth=_block(tensors, "mouth", MOUTH_INDEX, MOUTH_CODE),
             upper=_block(tensors, "upper", UPPER_INDEX, UPPER_CODE),
             pose_spread=_shaped(tensors, "pose_spread", (POSE_CODE,)),
         )
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise AssetError(
-            f"{name}: not a motion codec, or damaged ({error}). Install the program again"
-        ) from error
-    return codec
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(name, error) from error
 
 
 def _block(tensors: dict[str, Float], name: str, index: np.ndarray, size: int) -> Block:

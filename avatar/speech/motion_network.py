@@ -10,18 +10,15 @@ is not told where to look; what sets the first apart from the others is amplifie
 2022; VASA-1, eq. 5, with a weight of its own for each condition).
 """
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load
 
 from avatar.errors import AssetError
 from avatar.motion.latent import LATENT_SIZE, MOUTH_CODE
 from avatar.types import Float
+from avatar.weights import damaged, parse_weights, shipped_file
 
 TOKEN_FRAMES = 2
 """Motion frames of 20 ms that are made at once."""
@@ -305,13 +302,7 @@ def load_motion_network() -> MotionNetwork:
     Raises:
         AssetError: its file is missing, damaged or of another version.
     """
-    try:
-        contents = (resources.files("assets") / "motion" / "motion.safetensors").read_bytes()
-    except OSError as error:
-        raise AssetError(
-            "assets/motion/motion.safetensors: the motion weights are missing. "
-            "Install the program again, or make them with: visavis train motion"
-        ) from error
+    contents = shipped_file("motion/motion.safetensors", "visavis train motion")
     return parse_motion_network(contents)
 
 
@@ -322,20 +313,11 @@ def parse_motion_network(contents: bytes) -> MotionNetwork:
         AssetError: the bytes are damaged or of another version.
     """
     name = "assets/motion/motion.safetensors"
+    tensors, _ = parse_weights(contents, name, _FORMAT)
     try:
-        header = json.loads(contents[8 : 8 + int.from_bytes(contents[:8], "little")])
-        metadata = json.loads(header["__metadata__"]["visavis"])
-        tensors = {key: value.astype(np.float32) for key, value in load(contents).items()}
-        if metadata["format"] != _FORMAT:
-            raise AssetError(
-                f"{name}: format {metadata['format']}, this build reads {_FORMAT}. "
-                "Install the program again"
-            )
         network = _network(tensors)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise AssetError(
-            f"{name}: not a file of motion weights, or damaged ({error}). Install the program again"
-        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(name, error) from error
     inputs = TOKEN_SIZE + 2 + TOKEN_FRAMES * HEARD_SIZE + 1 + ASKED_SIZE + 2
     sizes = {one.shape for one in (network.flow_leave.shift, network.pace, network.rest)}
     if network.enter.weight.shape[0] != inputs or sizes != {(TOKEN_SIZE,)}:

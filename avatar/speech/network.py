@@ -5,19 +5,16 @@ has the same shape whatever block the sound came in, so streaming equals offline
 the process that speaks need not load torch.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load
 
 from avatar.errors import AssetError
 from avatar.speech.features import FEATURES
 from avatar.types import Float
+from avatar.weights import parse_weights, shipped_file
 
 WEIGHTS_FORMAT = 2
 LOOK_AHEAD_FRAMES = 4
@@ -162,14 +159,7 @@ def load_network() -> SpeechNetwork:
     Raises:
         AssetError: its file is missing, damaged or of another version.
     """
-    try:
-        contents = (resources.files("assets") / "speech" / "speech.safetensors").read_bytes()
-    except OSError as error:
-        raise AssetError(
-            "assets/speech/speech.safetensors: the speech weights are missing. "
-            "Install the program again, or make them with: visavis train speech"
-        ) from error
-    return parse_network(contents)
+    return parse_network(shipped_file("speech/speech.safetensors", "visavis train speech"))
 
 
 def parse_network(contents: bytes) -> SpeechNetwork:
@@ -179,19 +169,7 @@ def parse_network(contents: bytes) -> SpeechNetwork:
         AssetError: the bytes are damaged or of another version.
     """
     name = "assets/speech/speech.safetensors"
-    try:
-        header = json.loads(contents[8 : 8 + int.from_bytes(contents[:8], "little")])
-        metadata = json.loads(header["__metadata__"]["visavis"])
-        tensors = {key: value.astype(np.float32) for key, value in load(contents).items()}
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise AssetError(
-            f"{name}: not a file of speech weights, or damaged. Install the program again"
-        ) from error
-    if metadata.get("format") != WEIGHTS_FORMAT:
-        raise AssetError(
-            f"{name}: format {metadata.get('format')}, this build reads {WEIGHTS_FORMAT}. "
-            "Install the program again"
-        )
+    tensors, metadata = parse_weights(contents, name, WEIGHTS_FORMAT)
     try:
         network = SpeechNetwork(
             mean=float(metadata["mean"]),
