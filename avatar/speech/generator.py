@@ -97,7 +97,7 @@ class MotionGenerator:
         asked = _asked_of(self._direction)
         for _ in range(_LIFE_BEFORE):
             latents = self._token(self._heard_before, asked)
-            self._poise.apply(self._codec.decode(latents), 1.0)
+            self._poise.apply(self._codec.decode(latents), 1.0, self._direction.head)
         self._loudness: deque[float] = deque(maxlen=LOOK_AHEAD_FRAMES + 1)
         self._heard: list[Float] = []
         self._next = 0
@@ -145,7 +145,8 @@ class MotionGenerator:
         return sharpened(self._network, drawn, heard, before)
 
     def _frames(self, latents: Float) -> list[MotionFrame]:
-        face = self._poise.apply(self._codec.decode(latents), self._direction.stillness)
+        asked = self._direction
+        face = self._poise.apply(self._codec.decode(latents), asked.stillness, asked.head)
         frames = []
         for row, latent in enumerate(latents):
             index = self._next

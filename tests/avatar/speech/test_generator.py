@@ -240,6 +240,42 @@ def test_stillness_holds_head_and_brows_and_nothing_else() -> None:
         assert np.array_equal(weight(still, name), weight(usual, name))
 
 
+def test_a_held_head_leaves_the_lips_as_they_are_to_the_bit() -> None:
+    sound = syllables(3)
+    asked = Direction(head=(0.3, -0.2, 0.1))
+    free, held = all_frames(sound), all_frames(sound, direction=asked)
+    looks = [i for i, name in enumerate(ARKIT_NAMES) if name.startswith("eyeLook")]
+    for one, other in zip(free, held, strict=True):
+        assert np.array_equal(one.latent, other.latent)
+        assert np.array_equal(one.tongue, other.tongue)
+        assert np.array_equal(np.delete(one.expression, looks), np.delete(other.expression, looks))
+        turned = other.head_rotation - one.head_rotation
+        np.testing.assert_allclose(turned, [0.2, 0.3, -0.1], atol=1e-6)
+    steps, start = MotionGenerator(direction=asked), 0
+    streamed: list[MotionFrame] = []
+    for block in (1, 700, 319, 5000, 12000, len(sound)):
+        streamed += steps.step(sound[start : start + block])
+        start += block
+    assert np.array_equal(everything([*streamed, *steps.flush()]), everything(held))
+
+
+def test_a_head_can_be_turned_while_it_speaks_and_a_reset_finds_it_turned() -> None:
+    generator, usual = MotionGenerator(), all_frames(syllables(4))
+    sound = syllables(4)
+    frames = generator.step(sound[: 2 * AUDIO_RATE])
+    before = len(frames)
+    generator.direct(Direction(head=(0.3, 0.0, 0.0)))
+    frames += [*generator.step(sound[2 * AUDIO_RATE :]), *generator.flush()]
+    way = np.array([f.head_rotation[1] for f in frames])
+    way -= [frame.head_rotation[1] for frame in usual]
+    assert not way[:before].any()
+    assert 0 < way[before] < 0.03
+    assert way[before + 25] > 0.28
+    generator.reset()
+    again = generator.step(sound)
+    assert again[0].head_rotation[1] - usual[0].head_rotation[1] == pytest.approx(0.3, abs=1e-6)
+
+
 def test_sound_after_the_end_needs_a_reset() -> None:
     generator = MotionGenerator()
     generator.flush()
