@@ -8,7 +8,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,10 +18,12 @@ from avatar.motion.direction import (
     DISTANCE_LIMIT_M,
     EMOTION_NAMES,
     GAZE_LIMIT_RAD,
+    HEAD_LIMIT_RAD,
     LEAST_ARTICULATION,
     MOST_ARTICULATION,
     STILLNESS_MOST,
     Direction,
+    emotion_of,
     no_emotion,
 )
 from avatar.types import ARKIT_NAMES, TONGUE_NAMES
@@ -188,6 +190,51 @@ class GazeDirection:
         return [f"{self.yaw_degrees:g},{self.pitch_degrees:g}"]
 
 
+@dataclass(frozen=True)
+class HeadDirection:
+    """How the head is held besides its motion."""
+
+    yaw_degrees: float = 0.0
+    """Turned towards the avatar's left."""
+    pitch_degrees: float = 0.0
+    """Raised."""
+    roll_degrees: float = 0.0
+    """Tilted to the avatar's left shoulder."""
+
+    @classmethod
+    def parse(cls, words: list[str]) -> "HeadDirection":
+        """From "YAW,PITCH,ROLL"; raises ValueError that says what is wrong."""
+        numbers = _numbers(words[0], "YAW,PITCH,ROLL (degrees)", 3)
+        most = math.degrees(HEAD_LIMIT_RAD)
+        if max(map(abs, numbers)) > most:
+            raise ValueError(f"{words[0]}: expected at most {most:.0f} degrees either way")
+        return cls(*numbers)
+
+    def words(self) -> list[str]:
+        return [f"{self.yaw_degrees:g},{self.pitch_degrees:g},{self.roll_degrees:g}"]
+
+
+@dataclass(frozen=True)
+class Mood:
+    """A place in the plane of feeling, each -1..1."""
+
+    valence: float = 0.0
+    """From bad to good."""
+    arousal: float = 0.0
+    """From calm to excited."""
+
+    @classmethod
+    def parse(cls, words: list[str]) -> "Mood":
+        """From "VALENCE,AROUSAL"; raises ValueError that says what is wrong."""
+        mood = cls(*_numbers(words[0], "VALENCE,AROUSAL (-1 to 1 each)", 2))
+        if max(abs(mood.valence), abs(mood.arousal)) > 1:
+            raise ValueError(f"{words[0]}: expected -1 to 1 for valence and for arousal")
+        return mood
+
+    def words(self) -> list[str]:
+        return [f"{self.valence:g},{self.arousal:g}"]
+
+
 def _number_within(least: float, most: float, meaning: str) -> Callable[[list[str]], float]:
     def parse(words: list[str]) -> float:
         (value,) = _numbers(words[0], meaning, 1)
@@ -242,6 +289,14 @@ _EMOTION = tyro.constructors.PrimitiveConstructorSpec(
     str_from_instance=lambda value: [",".join(f"{name}:{w:g}" for name, w in value.items())],
 )
 
+_MOOD = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="VALENCE,AROUSAL",
+    instance_from_str=Mood.parse,
+    is_instance=lambda value: value is None or isinstance(value, Mood),
+    str_from_instance=lambda value: value.words() if value else ["none"],
+)
+
 
 def _scale(least: float, most: float, metavar: str) -> tyro.constructors.PrimitiveConstructorSpec:
     return tyro.constructors.PrimitiveConstructorSpec(
@@ -255,6 +310,8 @@ def _scale(least: float, most: float, metavar: str) -> tyro.constructors.Primiti
 
 EmotionOption = Annotated[dict[str, float], _EMOTION]
 GazeOption = Annotated[GazeDirection, _option(GazeDirection, "YAW,PITCH")]
+HeadOption = Annotated[HeadDirection, _option(HeadDirection, "YAW,PITCH,ROLL")]
+MoodOption = Annotated[Mood | None, _MOOD]
 ViewOption = Annotated[ViewPoint, _option(ViewPoint, "YAW,PITCH,DISTANCE")]
 SizeOption = Annotated[PictureSize, _option(PictureSize, "PIXELS")]
 ColourOption = Annotated[Colour, _option(Colour, "RRGGBB")]
@@ -278,8 +335,13 @@ class Acting:
     emotion: EmotionOption = field(default_factory=dict)
     """Mood and intensity, such as happiness:0.7, or two of them: anger, contempt, disgust, fear,
     happiness, neutral, sadness, surprise."""
+    mood: MoodOption = None
+    """Instead of --emotion: from bad (-1) to good (1) and from calm (-1) to excited (1)."""
     gaze: GazeOption = GazeDirection()
     """Where it looks most of the time: degrees towards the avatar's left, degrees up."""
+    head: HeadOption = HeadDirection()
+    """How the head is held besides its motion, at most 20 degrees each: turned towards the avatar's
+    left, raised, tilted to its left shoulder. The eyes stay where they look."""
     distance: Annotated[float, _scale(-DISTANCE_LIMIT_M, DISTANCE_LIMIT_M, "METRES")] = 0.0
     """How far the head comes nearer to the viewer; negative draws back."""
     articulation: Annotated[float, _scale(LEAST_ARTICULATION, MOST_ARTICULATION, "0.75..1.25")] = (
@@ -289,15 +351,25 @@ class Acting:
     stillness: Annotated[float, _scale(0.0, STILLNESS_MOST, "0..1.5")] = 1.0
     """Scales the motion of head and brows: 0 holds them still, 1 is as people talk."""
 
+    def __post_init__(self) -> None:
+        if self.emotion and self.mood is not None:
+            raise ValueError("expected --emotion NAME:0..1 or --mood VALENCE,AROUSAL, not both")
+
     @property
     def direction(self) -> Direction:
         """The same for the generator."""
-        emotion = no_emotion()
+        emotion = no_emotion() if self.mood is None else emotion_of(*astuple(self.mood))
         for name, intensity in self.emotion.items():
             emotion[EMOTION_NAMES.index(name)] = intensity
+        head = self.head
         return Direction(
             emotion=emotion,
             gaze=(math.radians(self.gaze.yaw_degrees), math.radians(self.gaze.pitch_degrees)),
+            head=(
+                math.radians(head.yaw_degrees),
+                math.radians(head.pitch_degrees),
+                math.radians(head.roll_degrees),
+            ),
             distance=self.distance,
             articulation=self.articulation,
             stillness=self.stillness,

@@ -70,10 +70,11 @@ STATUS = np.dtype(
         ("play_again", np.int64),
         ("emotion", np.float64, len(EMOTION_NAMES)),  # and what else `Direction` asks for
         ("gaze", np.float64, 2),
+        ("head", np.float64, 3),
         ("distance", np.float64),
         ("articulation", np.float64),
         ("stillness", np.float64),
-        ("direction", np.int64),  # raised after these five were written
+        ("direction", np.int64),  # raised after these six were written
         ("microphone", "S256"),
         # Written by the speech process:
         ("sign_of_life_s", np.float64),
@@ -270,6 +271,7 @@ class SpeechProcess:
         """Ask something else of the face; a process that is started again is asked the same."""
         status = self._status
         status["emotion"], status["gaze"] = direction.emotion, direction.gaze
+        status["head"] = direction.head
         status["distance"], status["stillness"] = direction.distance, direction.stillness
         status["articulation"] = direction.articulation
         status["direction"] += 1
@@ -339,9 +341,11 @@ def run_speech(settings: SpeechSettings, channel_name: str, status_name: str) ->
 
 def _direction_of(status: SharedRecord) -> Direction:
     yaw, pitch = status["gaze"].tolist()
+    turned, raised, tilted = status["head"].tolist()
     return Direction(
         emotion=status["emotion"].astype(np.float32),
         gaze=(yaw, pitch),
+        head=(turned, raised, tilted),
         distance=status["distance"],
         articulation=status["articulation"],
         stillness=status["stillness"],

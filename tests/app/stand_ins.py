@@ -39,7 +39,7 @@ class LoudJaw:
                     latent=expression[:4],
                     expression=expression,
                     gaze=np.array(self.direction.gaze, np.float32),
-                    head_rotation=np.zeros(3, np.float32),
+                    head_rotation=np.array(self.direction.head, np.float32),
                     head_translation=np.zeros(3, np.float32),
                 )
             )

@@ -10,6 +10,8 @@ from app.settings import (
     Acting,
     Colour,
     GazeDirection,
+    HeadDirection,
+    Mood,
     PictureSize,
     RenderSettings,
     ViewPoint,
@@ -119,3 +121,40 @@ def test_a_gaze_that_no_eyes_have_is_refused(text: str) -> None:
 def test_a_gaze_is_in_degrees_outside_and_radians_inside() -> None:
     acting = Acting(gaze=GazeDirection.parse(["18,-9"]))
     assert acting.direction.gaze == pytest.approx((math.pi / 10, -math.pi / 20))
+
+
+@pytest.mark.parametrize("text", ["21,0,0", "0,0,-21", "1,2", "a,b,c", "0,0,inf"])
+def test_a_head_that_no_neck_holds_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        HeadDirection.parse([text])
+
+
+def test_a_held_head_is_in_degrees_outside_and_radians_inside() -> None:
+    head = HeadDirection.parse(["18,-9,20"])
+    assert HeadDirection.parse(head.words()) == head
+    assert Acting(head=head).direction.head == pytest.approx(
+        (math.pi / 10, -math.pi / 20, math.pi / 9)
+    )
+
+
+@pytest.mark.parametrize("text", ["1.1,0", "0,-2", "0.5", "good,calm", "nan,0", ""])
+def test_a_mood_outside_the_plane_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        Mood.parse([text])
+
+
+def test_a_mood_is_a_blend_of_emotions() -> None:
+    mood = Mood.parse(["0.5,0.5"])
+    assert Mood.parse(mood.words()) == mood
+    emotion = Acting(mood=mood).direction.emotion
+    assert emotion[EMOTION_NAMES.index("happiness")] > 0.2
+    assert emotion[EMOTION_NAMES.index("surprise")] > 0.2
+    assert emotion[EMOTION_NAMES.index("sadness")] == 0
+    assert Acting(mood=Mood()).direction.emotion[:5].sum() == 0
+
+
+def test_a_mood_and_an_emotion_exclude_each_other() -> None:
+    for mood in (Mood(0.3, -0.2), Mood()):
+        with pytest.raises(ValueError, match=r"--emotion .* or --mood .*, not both"):
+            Acting(emotion={"fear": 0.3}, mood=mood)
+    assert Acting(emotion={"fear": 0.3}).mood is None

@@ -162,14 +162,16 @@ def test_what_is_asked_of_the_face_reaches_it_and_survives_a_death(tmp_path):
     with running(settings) as speech:
         wait_for_motion(speech)
         assert collect(speech, 0.2)["gaze"][-1].tolist() == [0, 0]
-        speech.direct(Direction(gaze=(0.25, -0.125)))
+        speech.direct(Direction(gaze=(0.25, -0.125), head=(0.25, 0.125, -0.0625)))
         until(lambda: bool((speech.read_motion()["gaze"] == (0.25, -0.125)).any()), "gaze")
         first = speech.process_id
         assert first is not None
         os.kill(first, signal.SIGKILL)
         until(lambda: speech.process_id not in (None, first), "new process", speech)
         speech.read_motion()
-        assert (collect(speech, 3.0)["gaze"] == (0.25, -0.125)).all()
+        again = collect(speech, 3.0)
+        assert (again["gaze"] == (0.25, -0.125)).all()
+        assert (again["head_rotation"] == (0.25, 0.125, -0.0625)).all()
 
 
 def test_a_process_that_cannot_work_is_given_up_after_three_starts():
