@@ -16,11 +16,14 @@ from avatar.motion.direction import (
     DISTANCE_LIMIT_M,
     EMOTION_NAMES,
     GAZE_LIMIT_RAD,
+    HEAD_LIMIT_RAD,
     LEAST_ARTICULATION,
     MOST_ARTICULATION,
     STILLNESS_MOST,
     Direction,
+    emotion_of,
     no_emotion,
+    place_of,
 )
 from avatar.types import Float
 
@@ -34,6 +37,18 @@ GOOD, NOTICE, FAULT = (
     ImVec4(0.97, 0.50, 0.44, 1.0),
 )
 FAINT = ImVec4(0.66, 0.68, 0.71, 1.0)
+PAD_LINES = ImVec4(0.40, 0.42, 0.45, 0.55)
+PAD_FONT = 0.76
+"""Size of its letters, of the panel's."""
+PAD_NEUTRAL = 0.08
+"""So near the middle of the pad a mood is neutral: nobody hits a point."""
+PAD_LABELS = {
+    "fear": (-0.56, 1.0), "anger": (-0.10, 1.0), "surprise": (0.58, 1.0), "happiness": (1.0, 0.14),
+    "disgust": (-1.0, 0.63), "contempt": (-1.0, 0.26), "sadness": (-1.0, -0.53),
+}  # fmt: skip
+"""Where the names stand: in the direction of `CIRCUMPLEX_DEGREES` at the rim, the three above moved
+apart so that all can be read."""
+PAD_HELP = "Mood: from bad (left) to good,\nfrom calm (below) to excited.\nThe middle is neutral."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +157,8 @@ class Panel:
         self.visible = True
         self.help_visible = False
         self.orbit = Orbit()
+        self.mood = (0.0, 0.0)
+        """Valence and arousal of the dot in the pad."""
         self._scale = scale
         self._wishes = Wishes()
         self._dragging = False
@@ -279,58 +296,135 @@ class Panel:
             self._wish(gain=float(gain))
 
     def _draw_acting(self, direction: Direction) -> None:
-        """Mood, gaze, nearness, lips and stillness, as `Direction` has them."""
+        """Mood, gaze, head, nearness, lips and stillness, as `Direction` has them."""
         _heading("Acting")
-        strongest = int(direction.emotion.argmax())
-        intensity = float(direction.emotion[strongest])
-        mood = EMOTION_NAMES[strongest] if intensity > 0 else "neutral"
-        intensity = intensity or USUAL_INTENSITY
-        half = 0.5 * (imgui.get_content_region_avail().x - imgui.get_style().item_spacing.x)
-        imgui.set_next_item_width(half)
-        changed = False
-        if imgui.begin_combo("##emotion", mood):
-            for name in EMOTION_NAMES:
-                if imgui.selectable(name, name == mood)[0] and name != mood:
-                    mood, changed = name, True
-            imgui.end_combo()
+        asked = direction
+        gap, width = imgui.get_style().item_spacing, imgui.get_content_region_avail().x
+        pad = 4 * imgui.get_frame_height() + 3 * gap.y  # as high as four sliders
+        beside = width - gap.x - pad
+        imgui.begin_group()
+        emotion = self._draw_emotion(direction.emotion, beside)
+        yaw, pitch = direction.gaze
+        yaw = _angle("##gaze yaw", "looks left %.0f", yaw, GAZE_LIMIT_RAD, beside)
+        pitch = _angle("##gaze pitch", "looks up %.0f", pitch, GAZE_LIMIT_RAD, beside)
+        imgui.end_group()
         imgui.same_line()
-        imgui.begin_disabled(mood == "neutral")
-        imgui.set_next_item_width(half)
-        slid, intensity = imgui.slider_float("##intensity", intensity, 0.05, 1.0, "intensity %.2f")
-        imgui.end_disabled()
-        emotion = no_emotion()
-        if mood != "neutral":
-            emotion[EMOTION_NAMES.index(mood)] = intensity
-        most = math.degrees(GAZE_LIMIT_RAD)
-        yaw, pitch = (math.degrees(angle) for angle in direction.gaze)
-        imgui.set_next_item_width(half)
-        looked, yaw = imgui.slider_float("##gaze yaw", yaw, -most, most, "looks left %.0f")
+        picked = self._draw_pad(direction.emotion, pad)
+        emotion = emotion if picked is None else picked
+        if emotion is not None:
+            asked = replace(asked, emotion=emotion)
+        third = (width - 2 * gap.x) / 3
+        turn, rise, tilt = direction.head
+        turn = _angle("##head yaw", "head left %.0f", turn, HEAD_LIMIT_RAD, third)
         imgui.same_line()
-        imgui.set_next_item_width(half)
-        raised, pitch = imgui.slider_float("##gaze pitch", pitch, -most, most, "looks up %.0f")
+        rise = _angle("##head pitch", "head up %.0f", rise, HEAD_LIMIT_RAD, third)
+        imgui.same_line()
+        tilt = _angle("##head roll", "tilt left %.0f", tilt, HEAD_LIMIT_RAD, third)
+        if (yaw, pitch) != direction.gaze or (turn, rise, tilt) != direction.head:
+            asked = replace(asked, gaze=(yaw, pitch), head=(turn, rise, tilt))
+        imgui.set_next_item_width((width - gap.x) / 2)
         moved, distance = imgui.slider_float(
             "##distance", 100 * direction.distance, -100 * DISTANCE_LIMIT_M,
             100 * DISTANCE_LIMIT_M, "nearer %.1f cm"
         )  # fmt: skip
+        if moved:
+            asked = replace(asked, distance=distance / 100)
+        imgui.same_line()
+        imgui.set_next_item_width((width - gap.x) / 2)
         spoke, articulation = imgui.slider_float(
             "##articulation", direction.articulation, LEAST_ARTICULATION, MOST_ARTICULATION,
             "articulation %.2f"
         )  # fmt: skip
+        if spoke:
+            asked = replace(asked, articulation=articulation)
+        imgui.set_next_item_width(2 * third)
         calmed, stillness = imgui.slider_float(
             "##stillness", direction.stillness, 0.0, STILLNESS_MOST, "head and brows %.2f"
         )
-        if changed or slid or looked or raised or moved or spoke or calmed:
-            self._wish(
-                direction=Direction(
-                    emotion=emotion,
-                    gaze=(math.radians(yaw), math.radians(pitch)),
-                    distance=distance / 100,
-                    articulation=articulation,
-                    stillness=stillness,
-                )
-            )
+        if calmed:
+            asked = replace(asked, stillness=stillness)
+        imgui.same_line()
         if imgui.button("As usual", ImVec2(-1, 0)):
-            self._wish(direction=Direction())
+            asked = Direction()
+        if asked is not direction:
+            self._wish(direction=asked)
+
+    def _draw_emotion(self, emotion: Float, width: float) -> Float | None:
+        """The strongest emotion and the intensity of all; the weights that are asked for now."""
+        felt = _felt(emotion)
+        total = float(felt.sum())
+        mood = EMOTION_NAMES[int(felt.argmax())] if total > 0 else "neutral"
+        asked = None
+        imgui.set_next_item_width(width)
+        if imgui.begin_combo("##emotion", mood):
+            for name in EMOTION_NAMES:
+                if imgui.selectable(name, name == mood)[0]:
+                    asked = no_emotion()
+                    if name != "neutral":
+                        asked[EMOTION_NAMES.index(name)] = min(total, 1.0) or USUAL_INTENSITY
+            imgui.end_combo()
+        imgui.begin_disabled(total <= 0)
+        imgui.set_next_item_width(width)
+        slid, intensity = imgui.slider_float(
+            "##intensity", total or USUAL_INTENSITY, 0.05, 1.0, "intensity %.2f"
+        )
+        imgui.end_disabled()
+        if slid and total > 0:
+            asked = (felt * (intensity / total)).astype(np.float32)  # a blend stays a blend
+        return asked if asked is not None and not np.array_equal(asked, felt) else None
+
+    def _draw_pad(self, emotion: Float, side: float) -> Float | None:
+        """The plane of valence (rightwards) and arousal (upwards), a dot where `emotion` lies; the
+        weights of the place that was picked there."""
+        corner = imgui.get_cursor_screen_pos()
+        imgui.invisible_button("##mood", ImVec2(side, side))
+        radius = side / 2
+        middle = ImVec2(corner.x + radius, corner.y + radius)
+        held = imgui.is_item_active()
+        picked = None
+        if held:
+            pointer = imgui.get_mouse_pos()
+            place = (pointer.x - middle.x) / radius, (middle.y - pointer.y) / radius
+            distance = math.hypot(*place)
+            if distance < PAD_NEUTRAL:
+                place = 0.0, 0.0
+            self.mood = place[0] / max(distance, 1.0), place[1] / max(distance, 1.0)
+            picked = emotion_of(*self.mood)
+        shown = emotion if picked is None else picked
+        # Some places mean the same: the dot stays under the pointer while that is what is asked.
+        if not np.array_equal(emotion_of(*self.mood), shown):
+            self.mood = place_of(shown)
+        self._paint_pad(corner, side)
+        dot = ImVec2(middle.x + radius * self.mood[0], middle.y - radius * self.mood[1])
+        painter = imgui.get_window_draw_list()
+        painter.add_circle_filled(dot, 5.5 * self._scale, imgui.get_color_u32(imgui.Col_.text))
+        if imgui.is_item_hovered() or held:
+            felt = _felt(shown)
+            names = [f"{EMOTION_NAMES[i]} {felt[i]:.2f}" for i in np.argsort(-felt) if felt[i] > 0]
+            imgui.set_tooltip(f"{PAD_HELP}\nNow: {', '.join(names) or 'neutral'}")
+        return None if picked is None or np.array_equal(picked, emotion) else picked
+
+    def _paint_pad(self, corner: ImVec2, side: float) -> None:
+        painter, radius, unit = imgui.get_window_draw_list(), side / 2, self._scale
+        middle = ImVec2(corner.x + radius, corner.y + radius)
+        end = ImVec2(corner.x + side, corner.y + side)
+        hovered = imgui.is_item_hovered()
+        ground = imgui.Col_.frame_bg_hovered if hovered else imgui.Col_.frame_bg
+        painter.add_rect_filled(corner, end, imgui.get_color_u32(ground), 5 * unit)
+        painter.push_clip_rect(corner, end, True)
+        faint = imgui.get_color_u32(PAD_LINES)
+        painter.add_line(ImVec2(corner.x, middle.y), ImVec2(end.x, middle.y), faint)
+        painter.add_line(ImVec2(middle.x, corner.y), ImVec2(middle.x, end.y), faint)
+        painter.add_circle(middle, radius, faint, 48)
+        imgui.push_font(None, PAD_FONT * imgui.get_style().font_size_base)
+        for name, (right, up) in PAD_LABELS.items():
+            size, inset = imgui.calc_text_size(name), 4 * unit
+            x, y = middle.x + right * radius - size.x / 2, middle.y - up * radius - size.y / 2
+            x = _within(x, corner.x + inset, end.x - inset - size.x)
+            y = _within(y, corner.y + inset / 2, end.y - inset / 2 - size.y)
+            painter.add_text(ImVec2(x, y), imgui.get_color_u32(FAINT), name)
+        imgui.pop_font()
+        painter.pop_clip_rect()
 
     def _draw_meter(self, view: PanelView) -> None:
         """A bar from -60 to 0 dB; green while somebody speaks."""
@@ -366,7 +460,7 @@ class Panel:
             history,
             scale_min=0.0,
             scale_max=top,
-            graph_size=ImVec2(-1, 44.0 * self._scale),
+            graph_size=ImVec2(-1, 36.0 * self._scale),
         )
         if view.renderer:
             width, height = view.picture_size
@@ -462,6 +556,21 @@ HELP = (
 def _heading(text: str) -> None:
     imgui.spacing()
     imgui.separator_text(text)
+
+
+def _felt(emotion: Float) -> Float:
+    """[8] the weights without neutral's own, which says nothing."""
+    felt = np.array(emotion, np.float32)
+    felt[EMOTION_NAMES.index("neutral")] = 0
+    return felt
+
+
+def _angle(name: str, words: str, angle_rad: float, most_rad: float, width: float) -> float:
+    """A slider in degrees; the angle in rad, to the bit as it was where nobody slid it."""
+    imgui.set_next_item_width(width)
+    most = math.degrees(most_rad)
+    slid, degrees = imgui.slider_float(name, math.degrees(angle_rad), -most, most, words)
+    return math.radians(degrees) if slid else angle_rad
 
 
 def _row(label: str, value: str) -> None:

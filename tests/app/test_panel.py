@@ -1,7 +1,7 @@
 """The panel under real imgui events, without a window: imgui answers, nothing is drawn."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from imgui_bundle import ImVec2, imgui
 
 from app.panel import USUAL_INTENSITY, Orbit, Panel, PanelView, Wishes
-from avatar.motion.direction import Direction
+from avatar.motion.direction import (
+    EMOTION_NAMES,
+    HEAD_LIMIT_RAD,
+    Direction,
+    no_emotion,
+)
 
 VIEW = PanelView(
     avatar="default",
@@ -179,8 +184,7 @@ def test_a_mood_is_chosen_from_the_list_and_its_strength_slid(hand):
     assert direction.emotion[chosen] == pytest.approx(USUAL_INTENSITY)
     assert np.count_nonzero(direction.emotion) == 1
     hand.view = replace(VIEW, direction=direction)
-    slid = [one.emotion[chosen] for one in wishes_of_clicks(hand, [(268, y) for y in HEIGHTS])]
-    assert max(slid) > 0.9  # near the right end of its slider
+    assert slid(hand, "##intensity").emotion[chosen] > 0.9
 
 
 def wishes_of_clicks(hand: Hand, places: Sequence[tuple[int, ...]]) -> list[Direction]:
@@ -196,11 +200,162 @@ def wishes_of_clicks(hand: Hand, places: Sequence[tuple[int, ...]]) -> list[Dire
 
 
 def test_everything_asked_of_the_face_can_be_taken_back_at_once(hand):
-    hand.view = replace(VIEW, direction=Direction(gaze=(0.3, 0.1), stillness=0.5))
+    hand.view = replace(
+        VIEW, direction=Direction(gaze=(0.3, 0.1), head=(0.1, 0.0, 0.0), stillness=0.5)
+    )
     hand.frames(2)
-    asked = wishes_of_clicks(hand, [(150, y) for y in HEIGHTS])
-    assert any(one.gaze == (0, 0) and one.stillness == 1 for one in asked)
-    assert any(one.stillness not in (0.5, 1) for one in asked)
+    _, top, right, bottom = rectangle(hand, "##stillness")
+    button = int(right) + 40, int(top + bottom) // 2
+    (asked,) = wishes_of_clicks(hand, [button])
+    assert asked.gaze == asked.head[:2] == (0, 0)
+    assert asked.stillness == 1
+
+
+def rectangle(hand: Hand, name: str) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the slider or pad `name`, as the last frame drew it."""
+    found = {}
+
+    def noting(draw: Callable[..., Any]) -> Callable[..., Any]:
+        def drawn(label: str, *rest: Any) -> Any:
+            result = draw(label, *rest)
+            least, most = imgui.get_item_rect_min(), imgui.get_item_rect_max()
+            found[label] = (least.x, least.y, most.x, most.y)
+            return result
+
+        return drawn
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(imgui, "slider_float", noting(imgui.slider_float))
+        patch.setattr(imgui, "invisible_button", noting(imgui.invisible_button))
+        hand.frames()
+    return found[name]
+
+
+def middle_of_pad(hand: Hand) -> tuple[float, float, float]:
+    """x and y of the middle of the mood's pad, and its radius."""
+    left, top, right, bottom = rectangle(hand, "##mood")
+    return (left + right) / 2, (top + bottom) / 2, (right - left) / 2
+
+
+def slid(hand: Hand, name: str) -> Direction:
+    """What is asked of the face by a click near the right end of a slider."""
+    _, top, right, bottom = rectangle(hand, name)
+    hand.wishes.clear()
+    hand.click(right - 8, (top + bottom) / 2)
+    return hand.last("direction")
+
+
+def blend(**weights: float) -> np.ndarray:
+    emotion = no_emotion()
+    for name, intensity in weights.items():
+        emotion[EMOTION_NAMES.index(name)] = intensity
+    return emotion
+
+
+def obeying(hand: Hand) -> Hand:
+    """From now on the face does what is wished, as in the window."""
+
+    def draw(view: PanelView) -> Wishes:
+        wishes = type(hand.panel).draw(hand.panel, view)
+        if wishes.direction is not None:
+            hand.view = replace(hand.view, direction=wishes.direction)
+        return wishes
+
+    hand.panel.draw = draw  # pyright: ignore[reportAttributeAccessIssue]
+    return hand
+
+
+def test_a_mood_is_picked_in_the_plane_and_shown_as_the_strongest(hand):
+    x, y, radius = middle_of_pad(hand)
+    obeying(hand).click(x + 0.7 * radius, y - 0.1 * radius)
+    emotion = hand.view.direction.emotion
+    assert emotion[EMOTION_NAMES.index("happiness")] == pytest.approx(0.7, abs=0.05)
+    hand.drag((x + 0.7 * radius, y), (x + 0.3 * radius, y - 0.7 * radius))
+    dragged = hand.view.direction.emotion
+    assert dragged[EMOTION_NAMES.index("surprise")] > 0.6
+    assert len([one for one in hand.wishes if one.direction is not None]) > 4  # on the way too
+    hand.drag((x, y - 0.5 * radius), (x - 6 * radius, y + 3 * radius))  # out of the pad
+    away = hand.view.direction.emotion
+    assert away[EMOTION_NAMES.index("sadness")] == pytest.approx(1, abs=0.05)
+    assert hand.panel.orbit.yaw_rad == 0
+    hand.click(x + 0.03 * radius, y - 0.03 * radius)  # nobody hits the very middle
+    assert hand.view.direction.emotion.tolist() == blend(neutral=1.0).tolist()
+
+
+def test_passing_over_the_plane_asks_nothing(hand):
+    x, y, radius = middle_of_pad(hand)
+    hand.click(x, y + 0.9 * radius)  # it has the keyboard's focus now
+    hand.wishes.clear()
+    hand.move(x + 0.6 * radius, y)
+    hand.key(imgui.Key.space)
+    hand.key(imgui.Key.enter)
+    assert hand.last("direction") is None
+
+
+def test_a_calm_mood_that_shows_as_nothing_stays_under_the_pointer(hand):
+    """Between sadness and happiness, below, many places mean neutral: the dot does not jump."""
+    x, y, radius = middle_of_pad(hand)
+    obeying(hand).click(x + 0.25 * radius, y + 0.76 * radius)
+    hand.frames(3)
+    assert hand.view.direction.emotion.tolist() == blend(neutral=1.0).tolist()
+    assert hand.panel.mood == pytest.approx((0.25, -0.76), abs=0.02)
+    hand.view = replace(hand.view, direction=Direction(emotion=blend(anger=0.8)))
+    hand.frames(2)
+    assert hand.panel.mood == pytest.approx((-0.125, 0.79), abs=0.01)  # now it is where anger is
+
+
+@pytest.mark.parametrize(
+    ("slider", "field"),
+    [
+        ("##gaze yaw", "gaze"),
+        ("##gaze pitch", "gaze"),
+        ("##head yaw", "head"),
+        ("##head pitch", "head"),
+        ("##head roll", "head"),
+        ("##distance", "distance"),
+        ("##articulation", "articulation"),
+        ("##stillness", "stillness"),
+    ],
+)
+def test_a_slider_changes_its_own_wish_and_a_blend_of_emotions_survives(hand, slider, field):
+    direction = Direction(
+        emotion=blend(sadness=0.5, fear=0.3), gaze=(0.1, 0.2), head=(0.1, 0.05, -0.1)
+    )
+    hand.view = replace(VIEW, direction=direction)
+    hand.frames(2)
+    asked = slid(hand, slider)
+    assert np.array_equal(asked.emotion, direction.emotion)
+    for name in ("gaze", "head", "distance", "articulation", "stillness"):
+        assert (getattr(asked, name) == getattr(direction, name)) == (name != field)
+
+
+def test_the_head_is_turned_by_its_sliders(hand):
+    for axis, name in enumerate(("##head yaw", "##head pitch", "##head roll")):
+        hand.view = VIEW
+        head = slid(hand, name).head
+        assert head[axis] > 0.8 * HEAD_LIMIT_RAD
+        assert np.count_nonzero(head) == 1
+
+
+def test_the_intensity_of_a_blend_scales_all_of_it(hand):
+    direction = Direction(emotion=blend(sadness=0.4, fear=0.2, neutral=0.4))
+    hand.view = replace(VIEW, direction=direction)
+    hand.frames(2)
+    felt = slid(hand, "##intensity").emotion
+    assert felt.sum() > 0.9
+    sadness, fear = (felt[EMOTION_NAMES.index(name)] for name in ("sadness", "fear"))
+    assert sadness == pytest.approx(2 * fear)
+    assert np.count_nonzero(felt) == 2
+
+
+def test_an_emotion_chosen_from_the_list_replaces_a_blend_at_its_strength(hand):
+    hand.view = replace(VIEW, direction=Direction(emotion=blend(sadness=0.4, fear=0.2)))
+    hand.frames(2)
+    left, top, _, _ = rectangle(hand, "##intensity")
+    asked = wishes_of_clicks(hand, [(int(left) + 40, int(top) - 12, int(top) + 10)])
+    assert len(asked) == 1
+    assert asked[0].emotion.max() == pytest.approx(0.6)
+    assert np.count_nonzero(asked[0].emotion) == 1
 
 
 def find_click(hand: Hand, field: str, x: float, until: float = 420.0) -> Any:
