@@ -39,8 +39,8 @@ UPPER_INDEX = np.array(
 MOUTH_INDEX = np.array([i for i, n in enumerate(_FACE_NAMES) if not n.startswith(_UPPER_STARTS)])
 
 UPPER_NAMES = tuple(_FACE_NAMES[index] for index in UPPER_INDEX)
-_LOOK_FULL_RAD = 35 * pi / 180
-"""Gaze at which an eyeLook weight is 1: about the eye's range."""
+EYE_RANGE_RAD = 35 * pi / 180
+"""Furthest that the eyes turn in the head, left or right, up or down: an eyeLook weight is 1."""
 _FORMAT = 1
 
 
@@ -105,7 +105,7 @@ class LatentCodec:
         )
         pose = latent[:, pose_at:] * self.pose_spread
         expression = np.clip(weights[:, : len(ARKIT_NAMES)], 0, 1)
-        expression[:, _LOOK_INDEX] = looks_of(pose[:, :2])
+        expression[:, LOOK_INDEX] = looks_of(pose[:, :2])
         return Face(
             expression,
             np.clip(weights[:, len(ARKIT_NAMES) :], 0, 1),
@@ -119,12 +119,13 @@ _LOOK_NAMES = (
     "eyeLookOutLeft", "eyeLookInRight", "eyeLookInLeft", "eyeLookOutRight",
     "eyeLookUpLeft", "eyeLookUpRight", "eyeLookDownLeft", "eyeLookDownRight",
 )  # fmt: skip
-_LOOK_INDEX = np.array([ARKIT_NAMES.index(name) for name in _LOOK_NAMES])
+LOOK_INDEX = np.array([ARKIT_NAMES.index(name) for name in _LOOK_NAMES])
+"""Where the weights of `looks_of` lie among the 52."""
 
 
 def looks_of(gaze: Float) -> Float:
     """[T, 8] eyeLook weights, in the order of `_LOOK_NAMES`, for [T, 2] gaze in rad."""
-    left, up = gaze[:, :1] / _LOOK_FULL_RAD, gaze[:, 1:] / _LOOK_FULL_RAD
+    left, up = gaze[:, :1] / EYE_RANGE_RAD, gaze[:, 1:] / EYE_RANGE_RAD
     return np.clip(np.concatenate([left, left, -left, -left, up, up, -up, -up], 1), 0, 1)
 
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from avatar.errors import AssetError
-from avatar.motion.latent import LATENT_SIZE, MOUTH_CODE
+from avatar.motion.latent import LATENT_SIZE, LID_CODE, MOUTH_CODE, UPPER_CODE
 from avatar.types import Float
 from avatar.weights import damaged, parse_weights, shipped_file
 
@@ -40,16 +40,16 @@ _GUIDANCE = np.array(
     [1 + HEARING_GUIDANCE + GAZE_GUIDANCE, -HEARING_GUIDANCE, -GAZE_GUIDANCE], np.float32
 )
 """Weights of the three copies: the full one carries what guidance takes from the others."""
-MOUTH_CHANCE, UPPER_CHANCE, HEAD_CHANCE = 0.35, 1.0, 1.45
+MOUTH_CHANCE, LID_CHANCE, BROW_CHANCE, GAZE_CHANCE, HEAD_CHANCE = 0.35, 1.0, 1.0, 1.0, 1.45
 """Spread of the noise that a token begins as: less of it for the lips, which should follow the
-voice and not chance; more for the head, which few Euler steps leave too still (VASA-1 found the
-same of fewer steps)."""
+voice and not chance; more for brows and head, which few Euler steps leave too still (VASA-1 found
+the same of fewer steps)."""
 DOUBT = 0.3
 """How much of the token before may be the generator's own error, in units of the pace."""
 _PULL = np.array([[0.05], [0.1]], np.float32)
 """Share of the way to its aim that the face goes in each frame of a token."""
 CLUES = 2 * MOUTH_CODE + 2 * TOKEN_FRAMES * (HEARD_SIZE + 11)
-_HEAD_AT = LATENT_SIZE - 6
+_GAZE_AT, _HEAD_AT = MOUTH_CODE + UPPER_CODE, LATENT_SIZE - 6
 _COPIES = 3
 _FORMAT = 1
 _TIME_SIZE = 32
@@ -156,9 +156,13 @@ def first_state(network: MotionNetwork) -> MotionState:
 def noise_of(chance: np.random.Generator) -> Float:
     """[TOKEN_SIZE] what a token begins as."""
     noise = chance.standard_normal((TOKEN_FRAMES, LATENT_SIZE), np.float32)
-    noise[:, :MOUTH_CODE] *= np.float32(MOUTH_CHANCE)
-    noise[:, MOUTH_CODE:_HEAD_AT] *= np.float32(UPPER_CHANCE)
-    noise[:, _HEAD_AT:] *= np.float32(HEAD_CHANCE)
+    begin = 0
+    for end, spread in (
+        (MOUTH_CODE, MOUTH_CHANCE), (MOUTH_CODE + LID_CODE, LID_CHANCE), (_GAZE_AT, BROW_CHANCE),
+        (_HEAD_AT, GAZE_CHANCE), (LATENT_SIZE, HEAD_CHANCE),
+    ):  # fmt: skip
+        noise[:, begin:end] *= np.float32(spread)
+        begin = end
     return noise.reshape(-1)
 
 

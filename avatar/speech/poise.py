@@ -1,12 +1,12 @@
 """Carries the head: takes the tremble out of what was generated, scales how much head and brows
 move about where they have been lately, and holds the head turned as it is asked to."""
 
-from math import exp, pi
+from math import exp
 
 import numpy as np
 
 from avatar.motion.direction import HEAD_LIMIT_RAD
-from avatar.motion.latent import Face, looks_of
+from avatar.motion.latent import EYE_RANGE_RAD, LOOK_INDEX, Face, looks_of
 from avatar.types import ARKIT_NAMES, MOTION_RATE, Float
 
 _MEMORY_S = 8.0
@@ -19,19 +19,7 @@ _TURN_RATE = 13.0
 """1/s of the critically damped spring that turns the head to where it is newly held: nine tenths of
 the way in .3 s, at most 95 degrees a second for 20 degrees, as people turn."""
 _THERE_RAD = 1e-6
-EYE_RANGE_RAD = 35 * pi / 180
-"""Furthest that the eyes turn in the head, left or right, up or down; an eyeLook weight is 1 there
-(`avatar.motion.latent`)."""
 _BROWS = np.array([i for i, name in enumerate(ARKIT_NAMES) if name.startswith("brow")])
-_LOOKS = np.array(
-    [
-        ARKIT_NAMES.index(f"eyeLook{name}")
-        for name in (
-            "OutLeft", "InRight", "InLeft", "OutRight", "UpLeft", "UpRight", "DownLeft", "DownRight"
-        )
-    ]
-)  # fmt: skip
-"""As `looks_of` orders them."""
 
 
 class Poise:
@@ -74,7 +62,7 @@ class Poise:
             row[:3] += self._turned_to(wanted)
         rotation = moving[:, :3]
         gaze = _turned_gaze(face.gaze, face.head_rotation, rotation)
-        expression[:, _LOOKS] = looks_of(gaze)
+        expression[:, LOOK_INDEX] = looks_of(gaze)
         return Face(expression, face.tongue, gaze, rotation, moving[:, 3:6])
 
     def _carried(self, pose: Float) -> Float:

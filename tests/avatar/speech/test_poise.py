@@ -5,8 +5,8 @@ import pytest
 
 from avatar.head.pose import gaze_rotation
 from avatar.motion.direction import HEAD_LIMIT_RAD
-from avatar.motion.latent import Face, load_codec
-from avatar.speech.poise import EYE_RANGE_RAD, Poise
+from avatar.motion.latent import EYE_RANGE_RAD, Face, load_codec
+from avatar.speech.poise import Poise
 from avatar.types import ARKIT_NAMES, Float
 
 BROW = ARKIT_NAMES.index("browInnerUp")
