@@ -73,11 +73,15 @@ def motion_of(sound: Float) -> list[MotionFrame]:
 
 def template_lips(frames: Sequence[MotionFrame], template: HeadTemplate) -> NDArray[np.float64]:
     """[T, 3] like `lips_of`, on the template with each frame's expression; opening 0 at rest."""
+    return expression_lips(np.stack([frame.expression for frame in frames]), template)
+
+
+def expression_lips(expressions: Float, template: HeadTemplate) -> NDArray[np.float64]:
+    """[T, 3] the same for expressions [T, 52]."""
     corners = template.triangles[template.landmark_triangle]
     weights = template.landmark_barycentric[..., None]
     points = (template.vertices[corners] * weights).sum(1)
     basis = (template.expression_basis[:, corners] * weights).sum(2)  # [52, 478, 3]
-    expressions = np.stack([frame.expression for frame in frames])
     moved = points + np.tensordot(expressions, basis, 1)
     lips = lips_of(moved.astype(np.float32))
     # signed: rolled lips overlap, which is no opening

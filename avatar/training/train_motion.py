@@ -37,7 +37,6 @@ from avatar.training.motion_model import (
     steps_of,
 )
 from avatar.training.speech_model import load_weights
-from avatar.types import Float
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +99,7 @@ def train_motion(
     codec = parse_codec((output / "codec.safetensors").read_bytes())
     training = _Training(recipe, corpus, codec, work / "checkpoint.safetensors", output)
     figures = training.run(torch.from_numpy(np.tile(code_worth(codec, template), TOKEN_FRAMES)))
-    training.sharpen(corpus, codec.encode(face))
+    training.sharpen(corpus, codec)
     return figures
 
 
@@ -209,11 +208,11 @@ class _Training:
                 self._save(self._checked(held_back, worth))
         return self._metadata(self._checked(held_back, worth))
 
-    def sharpen(self, corpus: MotionCorpus, latent: Float) -> None:
+    def sharpen(self, corpus: MotionCorpus, codec: LatentCodec) -> None:
         """Fit the lips to the voice with the weights that ship, and write them with those."""
         path = self._output / "motion.safetensors"
         network = parse_motion_network(path.read_bytes())
-        weight, shift = fit_lips_to_voice(network, latent, corpus, self._recipe.seed)
+        weight, shift = fit_lips_to_voice(network, codec, corpus, self._recipe.seed)
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
