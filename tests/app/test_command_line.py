@@ -1,6 +1,7 @@
 """The contract of the command line: what it writes, says, and returns, for good and bad input."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -337,3 +338,20 @@ def test_a_refusal_has_status_1_and_one_line_from_the_outside_too(tmp_path: Path
     result = visavis("render", "--audio", "gone.wav", "-o", "film.mp4", folder=tmp_path)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "visavis: gone.wav: no such file.\n"
+
+
+def test_threads_are_told_not_to_spin_before_anything_could_start_them() -> None:
+    program = (
+        "import os, sys, app\n"
+        "assert not {'numpy', 'numba', 'torch'} & set(sys.modules)\n"
+        "print(os.environ['OPENBLAS_NUM_THREADS'], os.environ['OMP_WAIT_POLICY'])"
+    )
+    bare = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY")
+    }
+    said = subprocess.run(
+        [sys.executable, "-c", program], env=bare, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == ["1", "PASSIVE"]
