@@ -35,16 +35,15 @@ CONTEXT = 64
 
 FLOW_STEPS = 8
 """Euler steps from noise to motion."""
-HEARING_GUIDANCE, GAZE_GUIDANCE = 0.4, 0.15
+HEARING_GUIDANCE, GAZE_GUIDANCE = 0.4, 0.4
 _GUIDANCE = np.array(
     [1 + HEARING_GUIDANCE + GAZE_GUIDANCE, -HEARING_GUIDANCE, -GAZE_GUIDANCE], np.float32
 )
 """Weights of the three copies: the full one carries what guidance takes from the others."""
-MOUTH_CHANCE, LID_CHANCE, BROW_CHANCE, GAZE_CHANCE, HEAD_CHANCE = 0.35, 1.0, 1.1, 1.0, 1.0
+MOUTH_CHANCE, LID_CHANCE, BROW_CHANCE, GAZE_CHANCE, HEAD_CHANCE = 0.35, 0.85, 1.1, 1.0, 1.0
 """Spread of the noise that a token begins as: less of it for the lips, which should follow the
 voice and not chance; more for the brows, which few Euler steps leave too still (VASA-1 found
-the same of fewer steps). Blinks are many with a little more of either: 1.03 and 1.12 gave 38 a
-minute."""
+the same of fewer steps), which also brings more blinks: lids with 1 gave 41 a minute in speech."""
 DOUBT = 0.3
 """How much of the token before may be the generator's own error, in units of the pace."""
 _PULL = np.array([[0.05], [0.1]], np.float32)
