@@ -65,12 +65,11 @@ def fit_codec(face: Face, template: HeadTemplate) -> LatentCodec:
 
 def _joined(lids: Block, brows: Block) -> Block:
     """One block of both; blinks are rare and whole, and have numbers of their own."""
-    at = np.concatenate([_LIDS, _BROWS])
-    mean = np.zeros(len(at), np.float32)
-    to_code = np.zeros((len(at), UPPER_CODE), np.float32)
+    mean = np.zeros(len(UPPER_INDEX), np.float32)
+    to_code = np.zeros((len(UPPER_INDEX), UPPER_CODE), np.float32)
     mean[_LIDS], mean[_BROWS] = lids.mean, brows.mean
     to_code[_LIDS, :LID_CODE], to_code[_BROWS, LID_CODE:] = lids.to_code, brows.to_code
-    to_weights = np.zeros((UPPER_CODE, len(at)), np.float32)
+    to_weights = np.zeros((UPPER_CODE, len(UPPER_INDEX)), np.float32)
     to_weights[:LID_CODE, _LIDS] = lids.to_weights
     to_weights[LID_CODE:, _BROWS] = brows.to_weights
     return Block(mean=mean, to_code=to_code, to_weights=to_weights)
