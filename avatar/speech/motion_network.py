@@ -17,6 +17,7 @@ import numpy as np
 
 from avatar.errors import AssetError
 from avatar.motion.latent import LATENT_SIZE, LID_CODE, MOUTH_CODE, UPPER_CODE
+from avatar.speech.network import Dense, gelu
 from avatar.types import Float
 from avatar.weights import damaged, parse_weights, shipped_file
 
@@ -53,18 +54,6 @@ _GAZE_AT, _HEAD_AT = MOUTH_CODE + UPPER_CODE, LATENT_SIZE - 6
 _COPIES = 3
 _FORMAT = 1
 _TIME_SIZE = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Dense:
-    """An affine map."""
-
-    weight: Float
-    """[in, out]"""
-    shift: Float
-
-    def __call__(self, values: Float) -> Float:
-        return values @ self.weight + self.shift
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +230,7 @@ def _state_of(network: MotionNetwork, inputs: Float, state: MotionState) -> Floa
         weights /= weights.sum(-1, keepdims=True)
         seen = (weights[..., None, :] @ values)[..., 0, :]
         stream = stream + block.leave(seen.reshape(_COPIES, -1))
-        stream = stream + block.narrow(_gelu(block.widen(block.mlp_norm(stream))))
+        stream = stream + block.narrow(gelu(block.widen(block.mlp_norm(stream))))
     return network.norm(stream)
 
 
@@ -291,12 +280,6 @@ def _normal(values: Float) -> Float:
 
 def _silu(values: Float) -> Float:
     return (values / (1 + np.exp(-values))).astype(np.float32)
-
-
-def _gelu(values: Float) -> Float:
-    """Gaussian error linear unit, tanh form (Hendrycks and Gimpel 2016)."""
-    inner = np.float32(0.7978845608) * (values + np.float32(0.044715) * values**3)
-    return np.float32(0.5) * values * (1 + np.tanh(inner))
 
 
 @lru_cache(maxsize=1)

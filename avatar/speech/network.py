@@ -140,13 +140,13 @@ def _block(layer: Layer, ring: Float, frame: int, stream: Float) -> Float:
     middle = (frame + layer.dilation) % len(ring)
     past = np.concatenate([ring[oldest], ring[middle], now])
     ring[oldest] = now
-    activated = _gelu(past @ layer.taps + layer.taps_shift)
+    activated = gelu(past @ layer.taps + layer.taps_shift)
     if layer.mix is None or layer.mix_shift is None:
         return activated
     return activated @ layer.mix + layer.mix_shift
 
 
-def _gelu(values: Float) -> Float:
+def gelu(values: Float) -> Float:
     """Gaussian error linear unit, tanh form (Hendrycks and Gimpel 2016)."""
     inner = np.float32(0.7978845608) * (values + np.float32(0.044715) * values**3)
     return np.float32(0.5) * values * (1 + np.tanh(inner))
