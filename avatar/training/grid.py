@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from avatar.errors import AssetError
+from avatar.speech.articulation import LIP_SCALES
 from avatar.speech.features import BANDS, FRAME, FeatureState, extract
 from avatar.speech.network import WEIGHTS_FORMAT
 from avatar.tracking.lips import lips_of
-from avatar.training.articulation import LIP_SCALES
 from avatar.training.corpus import make_corpus
 from avatar.training.phones import ARTICULATORS
 from avatar.training.recordings import read_sound

@@ -23,14 +23,14 @@ from safetensors.numpy import load_file, save_file
 
 from avatar.errors import AssetError
 from avatar.motion.latent import Face
-from avatar.speech.features import FRAME, FeatureState, extract
-from avatar.speech.hearing import heard_of
-from avatar.training.articulation import (
+from avatar.speech.articulation import (
     LIP_SCALES,
     REAL_LIPS_SHARE,
     contacts_of,
     speech_gate,
 )
+from avatar.speech.features import FRAME, FeatureState, extract
+from avatar.speech.hearing import heard_of
 from avatar.training.corpus import Utterance, make_corpus
 from avatar.training.grid import PICTURE_LATE_S, TRACK_RATE, standard_lips, training_clips
 from avatar.training.performance import (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from avatar.training.performance.signals import Curve, smoothstep
+from avatar.training.performance.signals import Curve
 from avatar.types import ARKIT_NAMES
 
 Values = Mapping[str, Curve]
@@ -20,11 +20,6 @@ def add(weights: Curve, name: str, amount: Curve | float) -> None:
     sides = (name,) if name in _COLUMN else (f"{name}Left", f"{name}Right")
     for side in sides:
         weights[:, _COLUMN[side]] += amount
-
-
-def seal_of(closure: Curve) -> Curve:
-    """[T] 0..1 how far the lips are sealed: a seal must seal, 70 % sure is shut."""
-    return smoothstep(closure / 0.7)
 
 
 def decode_eyes(value: Values) -> Curve:

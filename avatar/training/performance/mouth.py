@@ -4,7 +4,8 @@ import numpy as np
 import scipy.ndimage
 
 from avatar.motion.direction import EMOTION_NAMES
-from avatar.training.performance.decoding import add, seal_of
+from avatar.speech.articulation import seal_of
+from avatar.training.performance.decoding import add
 from avatar.training.performance.emotions import LOWER, PARTED, Mood, contempt, poses
 from avatar.training.performance.mouth_rule import decode_mouth
 from avatar.training.performance.script import Style

@@ -1,18 +1,16 @@
 """What mouth, jaw and cheeks do for the organs of speech: by rule, all frames of a stream at once.
 
-The organs are those of `avatar.training.articulation`: apertures and widths as a face tracker reads
+The organs are those of `avatar.speech.articulation`: apertures and widths as a face tracker reads
 them off people, contacts as phones make them.
 """
 
 import numpy as np
 
-from avatar.training.performance.decoding import Values, add, seal_of
+from avatar.speech.articulation import APERTURE_FULL, seal_of
+from avatar.training.performance.decoding import Values, add
 from avatar.training.performance.signals import Curve
 from avatar.types import ARKIT_NAMES
 
-APERTURE_FULL = 0.24
-"""Inner-lip opening at aperture 1, over the distance of the outer eye corners. Speakers tracked in
-GRID reach .13 to .23 in 95 % of frames."""
 JAW_FULL = 0.5
 """jawOpen at jaw 1: an open vowel of a natural talker is .2 to .4. In GRID the chin
 drops .85 as far as the lips part: the jaw does most of it."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatar.training.articulation import Articulation
+from avatar.speech.articulation import Articulation
 from avatar.training.performance.brows import living_brows
 from avatar.training.performance.decoding import add, decode_eyes
 from avatar.training.performance.emotions import UPPER, felt, poses

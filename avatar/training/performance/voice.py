@@ -8,7 +8,7 @@ import scipy.ndimage
 import scipy.signal
 from numpy.typing import NDArray
 
-from avatar.training.articulation import Articulation
+from avatar.speech.articulation import Articulation
 from avatar.training.performance.signals import Curve, runs, smoothstep, sprung
 from avatar.training.phones import PHONE_INDEX
 from avatar.types import MOTION_RATE, TONGUE_NAMES, Float

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avatar.head.template import load_template
+from avatar.speech.articulation import APERTURE_FULL
 from avatar.training.performance.decoding import decode_eyes
 from avatar.training.performance.mouth_rule import (
-    APERTURE_FULL,
     APERTURE_PER_JAW,
     decode_mouth,
 )

@@ -8,7 +8,7 @@ import pytest
 
 from avatar.head.template import load_template
 from avatar.motion.direction import DISTANCE_LIMIT_M, EMOTION_NAMES, GAZE_LIMIT_RAD
-from avatar.training.articulation import Articulation
+from avatar.speech.articulation import Articulation
 from avatar.training.performance import (
     SPEECH_NAMES,
     Performance,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from avatar.speech.articulation import LIP_SCALES, contacts_of, speech_gate
 from avatar.speech.network import PHONE_CLASSES
-from avatar.training.articulation import LIP_SCALES, contacts_of, speech_gate
 from avatar.training.phones import ARTICULATORS
 from avatar.training.speech_model import LIPS
 
