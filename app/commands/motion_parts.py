@@ -224,22 +224,24 @@ def _hours(material: Material, figures: dict[str, object]) -> Iterator[tuple[str
 
 
 def _robustness(material: Material) -> Outcome:
-    seed, template = material.task.seed, material.template
+    seed, template, takes = material.task.seed, material.template, material.takes
     found: dict[str, list[Disturbed]] = {}
     sounds = material.sounds
     silence = np.zeros(round(_ALONE_S * AUDIO_RATE), np.float32)
     with counted("robustness", (len(DISTURBANCES) + 1) * len(sounds) + 2) as progress:
         for name, disturb in DISTURBANCES.items():
             for sound in sounds:
-                clean = material.takes.of(sound)
-                one = disturbed(clean, disturb(sound.samples, seed), template, seed=seed)
+                clean = takes.of(sound)
+                one = disturbed(
+                    clean, disturb(sound.samples, seed), template, seed=takes.seed_of(sound)
+                )
                 found.setdefault(name, []).append(one)
                 progress.advance()
         for index, sound in enumerate(sounds):
             # one sound alone is mixed with itself, backwards
             other = sounds[index - 1].samples if len(sounds) > 1 else sound.samples[::-1]
             mixed = with_other(sound.samples, other)
-            one = disturbed(material.takes.of(sound), mixed, template, seed=seed)
+            one = disturbed(takes.of(sound), mixed, template, seed=takes.seed_of(sound))
             found.setdefault("a second voice as loud", []).append(one)
             progress.advance()
         found["coughs alone"] = [disturbed(None, coughing(silence, seed), template, seed=seed)]

@@ -1,6 +1,6 @@
 """Is the face alive, does it do what it is asked, and what does it do where nobody speaks?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,7 @@ GAZES_DEGREES = ((15.0, 0.0), (-15.0, 0.0), (0.0, 8.0), (0.0, -8.0))
 """Yaw, pitch."""
 STILLNESSES = (0.0, 0.5, 1.0, 1.5)
 DISTANCES_M = (-0.04, 0.04)
+_GAZE_TAKES = 4
 _SETTLED_S = 1.0
 """After this a new direction has been followed."""
 _HELD_S = 2.5
@@ -159,21 +160,21 @@ class GazeFollowed:
 
 
 def gaze_followed(asked: tuple[float, float], sound: Sound, takes: Takes) -> GazeFollowed:
-    """After the first second of the sound."""
+    """After the first second of the sound, over some takes: chance looks elsewhere, too."""
     direction = Direction(gaze=(float(np.radians(asked[0])), float(np.radians(asked[1]))))
-    asked_take, free = takes.of(sound, direction=direction), takes.of(sound)
-    settled = min(round(_SETTLED_S * MOTION_RATE), len(free.frames) - 1)
+    asked_takes = [takes.of(sound, more=more, direction=direction) for more in range(_GAZE_TAKES)]
+    free = [takes.of(sound, more=more) for more in range(_GAZE_TAKES)]
+    settled = min(round(_SETTLED_S * MOTION_RATE), len(free[0].frames) - 1)
 
-    def moved(angles: Series, without: Series) -> tuple[float, float]:
-        change = np.median(angles[settled:], 0) - np.median(without[settled:], 0)
-        yaw, pitch = np.degrees(change).tolist()
+    def moved(angles: Callable[[Take], Series]) -> tuple[float, float]:
+        on, off = (
+            np.median(np.concatenate([angles(take)[settled:] for take in some]), 0)
+            for some in (asked_takes, free)
+        )
+        yaw, pitch = np.degrees(on - off).tolist()
         return yaw, pitch
 
-    return GazeFollowed(
-        asked=asked,
-        got=moved(looking(asked_take), looking(free)),
-        by_head=moved(facing(asked_take), facing(free)),
-    )
+    return GazeFollowed(asked=asked, got=moved(looking), by_head=moved(facing))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

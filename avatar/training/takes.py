@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from zlib import crc32
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from avatar.speech.generator import MotionGenerator
 from avatar.types import AUDIO_RATE, Float, MotionFrame
 
 NEUTRAL = Direction()
+_SEEDS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,13 +109,21 @@ class Takes:
     """Takes given so far, each made once however many measures ask for it."""
 
     seed: int = 0
-    """Of all takes that name none."""
+    """Of all takes, with what each sound adds to it: under one chance for all of them, short sounds
+    would all blink in the same places, and a dozen of them say no more than one."""
     _known: dict[tuple[int, int, int], tuple[Sound, Direction, Take]] = field(default_factory=dict)
     """By the identities of sound and direction, which are kept alive here, and the seed."""
 
-    def of(self, sound: Sound, *, seed: int | None = None, direction: Direction = NEUTRAL) -> Take:
-        """The take of this sound: of the same object, that is, not of one like it."""
-        seed = self.seed if seed is None else seed
+    def seed_of(self, sound: Sound) -> int:
+        """Of its first take."""
+        return self.seed + crc32(sound.name.encode()) % _SEEDS
+
+    def of(self, sound: Sound, *, more: int = 0, direction: Direction = NEUTRAL) -> Take:
+        """The take of this sound: of the same object, that is, not of one like it.
+
+        `more` is added to the seed, for another take of it.
+        """
+        seed = self.seed_of(sound) + more
         key = (id(sound), seed, id(direction))
         if key not in self._known:
             take = perform(sound.samples, seed=seed, direction=direction)
