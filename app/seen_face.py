@@ -16,7 +16,7 @@ from avatar.deform import Deformer
 from avatar.errors import VideoError
 from avatar.portrait.landmarks import MediapipeFaceFollower
 from avatar.types import Float, MotionFrame
-from render.camera import orbit_view
+from render.camera import View, orbit_view
 from render.renderer import Renderer
 
 LONGEST_SIDE = 640
@@ -79,12 +79,17 @@ def face_in_film(video: Path, seconds: float = float("inf")) -> SeenFace:
     return seen
 
 
+def front_view() -> View:
+    """From where FaceMesh looks at an avatar."""
+    return orbit_view(0, 0, 1.0, width=DRAWN_SIDE, height=DRAWN_SIDE)
+
+
 def face_as_drawn(
     frames: Sequence[MotionFrame], deformer: Deformer, renderer: Renderer, title: str
 ) -> SeenFace:
     """The avatar's face, drawn from the front as a film of 25 pictures a second would show it."""
     count = max(1, int(len(frames) / 50 * DRAWN_FPS))
-    view = orbit_view(0, 0, 1.0, width=DRAWN_SIDE, height=DRAWN_SIDE)
+    view = front_view()
     pictures = (
         renderer.render(deformer.gaussians(frame, seen_from=view.position), [view], BACKDROP.rgb)[0]
         for frame in sampled(frames, DRAWN_FPS, count)

@@ -6,7 +6,8 @@
     frames += generator.flush()
 
 The encoder (`avatar.speech.network`) hears; the motion network draws the next 40 ms of a living
-face from what was heard, what is asked and what the face just did; the codec makes a face of that.
+face from what was heard, what is asked and what the face just did; the lips are held to the voice
+(`avatar.speech.lip_sync`); the codec makes a face of that.
 The same code serves a file and a microphone. Later sound never changes an earlier frame, and the
 blocks in which sound comes do not matter.
 """
@@ -26,8 +27,10 @@ from avatar.motion.direction import (
     Direction,
 )
 from avatar.motion.latent import load_codec
+from avatar.motion.lip_reading import load_lip_reading
 from avatar.speech.features import FRAME, FeatureState, extract
 from avatar.speech.hearing import heard_of
+from avatar.speech.lip_sync import LipSync
 from avatar.speech.motion_network import (
     ASKED_CENTRE,
     ASKED_SCALE,
@@ -36,7 +39,6 @@ from avatar.speech.motion_network import (
     first_state,
     load_motion_network,
     noise_of,
-    sharpened,
 )
 from avatar.speech.motion_network import advance as advance_motion
 from avatar.speech.network import (
@@ -93,10 +95,11 @@ class MotionGenerator:
         self._chance = np.random.default_rng(self._seed)
         self._state = first_state(self._network)
         self._poise = Poise()
-        self._heard_before = np.repeat(rested.heard[None], TOKEN_FRAMES, 0)
-        asked = _asked_of(self._direction)
+        moods = self._network.lip_moods
+        self._lips = None if moods is None else LipSync(self._codec, load_lip_reading(), moods)
+        silence = np.repeat(rested.heard[None], TOKEN_FRAMES, 0)
         for _ in range(_LIFE_BEFORE):
-            latents = self._token(self._heard_before, asked)
+            latents = self._token(silence)
             self._poise.apply(self._codec.decode(latents), 1.0, self._direction.head)
         self._loudness: deque[float] = deque(maxlen=LOOK_AHEAD_FRAMES + 1)
         self._heard: list[Float] = []
@@ -132,17 +135,20 @@ class MotionGenerator:
                 continue  # what was said now describes a frame before the first
             self._heard.append(_heard_of(outputs, lips, self._loudness[0]))
             if len(self._heard) == TOKEN_FRAMES:
-                latents = self._token(np.stack(self._heard), _asked_of(self._direction))
+                latents = self._token(np.stack(self._heard))
                 self._heard.clear()
                 frames += self._frames(latents)
         return frames
 
-    def _token(self, heard: Float, asked: Float) -> Float:
+    def _token(self, heard: Float) -> Float:
         """[2, 40]"""
+        asked = _within(self._direction)
         noise = noise_of(self._chance)
-        drawn = advance_motion(self._network, heard, asked, noise, self._state)
-        before, self._heard_before = self._heard_before, heard
-        return sharpened(self._network, drawn, heard, before)
+        given = (asked - ASKED_CENTRE) * ASKED_SCALE
+        drawn = advance_motion(self._network, heard, given, noise, self._state)
+        if self._lips is None:
+            return drawn
+        return self._lips.hold(drawn, heard, asked[:8], float(asked[11]))
 
     def _frames(self, latents: Float) -> list[MotionFrame]:
         asked = self._direction
@@ -166,15 +172,15 @@ class MotionGenerator:
         return frames
 
 
-def _asked_of(direction: Direction) -> Float:
-    """[12] the direction as the motion network takes it, held within what it was trained on."""
+def _within(direction: Direction) -> Float:
+    """[12] emotion, gaze, distance and articulation, held within what was trained on."""
     asked = np.zeros(ASKED_SIZE, np.float32)
     asked[:8] = np.clip(direction.emotion, 0, 1)
     asked[EMOTION_NAMES.index("neutral")] = 0
     asked[8:10] = np.clip(direction.gaze, -GAZE_LIMIT_RAD, GAZE_LIMIT_RAD)
     asked[10] = np.clip(direction.distance, -DISTANCE_LIMIT_M, DISTANCE_LIMIT_M)
     asked[11] = np.clip(direction.articulation, LEAST_ARTICULATION, MOST_ARTICULATION)
-    return (asked - ASKED_CENTRE) * ASKED_SCALE
+    return asked
 
 
 def _heard_of(outputs: Float, lips: Float | None, loudness: float) -> Float:

@@ -16,7 +16,9 @@ from functools import lru_cache
 import numpy as np
 
 from avatar.errors import AssetError
+from avatar.motion.direction import EMOTION_NAMES
 from avatar.motion.latent import LATENT_SIZE, LID_CODE, MOUTH_CODE, UPPER_CODE
+from avatar.speech.lip_sync import LipMoods
 from avatar.speech.network import Dense, gelu
 from avatar.types import Float
 from avatar.weights import damaged, parse_weights, shipped_file
@@ -41,7 +43,7 @@ _GUIDANCE = np.array(
     [1 + HEARING_GUIDANCE + GAZE_GUIDANCE, -HEARING_GUIDANCE, -GAZE_GUIDANCE], np.float32
 )
 """Weights of the three copies: the full one carries what guidance takes from the others."""
-MOUTH_CHANCE, LID_CHANCE, BROW_CHANCE, GAZE_CHANCE, HEAD_CHANCE = 0.35, 0.85, 1.1, 1.0, 1.0
+MOUTH_CHANCE, LID_CHANCE, BROW_CHANCE, GAZE_CHANCE, HEAD_CHANCE = 0.35, 0.7, 1.2, 1.0, 1.1
 """Spread of the noise that a token begins as: less of it for the lips, which should follow the
 voice and not chance; more for the brows, which few Euler steps leave too still (VASA-1 found
 the same of fewer steps), which also brings more blinks: lids with 1 gave 41 a minute in speech."""
@@ -49,7 +51,6 @@ DOUBT = 0.3
 """How much of the token before may be the generator's own error, in units of the pace."""
 _PULL = np.array([[0.05], [0.1]], np.float32)
 """Share of the way to its aim that the face goes in each frame of a token."""
-CLUES = 2 * MOUTH_CODE + 2 * TOKEN_FRAMES * (HEARD_SIZE + 11)
 _GAZE_AT, _HEAD_AT = MOUTH_CODE + UPPER_CODE, LATENT_SIZE - 6
 _COPIES = 3
 _FORMAT = 1
@@ -107,8 +108,8 @@ class MotionNetwork:
     """[TOKEN_SIZE] the unit in which the flow works, from the last frame before the token on."""
     rest: Float
     """[TOKEN_SIZE] a quiet face: what lies before the first token."""
-    lips: Dense | None
-    """[CLUES, 2 x MOUTH_CODE] the mouth from `clues_of` a token; None where none was fitted."""
+    lip_moods: LipMoods | None
+    """None before the training has come to an end: then lips stay as drawn."""
 
 
 @dataclass(slots=True)
@@ -188,26 +189,6 @@ def advance(
     state.slot = (state.slot + 1) % CONTEXT
     state.filled = min(state.filled + 1, CONTEXT)
     return token.reshape(TOKEN_FRAMES, LATENT_SIZE)
-
-
-def clues_of(drawn: Float, heard: Float, before: Float) -> Float:
-    """[CLUES] what tells the mouth of a token: as it was `drawn` [2, 40], what was heard in it
-    and in the token `before` it, [2, 23] each, and the same while there is speech."""
-    sound = np.concatenate([before, heard])
-    speaking = (1 - sound[:, :1]) * sound[:, 11:22]
-    return np.concatenate([drawn[:, :MOUTH_CODE].reshape(-1), sound.reshape(-1),
-                           speaking.reshape(-1)])  # fmt: skip
-
-
-def sharpened(network: MotionNetwork, drawn: Float, heard: Float, before: Float) -> Float:
-    """[2, 40] `drawn` with the mouth that drawing and voice tell together."""
-    if network.lips is None:
-        return drawn
-    latents = drawn.copy()
-    latents[:, :MOUTH_CODE] = network.lips(clues_of(drawn, heard, before)).reshape(
-        TOKEN_FRAMES, MOUTH_CODE
-    )
-    return latents
 
 
 def _state_of(network: MotionNetwork, inputs: Float, state: MotionState) -> Float:
@@ -313,12 +294,14 @@ def parse_motion_network(contents: bytes) -> MotionNetwork:
             f"{network.flow_leave.shift.size}, this build has {inputs} and {TOKEN_SIZE}. "
             "Install the program again"
         )
-    if network.lips is not None and network.lips.weight.shape != (CLUES, 2 * MOUTH_CODE):
-        raise AssetError(
-            f"{name}: lips from {network.lips.weight.shape}, this build has {CLUES} clues. "
-            "Install the program again"
-        )
     return network
+
+
+def _lip_moods(table: Float) -> LipMoods:
+    """Of the [4, 8] numbers in a file."""
+    if table.shape != (4, len(EMOTION_NAMES)) or not np.isfinite(table).all():
+        raise ValueError(f"lip_moods of {table.shape}, expected 4 x {len(EMOTION_NAMES)} finite")
+    return LipMoods(*table)
 
 
 def _network(tensors: dict[str, Float]) -> MotionNetwork:
@@ -365,5 +348,5 @@ def _network(tensors: dict[str, Float]) -> MotionNetwork:
         flow_leave=dense("flow.leave"),
         pace=tensors["pace"],
         rest=tensors["rest"],
-        lips=dense("lips") if "lips.bias" in tensors else None,
+        lip_moods=_lip_moods(tensors["lip_moods"]) if "lip_moods" in tensors else None,
     )

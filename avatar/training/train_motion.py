@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from avatar.errors import AssetError, OutputError
 from avatar.head.template import load_template
 from avatar.motion.latent import MOUTH_CODE, LatentCodec, parse_codec
+from avatar.motion.lip_reading import load_lip_reading
+from avatar.speech.lip_sync import LipMoods
 from avatar.speech.motion_network import ASKED_CENTRE, ASKED_SCALE, parse_motion_network
+from avatar.training.lip_moods import fit_lip_moods
 from avatar.training.motion_codec import code_worth, codec_error, fit_codec, save_codec
 from avatar.training.motion_corpus import (
     MotionCorpus,
@@ -24,7 +27,6 @@ from avatar.training.motion_corpus import (
     make_motion_corpus,
     save_corpus,
 )
-from avatar.training.motion_lips import fit_lips_to_voice
 from avatar.training.motion_model import (
     HEARD_SIZE,
     TOKEN_FRAMES,
@@ -99,7 +101,7 @@ def train_motion(
     codec = parse_codec((output / "codec.safetensors").read_bytes())
     training = _Training(recipe, corpus, codec, work / "checkpoint.safetensors", output)
     figures = training.run(torch.from_numpy(np.tile(code_worth(codec, template), TOKEN_FRAMES)))
-    training.sharpen(corpus, codec)
+    training.measure_moods(corpus, codec)
     return figures
 
 
@@ -208,16 +210,16 @@ class _Training:
                 self._save(self._checked(held_back, worth))
         return self._metadata(self._checked(held_back, worth))
 
-    def sharpen(self, corpus: MotionCorpus, codec: LatentCodec) -> None:
-        """Fit the lips to the voice with the weights that ship, and write them with those."""
+    def measure_moods(self, corpus: MotionCorpus, codec: LatentCodec) -> None:
+        """See what the moods do to the lips with the weights that ship, and write it with those."""
         path = self._output / "motion.safetensors"
         network = parse_motion_network(path.read_bytes())
-        weight, shift = fit_lips_to_voice(network, codec, corpus, self._recipe.seed)
+        moods = fit_lip_moods(network, codec, load_lip_reading(), corpus, self._recipe.seed)
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        tensors["lips.weight"] = torch.from_numpy(weight.T.copy()).to(torch.float16)
-        tensors["lips.bias"] = torch.from_numpy(shift).to(torch.float16)
+        table = np.stack([getattr(moods, name) for name in LipMoods.__slots__])
+        tensors["lip_moods"] = torch.from_numpy(table)
         beside = path.with_suffix(".part")
         save_file(tensors, beside, metadata=metadata)
         beside.replace(path)
