@@ -9,6 +9,7 @@ import app  # noqa: F401  # isort: skip  # before NumPy, whose threads it keeps 
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,11 @@ from avatar.types import Avatar
 settings.register_profile("desk", deadline=None)
 settings.register_profile("gate", deadline=None, derandomize=True)
 settings.load_profile("gate" if os.environ.get("CI") else "desk")
+
+# A shell that starts the tests in the background makes them deaf to Ctrl-C, and all processes that
+# they start; some of these have to hear it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 REAL_TIME = (
