@@ -56,6 +56,9 @@ TEST_PACKAGES = (
     *("fortunes", "fortunes-de", "fortunes-es", "fortunes-it"),
 )
 """Debian packages that only the tests use."""
+WHOLE_SUITE = ("--numprocesses", "2")
+"""How all tests are run; who names some gets them in one process. Never more than two beside each
+other: some live in real time and start processes of their own."""
 
 
 def main(arguments):
@@ -277,7 +280,7 @@ def run_tests(arguments):
         ("style", ["-m", "ruff", "check", "."]),
         ("format", ["-m", "ruff", "format", "--check", "."]),
         ("types", ["-m", "pyright"]),
-        ("tests", ["-m", "pytest", *arguments]),
+        ("tests", ["-m", "pytest", *(arguments or WHOLE_SUITE)]),
     )
     failed = []
     status = 0

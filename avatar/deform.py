@@ -17,6 +17,7 @@ from avatar.glance import glance_weight, mix_in
 from avatar.head.pose import eye_centres, pose
 from avatar.head.template import HeadTemplate, load_template
 from avatar.lip_shadow import LipShadow, lip_splats
+from avatar.read_only import read_only
 from avatar.types import Avatar, Float, Gaussians, Index, MotionFrame
 
 _SMALLEST = 1e-9
@@ -36,8 +37,8 @@ def triangle_frames(vertices: Float, triangles: Index) -> tuple[Float, Float, Fl
     sizes = np.empty(count, np.float32)
     normals = np.empty((count, 3), np.float32)
     _frames(
-        np.ascontiguousarray(vertices, np.float32),
-        np.ascontiguousarray(triangles, np.int32),
+        read_only(vertices, np.float32),
+        read_only(triangles, np.int32),
         origins,
         rotations,
         normals,
@@ -206,8 +207,8 @@ class Deformer:
             out=self._vertices,
         )
         _frames(
-            self._vertices,
-            self._triangles,
+            read_only(self._vertices, np.float32),
+            read_only(self._triangles, np.int32),
             self._origins,
             self._rotations,
             self._normals,

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit, prange
 
 from avatar.head.template import HeadTemplate, Part
+from avatar.read_only import read_only
 from avatar.shading import DIMMEST, ENCODING_POWER, HARMONICS
 from avatar.types import ARKIT_NAMES, Float, Index
 
@@ -81,13 +82,13 @@ class ExpressionShading:
         """Factors for `vertices`, or, where none are asked for, what the rest head is like."""
         rest = factors is None
         _shade(
-            vertices,
+            read_only(vertices, np.float32),
             self._vertex,
             self._start,
             self._ring,
             self._weight,
             self._neck,
-            np.asarray(np.zeros(3) if head_rotation is None else head_rotation, np.float32),
+            read_only(np.zeros(3) if head_rotation is None else head_rotation, np.float32),
             self._light,
             rest,
             self._rest_light,

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 from numba.core import config
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from avatar.read_only import read_only
 from avatar.types import Float, Gaussians
 from render import cpu_kernels as kernels
 from render.camera import View
@@ -122,7 +123,7 @@ class CpuRenderer:
         shape = (len(views), height, width, channels)
         pictures = np.empty(shape, np.uint8) if out is None else out
         assert pictures.shape == shape, f"out: expected {shape}, got {pictures.shape}"
-        behind = _read_only(background_picture(background, width, height))
+        behind = read_only(background_picture(background, width, height), np.float32)
         sort_s = raster_s = 0.0
         with _threads(self.threads):
             for view, picture in zip(views, pictures, strict=True):
@@ -154,11 +155,11 @@ class CpuRenderer:
         splats, tiles = self._splat_memory, self._tile_memory
         lens = view.intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]].astype(np.float32)
         kernels.project(
-            _read_only(gaussians.means),
-            _read_only(gaussians.rotations),
-            _read_only(gaussians.scales),
-            _read_only(gaussians.opacities),
-            _read_only(gaussians.colours),
+            read_only(gaussians.means, np.float32),
+            read_only(gaussians.rotations, np.float32),
+            read_only(gaussians.scales, np.float32),
+            read_only(gaussians.opacities, np.float32),
+            read_only(gaussians.colours, np.float32),
             view.camera_from_world[:3].astype(np.float32),
             lens,
             (view.width, view.height),
@@ -234,11 +235,3 @@ class _threads:  # noqa: N801 (reads as a statement)
 
     def __exit__(self, *_: object) -> None:
         numba.set_num_threads(self._before)
-
-
-def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The same memory under one type for numba, whether or not the caller may write to it:
-    a second type would compile everything a second time."""
-    view = np.ascontiguousarray(array, np.float32).view()
-    view.flags.writeable = False
-    return view

@@ -9,6 +9,7 @@ import app  # noqa: F401  # isort: skip  # before NumPy, whose threads it keeps 
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from avatar.types import Avatar
 
@@ -27,6 +30,34 @@ from avatar.types import Avatar
 settings.register_profile("desk", deadline=None)
 settings.register_profile("gate", deadline=None, derandomize=True)
 settings.load_profile("gate" if os.environ.get("CI") else "desk")
+
+# A shell that starts the tests in the background makes them deaf to Ctrl-C, and all processes that
+# they start; some of these have to hear it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+REAL_TIME = (
+    *("tests/app/test_live.py", "tests/app/test_speech_process.py"),
+    *("tests/app/test_microphone.py", "tests/app/test_speaker.py"),
+    *("tests/app/test_motion_channel.py", "tests/render/test_window.py"),
+)
+"""Whose tests need a window, a sound server, or processes that keep pace: one after the other."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Where several processes share the tests, a file's stay together, with what its fixtures made,
+    and those of `REAL_TIME` are like one file. (xdist 3.8's own groups do nothing under pytest 9,
+    which no longer looks at the name that they change.)"""
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "real time" if file in REAL_TIME else file
+
+    return ByFile(config, log)
+
 
 STARTUP_S = 15.0
 """Longest wait for a server to come up; on an idle machine it takes 0.2 s."""

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("app", "render", "avatar", "assets", "shaders")
 MAY_IMPORT = {
     "avatar": ("avatar", "assets"),
-    "render": ("render", "avatar.types", "avatar.errors", "shaders"),
+    "render": ("render", "avatar.types", "avatar.errors", "avatar.read_only", "shaders"),
     "app": ("app", "render", "avatar", "assets"),
     "assets": (),
     "shaders": (),

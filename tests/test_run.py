@@ -154,13 +154,17 @@ def test_without_rights_one_line_says_which_packages_to_install(
 def test_tests_run_every_step_and_report_the_first_bad_status(
     run: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    steps = []
+    steps, told = [], []
 
     def record(command: list[str], folder: str | None = None) -> int:
         steps.append(command[2])
+        told[:] = command[3:]
         return {"ruff": 0, "pyright": 3, "pytest": 5}[command[2]]
 
     monkeypatch.setattr(run, "run", record)
     assert run.run_tests(["-x"]) == 3
     assert steps == ["ruff", "ruff", "pyright", "pytest"]
+    assert told == ["-x"]
     assert "failed: types, tests" in capsys.readouterr().err
+    run.run_tests([])
+    assert told == ["--numprocesses", "2"]

@@ -14,6 +14,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from avatar.fit.rasteriser import Gradients
+from avatar.read_only import read_only
 from avatar.types import Float, Gaussians, Index
 
 COLOUR, OPACITY, SIZE, PLACE, TURN = slice(0, 3), 3, slice(4, 6), slice(6, 8), 8
@@ -120,7 +121,7 @@ class SplatOptimiser:
             now.rotations,
             now.scales,
             self._width,
-            self._start.scales,
+            read_only(self._start.scales, np.float32),
             self.values,
             self._origin,
             self._mean,
@@ -138,9 +139,9 @@ class SplatOptimiser:
     def _place(self) -> None:
         start, now = self._start, self.gaussians
         _place(
-            start.means,
-            start.rotations,
-            start.scales,
+            read_only(start.means, np.float32),
+            read_only(start.rotations, np.float32),
+            read_only(start.scales, np.float32),
             self._width,
             self.values,
             now.means,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from avatar.fit import kernels
+from avatar.read_only import read_only
 from avatar.types import Float, Gaussians, Index
 
 
@@ -92,11 +93,11 @@ class Rasteriser:
         self._make_room(len(gaussians), lens)
         self._drawn, self._lens = gaussians, lens
         kernels.project(
-            gaussians.means,
-            gaussians.rotations,
-            gaussians.scales,
-            gaussians.opacities,
-            gaussians.colours,
+            read_only(gaussians.means, np.float32),
+            read_only(gaussians.rotations, np.float32),
+            read_only(gaussians.scales, np.float32),
+            read_only(gaussians.opacities, np.float32),
+            read_only(gaussians.colours, np.float32),
             lens.pose,
             lens.intrinsics,
             (lens.width, lens.height),
@@ -145,10 +146,10 @@ class Rasteriser:
             self._pair_gradient,
         )
         kernels.project_backward(
-            splats.means,
-            splats.rotations,
-            splats.scales,
-            splats.opacities,
+            read_only(splats.means, np.float32),
+            read_only(splats.rotations, np.float32),
+            read_only(splats.scales, np.float32),
+            read_only(splats.opacities, np.float32),
             lens.pose,
             lens.intrinsics,
             (lens.width, lens.height),

@@ -15,6 +15,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from avatar.head.template import HeadTemplate, Part
+from avatar.read_only import read_only
 from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Float, Index
 
 LID_CLEARANCE = 1.015
@@ -137,7 +138,7 @@ def pose(
     centres, radii = eye_centres(template, vertices) if eyes is None else eyes
     result = np.empty((len(vertices), 3), np.float32) if out is None else out
     _pose(
-        vertices,
+        read_only(vertices, np.float32),
         weights,
         tables.start,
         tables.expression,
@@ -146,10 +147,10 @@ def pose(
         centres,
         radii * np.float32(LID_CLEARANCE),
         gaze_rotation(np.zeros(2) if gaze is None else gaze).astype(np.float32),
-        np.asarray(np.zeros(3) if head_rotation is None else head_rotation, np.float32),
-        np.asarray(np.zeros(3) if head_translation is None else head_translation, np.float32),
+        read_only(np.zeros(3) if head_rotation is None else head_rotation, np.float32),
+        read_only(np.zeros(3) if head_translation is None else head_translation, np.float32),
         template.neck_joint,
-        template.neck_weights if neck_weights is None else neck_weights,
+        read_only(template.neck_weights if neck_weights is None else neck_weights, np.float32),
         result,
     )
     return result

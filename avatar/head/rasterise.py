@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from avatar.read_only import read_only
 from avatar.types import Float, Index
 
 _ROWS_PER_BAND = 32
@@ -47,8 +48,8 @@ def rasterise(
     barycentric = np.zeros((height, width, 3), np.float32)
     depth = np.full((height, width), np.inf, np.float32)
     _fill(
-        np.ascontiguousarray(points, np.float32),
-        np.ascontiguousarray(triangles, np.int32),
+        read_only(points, np.float32),
+        read_only(triangles, np.int32),
         triangle,
         barycentric,
         depth,

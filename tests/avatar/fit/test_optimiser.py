@@ -40,12 +40,18 @@ def limits(count: int = 3, tint_pull: float = 0.0) -> Limits:
 
 
 def slopes(count: int = 3, **given: np.ndarray) -> Gradients:
-    shapes = {"means": 3, "turns": 3, "scales": 3, "colours": 3}
-    arrays: dict[str, np.ndarray] = {
-        name: np.zeros((count, width), np.float32) for name, width in shapes.items()
-    }
-    arrays["opacities"] = np.zeros(count, np.float32)
-    return Gradients(**(arrays | given))
+    """All 0 but those given; as the rasteriser gives them, columns of one array."""
+    row = np.zeros((count, 13), np.float32)
+    gradients = Gradients(
+        means=row[:, 0:3],
+        turns=row[:, 3:6],
+        scales=row[:, 6:9],
+        opacities=row[:, 9],
+        colours=row[:, 10:13],
+    )
+    for name, values in given.items():
+        getattr(gradients, name)[:] = values
+    return gradients
 
 
 def test_a_step_goes_down_the_slope_and_nowhere_else():

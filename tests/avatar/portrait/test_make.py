@@ -16,7 +16,8 @@ from avatar.fit.refine import Budget
 from avatar.head.template import load_template
 from avatar.portrait.fit import fit_face
 from avatar.portrait.landmarks import EYE_CORNERS, FoundFace, MediapipeFaceFinder, subject
-from avatar.portrait.make import make_avatar
+from avatar.portrait.make import make_avatar, refined_avatar
+from avatar.portrait.sitter import Sitter
 from avatar.portrait.warnings import read_warnings
 from avatar.types import ARKIT_NAMES, Avatar, Float
 from render.camera import View, orbit_view
@@ -46,20 +47,8 @@ def finder():
 
 
 @pytest.fixture(scope="module")
-def astronaut_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("portrait") / "astronaut.png"
-    Image.fromarray(astronaut_picture()).save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def astronaut(astronaut_file: Path, finder: MediapipeFaceFinder) -> Avatar:
-    return make_avatar(astronaut_file, name="astronaut", finder=finder, budget=Budget.QUICK)
-
-
-@pytest.fixture(scope="module")
-def refined_astronaut(astronaut_file: Path, finder: MediapipeFaceFinder) -> Avatar:
-    return make_avatar(astronaut_file, name="astronaut", finder=finder, budget=Budget.NORMAL)
+def refined_astronaut(first_astronaut: Avatar, astronaut_sitter: Sitter) -> Avatar:
+    return refined_avatar(first_astronaut, astronaut_sitter, Budget.NORMAL, tell=lambda *_: None)
 
 
 def photo_view(avatar: Avatar, width: int, height: int) -> View:
@@ -86,12 +75,12 @@ def expressed(**weights: float) -> np.ndarray:
     return expression
 
 
-def test_it_has_the_promised_number_of_gaussians(astronaut: Avatar):
-    assert 30_000 <= len(astronaut) <= 60_000
+def test_it_has_the_promised_number_of_gaussians(first_astronaut: Avatar):
+    assert 30_000 <= len(first_astronaut) <= 60_000
 
 
-def test_the_fit_lies_on_the_landmarks(astronaut: Avatar):
-    assert astronaut.fit["landmark_error"][0] < 0.02
+def test_the_fit_lies_on_the_landmarks(first_astronaut: Avatar):
+    assert first_astronaut.fit["landmark_error"][0] < 0.02
 
 
 def test_it_looks_like_the_photograph_from_the_photographs_view(
@@ -118,9 +107,9 @@ def test_it_looks_like_the_photograph_from_the_photographs_view(
 
 
 def test_a_tracker_finds_the_drawn_face_and_its_lips_move(
-    astronaut: Avatar, finder: MediapipeFaceFinder
+    first_astronaut: Avatar, finder: MediapipeFaceFinder
 ):
-    deformer, renderer = Deformer(astronaut), open_renderer("cpu")
+    deformer, renderer = Deformer(first_astronaut), open_renderer("cpu")
     view = orbit_view(0.0, 0.0, 1.0, width=512, height=512)
 
     def aperture(**weights: float) -> float:
@@ -136,8 +125,8 @@ def test_a_tracker_finds_the_drawn_face_and_its_lips_move(
     assert wide > 0.15
 
 
-def test_the_silhouette_has_no_holes_from_any_side(astronaut: Avatar):
-    renderer, shown = open_renderer("cpu"), Deformer(astronaut).gaussians()
+def test_the_silhouette_has_no_holes_from_any_side(first_astronaut: Avatar):
+    renderer, shown = open_renderer("cpu"), Deformer(first_astronaut).gaussians()
     for yaw in range(-180, 180, 30):
         view = orbit_view(np.radians(yaw), 0.0, 1.0, width=200, height=200)
         _, alpha = renderer.render_float(shown, [view])
@@ -146,11 +135,11 @@ def test_the_silhouette_has_no_holes_from_any_side(astronaut: Avatar):
 
 
 def test_the_same_photograph_makes_the_same_avatar(
-    astronaut: Avatar, astronaut_file: Path, finder: MediapipeFaceFinder
+    first_astronaut: Avatar, astronaut_path: Path, finder: MediapipeFaceFinder
 ):
-    again = make_avatar(astronaut_file, name="astronaut", finder=finder, budget=Budget.QUICK)
-    np.testing.assert_array_equal(again.colour, astronaut.colour)
-    np.testing.assert_array_equal(again.vertices, astronaut.vertices)
+    again = make_avatar(astronaut_path, name="astronaut", finder=finder, budget=Budget.QUICK)
+    np.testing.assert_array_equal(again.colour, first_astronaut.colour)
+    np.testing.assert_array_equal(again.vertices, first_astronaut.vertices)
 
 
 @pytest.mark.parametrize("name", TOLD_OF)
@@ -205,8 +194,10 @@ def test_of_two_faces_the_larger_is_taken_and_told(tmp_path: Path, finder: Media
     assert larger[0] > 0, "the larger face stands on the right"
 
 
-def test_a_profile_is_turned_away(astronaut: Avatar, tmp_path: Path, finder: MediapipeFaceFinder):
-    shown = Deformer(astronaut).gaussians()
+def test_a_profile_is_turned_away(
+    first_astronaut: Avatar, tmp_path: Path, finder: MediapipeFaceFinder
+):
+    shown = Deformer(first_astronaut).gaussians()
     view = orbit_view(np.radians(80), 0.0, 0.7, width=512, height=512)
     image = open_renderer("cpu").render(shown, [view], np.full(3, 0.6, np.float32))[0]
     path = tmp_path / "profile.png"
@@ -259,7 +250,7 @@ def test_a_face_that_the_picture_cuts_off_becomes_a_sound_avatar(
 
 @pytest.mark.parametrize("everywhere", [0.0, 1.0])
 def test_a_useless_person_mask_still_gives_a_sound_avatar(
-    everywhere: float, astronaut_file: Path, finder: MediapipeFaceFinder
+    everywhere: float, astronaut_path: Path, finder: MediapipeFaceFinder
 ):
     class Unsure:
         def faces(self, image: Float) -> list[FoundFace]:
@@ -274,7 +265,7 @@ def test_a_useless_person_mask_still_gives_a_sound_avatar(
         def person(self, image: Float) -> Float:
             return np.full(image.shape[:2], everywhere, np.float32)
 
-    made = make_avatar(astronaut_file, name="unsure", finder=Unsure(), budget=Budget.QUICK)
+    made = make_avatar(astronaut_path, name="unsure", finder=Unsure(), budget=Budget.QUICK)
     assert_sound(made)
 
 
@@ -302,11 +293,11 @@ def test_turning_the_photograph_turns_the_fitted_head(finder: MediapipeFaceFinde
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(0, 0), (20, 0), (-20, 0), (0, 12), (0, -12)])
 def test_the_turn_of_a_drawn_head_is_found(
-    yaw: int, pitch: int, astronaut: Avatar, finder: MediapipeFaceFinder
+    yaw: int, pitch: int, first_astronaut: Avatar, finder: MediapipeFaceFinder
 ):
     """A camera to the avatar's left sees a head that is turned to its right, and so on."""
     view = orbit_view(np.radians(yaw), np.radians(pitch), 1.4, width=640, height=640)
-    shown = Deformer(astronaut).gaussians()
+    shown = Deformer(first_astronaut).gaussians()
     drawn = open_renderer("cpu").render(shown, [view], np.full(3, 0.6, np.float32))[0]
     face, _ = subject(finder, (drawn / 255).astype(np.float32), "drawn")
     found = np.degrees(fit_face(load_template(), face, (640, 640)).yaw_pitch_roll)

@@ -18,12 +18,18 @@ from avatar.training.score import template_lips
 from avatar.types import ARKIT_NAMES, AUDIO_RATE, MOTION_RATE, Float, MotionFrame
 from tests.avatar.speech.sounds import syllables
 
+_performed: dict[tuple[bytes, int, str], list[MotionFrame]] = {}
+
 
 def all_frames(
     sound: Float, seed: int = 0, direction: Direction | None = None
 ) -> list[MotionFrame]:
-    generator = MotionGenerator(seed=seed, direction=direction)
-    return [*generator.step(sound), *generator.flush()]
+    """What a generator of its own makes of `sound` in one go; made once for all who ask for it."""
+    asked = (sound.tobytes(), seed, repr(direction or Direction()))
+    if asked not in _performed:
+        generator = MotionGenerator(seed=seed, direction=direction)
+        _performed[asked] = [*generator.step(sound), *generator.flush()]
+    return _performed[asked]
 
 
 def opening(frames: Sequence[MotionFrame]) -> Float:
@@ -125,8 +131,9 @@ def test_two_generators_do_not_disturb_each_other() -> None:
 
 def test_the_seed_moves_lids_eyes_and_head_and_hardly_the_lips() -> None:
     sound = syllables(12)
-    one, same, other = all_frames(sound, 1), all_frames(sound, 1), all_frames(sound, 2)
-    assert np.array_equal(everything(one), everything(same))
+    one, other = all_frames(sound, 1), all_frames(sound, 2)
+    same = MotionGenerator(seed=1).step(sound[: 3 * AUDIO_RATE])
+    assert np.array_equal(everything(same), everything(one[: len(same)]))
     assert np.corrcoef(opening(one), opening(other))[0, 1] > 0.9
     assert abs(np.corrcoef(weight(one, "eyeBlinkLeft"), weight(other, "eyeBlinkLeft"))[0, 1]) < 0.6
     heads = [np.stack([frame.head_rotation for frame in frames]) for frames in (one, other)]
@@ -179,9 +186,9 @@ def test_voice_opens_the_mouth_in_its_own_rhythm() -> None:
     assert np.corrcoef(aperture, envelope[50:])[0, 1] > 0.5
 
 
-def test_minutes_of_silence_neither_drift_nor_grow() -> None:
+def test_a_minute_of_silence_neither_drift_nor_grow() -> None:
     generator = MotionGenerator(seed=3)
-    part = np.zeros(20 * AUDIO_RATE, np.float32)
+    part = np.zeros(15 * AUDIO_RATE, np.float32)
     first = generator.step(part)
     process = psutil.Process()
     before = process.memory_info().rss
@@ -191,7 +198,7 @@ def test_minutes_of_silence_neither_drift_nor_grow() -> None:
     assert np.percentile(opening(last), 95) < 0.012
     for frames in (first, last):
         assert np.abs(np.mean([frame.head_rotation for frame in frames], 0)).max() < 0.12
-    assert last[-1].time_s == pytest.approx(80 - 0.01 - 0.08, abs=0.021)
+    assert last[-1].time_s == pytest.approx(60 - 0.01 - 0.08, abs=0.021)
 
 
 def test_a_mood_shows_and_leaves_the_lips_to_the_voice() -> None:
