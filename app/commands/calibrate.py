@@ -7,34 +7,22 @@ import numpy as np
 from rich.console import Console
 
 from app.output_file import check_output, written_beside
-from app.progress import counted
 from app.score_table import ScoreTable, number
 from app.settings import CalibrateSettings
 from app.talking_face import TalkingFace, disagreement, watch
 from avatar.errors import SoundError, VideoError
-from avatar.head.template import load_template
-from avatar.speech.features import FRAME
-from avatar.speech.generator import MotionGenerator
 from avatar.speech.network import load_network
 from avatar.speech.voice import ENDING, LIPS, Voice, save_voice
 from avatar.speech.voice_fit import (
-    LITTLE_S,
     Gained,
-    driven,
     fit_voice,
     gained,
     in_reference,
     seen_at,
-    spread_of,
 )
-from avatar.training.score import template_lips
 from avatar.types import MOTION_RATE
 
 LEAST_S = 15.0
-TRIED_S, TRIALS = 10.0, 2
-"""Of the film, spoken by the generator to see how far its lips go; and how often."""
-LEAST_GAIN, MOST_GAIN = 0.45, 2.5
-"""Of the encoder's lips: beyond, the generator hears what it never heard in training."""
 LEAST_SPEECH_S = 6.0
 """Of speech with lips in sight."""
 
@@ -61,7 +49,6 @@ def calibrate(settings: CalibrateSettings) -> None:
     check_amount(settings.video, face, seen)
     seen = in_reference(seen)
     voice = fit_voice(face.heard, seen, network)
-    voice = driven_as_far(voice, face, seen)
     console = Console(stderr=not settings.check)
     gain_table(gained(face.heard, seen, network)).show(console)
     print(told(voice, offset_s, face), file=sys.stderr)
@@ -93,39 +80,6 @@ def check_amount(video: Path, face: TalkingFace, seen: np.ndarray) -> None:
             f"of speech, {in_sight.sum() / MOTION_RATE:.1f} s of a face towards the camera). "
             "Film for longer, from the front."
         )
-
-
-def driven_as_far(voice: Voice, face: TalkingFace, seen: np.ndarray) -> Voice:
-    """The voice, driven so that an avatar's lips go as far as these did on the same words.
-
-    Measured on the head template through the whole generator, on the `TRIED_S` of the film with
-    most to see: how far a face goes for what the encoder says is the generator's own affair.
-    """
-    heard, frames = face.heard, round(TRIED_S * MOTION_RATE)
-    counts = ((heard.speaking > 0.5) & np.isfinite(seen).all(1)).astype(np.int64)
-    sums = np.concatenate([[0], np.cumsum(counts)])
-    most = max(len(counts) - frames, 0)
-    start = int(np.argmax(sums[np.arange(most + 1) + min(frames, len(counts))] - sums[: most + 1]))
-    part = slice(start, start + frames)
-    sound = face.samples[start * FRAME : (start + frames) * FRAME]
-    known = np.asarray(np.isfinite(seen[part]).all(1), np.bool_)
-    wanted = np.array([spread_of(column) for column in seen[part].T])
-    template = load_template()
-    with counted("trying the voice", TRIALS) as progress:
-        for _ in range(TRIALS):
-            generator = MotionGenerator(seed=0, voice=voice)
-            moved = template_lips([*generator.step(sound), *generator.flush()], template)
-            standard = in_reference(moved[: len(known)])[known]
-            got = np.array([spread_of(column) for column in standard.T])
-            gains = np.array(voice.gains)
-            ratio = np.where((got > 1e-3) & (wanted > 1e-3), wanted / np.maximum(got, 1e-3), 1.0)
-            trusted = voice.seconds / (voice.seconds + LITTLE_S)
-            factors = np.clip(ratio**trusted, 0.4, 2.0)
-            factors = np.clip(factors, LEAST_GAIN / gains, MOST_GAIN / gains)
-            factors[2] = 1.0  # a face's jaw goes with its lips: driven too, it would go too far
-            voice = driven(voice, heard, factors)
-            progress.advance()
-    return voice
 
 
 def gain_table(gain: Gained) -> ScoreTable:

@@ -29,6 +29,12 @@ def no_emotion() -> Float:
     return np.zeros(len(EMOTION_NAMES), np.float32)
 
 
+def wide_eyed(emotion: Float) -> float:
+    """0..1 how far an emotion, [8] intensities, opens the eyes."""
+    open_eyes = sum(float(emotion[EMOTION_NAMES.index(name)]) for name in ("fear", "surprise"))
+    return min(max(open_eyes, 0.0), 1.0)
+
+
 CIRCUMPLEX_DEGREES: dict[str, float] = {
     "happiness": 8, "surprise": 70, "anger": 99, "fear": 116, "disgust": 141, "contempt": 165,
     "sadness": 208,

@@ -24,6 +24,8 @@ class LipReading:
     """[52] by which 1 of each weight parts the inner lips; negative where it presses them."""
     width: Float
     """[52] by which it takes the corners of the mouth apart."""
+    opening_seen: float
+    """Share of an opening that is read off the drawn face: lips are round, and shade each other."""
 
     def of(self, expression: Float) -> Float:
         """[T, 2] opening and width of expressions [T, 52]."""
@@ -52,9 +54,15 @@ def parse_lip_reading(contents: bytes) -> LipReading:
     name = "assets/motion/lip_reading.safetensors"
     tensors, _ = parse_weights(contents, name, FORMAT)
     try:
-        reading = LipReading(tensors["opening"], tensors["width"])
+        reading = LipReading(
+            tensors["opening"], tensors["width"], float(tensors["opening_seen"].item())
+        )
     except KeyError as error:
         raise damaged(name, f"it lacks {error.args[0]}") from error
+    except ValueError as error:
+        raise damaged(name, error) from error
+    if not 0 < reading.opening_seen < 10:
+        raise damaged(name, f"opening_seen {reading.opening_seen:g}")
     for part in (reading.opening, reading.width):
         if part.shape != (len(ARKIT_NAMES),) or not np.isfinite(part).all():
             raise damaged(name, f"{part.shape} numbers, expected {len(ARKIT_NAMES)} finite ones")

@@ -25,6 +25,7 @@ from avatar.motion.direction import (
     LEAST_ARTICULATION,
     MOST_ARTICULATION,
     Direction,
+    wide_eyed,
 )
 from avatar.motion.latent import load_codec
 from avatar.motion.lip_reading import load_lip_reading
@@ -143,7 +144,7 @@ class MotionGenerator:
     def _token(self, heard: Float) -> Float:
         """[2, 40]"""
         asked = _within(self._direction)
-        noise = noise_of(self._chance)
+        noise = noise_of(self._chance, wide_eyed(asked[:8]))
         given = (asked - ASKED_CENTRE) * ASKED_SCALE
         drawn = advance_motion(self._network, heard, given, noise, self._state)
         if self._lips is None:

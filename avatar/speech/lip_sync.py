@@ -32,6 +32,8 @@ WIDTH_FULL = 0.1
 """Change of the mouth's width that a width of 1 asks for, over the eye distance. With it the drawn
 sample avatar's corners move nearly as far as tracked speakers' (.025 for .028, standard deviations
 over nine films); the rule's own .07 is lost among what a moving head does to a reading."""
+_WIDEST = 1.3
+"""Aperture that lips may be driven to by somebody's own `Voice`; ordinary speech stays below 1."""
 _SPREAD_WITH_REACH = 0.6
 """How much of a clearer articulation goes into the width: shapes tell the vowels apart."""
 _RELEASE_S = 0.6
@@ -142,11 +144,11 @@ _NEUTRAL = EMOTION_NAMES.index("neutral")
 
 
 def lips_heard(heard: Float) -> Float:
-    """[F, 2] aperture 0..1 and width -1..1 of `heard` [F, 23]; 0 in silence."""
+    """[F, 2] aperture from 0 on and width -1..1 of `heard` [F, 23]; 0 in silence."""
     said = heard[:, -4:-1]
     (aperture, by_aperture), (width, by_width) = LIP_SCALES["aperture"], LIP_SCALES["width"]
     gate = speech_gate(1 - heard[:, 0])
-    opened = np.clip(aperture + by_aperture * said[:, 0], 0, 1)
+    opened = np.clip(aperture + by_aperture * said[:, 0], 0, _WIDEST)
     spread = np.clip(width + by_width * said[:, 1], -1, 1)
     return (gate[:, None] * np.column_stack([opened, spread])).astype(np.float32)
 

@@ -43,10 +43,13 @@ _GUIDANCE = np.array(
     [1 + HEARING_GUIDANCE + GAZE_GUIDANCE, -HEARING_GUIDANCE, -GAZE_GUIDANCE], np.float32
 )
 """Weights of the three copies: the full one carries what guidance takes from the others."""
-MOUTH_CHANCE, LID_CHANCE, BROW_CHANCE, GAZE_CHANCE, HEAD_CHANCE = 0.35, 0.7, 1.2, 1.0, 1.1
+MOUTH_CHANCE, LID_CHANCE, BROW_CHANCE, GAZE_CHANCE, HEAD_CHANCE = 0.35, 0.65, 1.2, 1.0, 1.1
 """Spread of the noise that a token begins as: less of it for the lips, which should follow the
 voice and not chance; more for the brows, which few Euler steps leave too still (VASA-1 found
 the same of fewer steps), which also brings more blinks: lids with 1 gave 41 a minute in speech."""
+WIDE_EYED = 0.3
+"""By so much less of it for brows whose eyes are wide (fear, surprise): eyes that narrow by chance
+are taken for a blink that has begun, which made 50 to 60 a minute."""
 DOUBT = 0.3
 """How much of the token before may be the generator's own error, in units of the pace."""
 _PULL = np.array([[0.05], [0.1]], np.float32)
@@ -143,13 +146,14 @@ def first_state(network: MotionNetwork) -> MotionState:
     )
 
 
-def noise_of(chance: np.random.Generator) -> Float:
-    """[TOKEN_SIZE] what a token begins as."""
+def noise_of(chance: np.random.Generator, wide_eyed: float = 0.0) -> Float:
+    """[TOKEN_SIZE] what a token begins as; `wide_eyed` 0..1 is how far the mood opens the eyes."""
     noise = chance.standard_normal((TOKEN_FRAMES, LATENT_SIZE), np.float32)
     begin = 0
     for end, spread in (
-        (MOUTH_CODE, MOUTH_CHANCE), (MOUTH_CODE + LID_CODE, LID_CHANCE), (_GAZE_AT, BROW_CHANCE),
-        (_HEAD_AT, GAZE_CHANCE), (LATENT_SIZE, HEAD_CHANCE),
+        (MOUTH_CODE, MOUTH_CHANCE), (MOUTH_CODE + LID_CODE, LID_CHANCE),
+        (_GAZE_AT, BROW_CHANCE - WIDE_EYED * wide_eyed), (_HEAD_AT, GAZE_CHANCE),
+        (LATENT_SIZE, HEAD_CHANCE),
     ):  # fmt: skip
         noise[:, begin:end] *= np.float32(spread)
         begin = end

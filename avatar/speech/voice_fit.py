@@ -1,12 +1,12 @@
 """Fits a `Voice` to a film of one person: what the encoder heard, against what their lips did.
 
 Everything is decided on speech that it was not fitted to: whether lips come later than heard, how
-strongly the map is held back, how far its lips must be driven. With little speech, or where the
+strongly the map is held back. With little speech, or where the
 map gains nothing, what ships stays.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +25,11 @@ from avatar.types import MOTION_RATE, Float
 
 Series = NDArray[np.float64]
 
-REFERENCE = np.array([[0.055, 0.072], [0.0, 0.046], [0.0, 0.047]])
-"""[3, 2] opening, width and jaw (over the eye distance) that the readout's 0 gives a face, and
-how much its 1 adds, measured through the generator on two films. Width and jaw have no level: the
-head's pose shifts them."""
-SHUT = -0.76
-"""The readout's opening at which lips are shut."""
+REFERENCE = np.array([[0.034, 0.045], [0.0, 0.06], [0.0, 0.047]])
+"""[3, 2] opening, width and jaw (over the eye distance) that the readout's 0 gives a drawn face, as
+a tracker sees it, and how much its 1 adds: the lips that are asked for (`LIP_SCALES`), of which a
+tracker reads .62 of the opening; the jaw as measured through the generator. Width and jaw have no
+level: the head's pose shifts them."""
 LARGEST_OFFSET_S = 0.2
 """Between sound and picture: beyond, a film is out of step and viewers notice."""
 _FURTHEST_S = 3.0
@@ -48,7 +47,7 @@ _FOLDS = 4
 _DELAYS = range(TAPS)
 _WORTH_R = 0.01
 """A map or a delay must gain as much on held-out speech, else there is none of it."""
-LITTLE_S = 5.0
+_LITTLE_S = 5.0
 """With so much speech, gains go half the way."""
 _GAINS = (0.5, 2.0)
 _FLOOR = 0.05
@@ -203,23 +202,6 @@ def fit_voice(heard: Heard, seen: Series, network: SpeechNetwork) -> Voice:
     )
 
 
-def driven(voice: Voice, heard: Heard, factors: Series) -> Voice:
-    """The voice with opening, width and jaw going [3] `factors` as far: the opening from shut, the
-    others from their means in `heard`."""
-    about = adapt_all(voice, heard.outputs, heard.lips)[heard.speaking > 0.5].mean(0)
-    about[0] = SHUT
-    weights = voice.weights * factors
-    for column, factor in enumerate(factors):
-        weights[_place(column, 0), column] += factor - 1
-    opening, width, jaw = (voice.gains * factors).tolist()
-    return replace(
-        voice,
-        weights=weights.astype(np.float32),
-        shift=(voice.shift * factors - (factors - 1) * about).astype(np.float32),
-        gains=(opening, width, jaw),
-    )
-
-
 def gained(heard: Heard, seen: Series, network: SpeechNetwork, parts: int = 3) -> Gained:
     """Each of `parts` stretches of the recording, by a voice fitted to the others."""
     known = np.flatnonzero(np.isfinite(seen).all(1))
@@ -336,7 +318,7 @@ def _fit_column(design: _Design, column: int, rows: NDArray[np.int64]) -> _Colum
     if spread < 1e-3 or spread_of(truth) < 1e-3:
         return nothing
     weights, shift = solver.whole(hold)
-    trusted = 1 - LITTLE_S / (LITTLE_S + len(rows) / MOTION_RATE)
+    trusted = 1 - _LITTLE_S / (_LITTLE_S + len(rows) / MOTION_RATE)
     gain = float(np.clip((spread_of(truth) / spread) ** trusted, *_GAINS))
     shipped_spread = spread_of(design.said(column, 0)[rows])
     weights[_place(column, delay)] += 1

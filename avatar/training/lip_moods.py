@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from rich.progress import track
 
-from avatar.motion.direction import EMOTION_NAMES
+from avatar.motion.direction import EMOTION_NAMES, wide_eyed
 from avatar.motion.latent import LatentCodec
 from avatar.motion.lip_reading import LipReading
 from avatar.speech.articulation import contacts_in, seal_of, speech_gate
@@ -105,7 +105,13 @@ def _drawn(
     given = (asked - ASKED_CENTRE) * ASKED_SCALE
     chance, state = np.random.default_rng(seed), first_state(network)
     tokens: Sequence[Float] = [
-        advance(network, heard[row : row + TOKEN_FRAMES], given, noise_of(chance), state)
+        advance(
+            network,
+            heard[row : row + TOKEN_FRAMES],
+            given,
+            noise_of(chance, wide_eyed(asked[:8])),
+            state,
+        )
         for row in range(0, len(heard), TOKEN_FRAMES)
     ]
     return reading.of(codec.decode(np.concatenate(tokens)).expression)

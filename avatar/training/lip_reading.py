@@ -4,8 +4,8 @@
 
 Mouths of the code, whose numbers are near N(0, 1) in the corpus, are drawn on an avatar's face and
 shown to FaceMesh. How wide it reads them is fitted as a linear function of the weights. How far
-they part follows from the template: there the reading agrees with it (r .97), and knows of lips
-that are pressed together, which no reading does.
+they part follows from the template, with which the reading agrees (r .97) up to a share: the
+template also knows of lips that are pressed together, which no reading does.
 """
 
 import json
@@ -66,13 +66,13 @@ def train_lip_reading(
     codes[:, :MOUTH_CODE] = chance.standard_normal((pictures, MOUTH_CODE))
     expressions = codec.decode(codes).expression
     deformers = [Deformer(avatar) for avatar in avatars]
-    width = np.array(
+    lips = np.array(
         [
-            _width_seen(deformers[index * len(deformers) // pictures], one, look, follower)
+            _lips_seen(deformers[index * len(deformers) // pictures], one, look, follower)
             for index, one in enumerate(expressions)
         ]
     )
-    seen = np.isfinite(width)
+    width, seen = lips[:, 1], np.isfinite(lips[:, 1])
     if seen.mean() < 0.5:
         raise VisavisError(
             f"a face was found in {seen.sum()} of {pictures} pictures, expected most of them. "
@@ -88,15 +88,24 @@ def train_lip_reading(
     off = known[held_back] @ tried[:-1] + tried[-1] - width[seen][held_back]
     r2 = 1 - float((off**2).mean() / width[seen][held_back].var())
     fitted = halves @ _ridge(known, width[seen])[:-1]
-    reading = LipReading(opening_of(load_template()), fitted.astype(np.float32))
+    opening = opening_of(load_template())
+    parted = np.maximum(expressions[seen] @ opening, 0)
+    share = float(np.polyfit(parted, lips[seen, 0], 1)[0])
+    reading = LipReading(opening, fitted.astype(np.float32), share)
     figures: dict[str, object] = {
         "format": FORMAT,
         "pictures": int(seen.sum()),
         "seed": seed,
         "width_r2_held_back": round(r2, 4),
+        "opening_r": round(float(np.corrcoef(parted, lips[seen, 0])[0, 1]), 4),
+        "opening_seen": round(share, 4),
     }
     save_file(
-        {"opening": reading.opening, "width": reading.width},
+        {
+            "opening": reading.opening,
+            "width": reading.width,
+            "opening_seen": np.array([reading.opening_seen], np.float32),
+        },
         output,
         metadata={"visavis": json.dumps(figures)},
     )
@@ -113,13 +122,15 @@ def opening_of(template: HeadTemplate) -> Float:
     return ((upper - lower).mean(1) / np.linalg.norm(points[33] - points[263])).astype(np.float32)
 
 
-def _width_seen(deformer: Deformer, expression: Float, look: Look, follower: FaceFollower) -> float:
-    """nan where no face is found."""
+def _lips_seen(
+    deformer: Deformer, expression: Float, look: Look, follower: FaceFollower
+) -> NDArray[np.float64]:
+    """[3] of `lips_of`; nan where no face is found."""
     picture = np.ascontiguousarray(look(deformer, expression))
     face = None
     for _ in range(_LOOKS):
         face = follower.follow(picture)
-    return float("nan") if face is None else float(lips_of(face.landmarks[None, :478])[0, 1])
+    return np.full(3, np.nan) if face is None else lips_of(face.landmarks[None, :478])[0]
 
 
 def _halves() -> NDArray[np.float64]:

@@ -44,7 +44,8 @@ def test_the_opening_is_that_of_the_template() -> None:
 
 def file(opening: np.ndarray, width: np.ndarray, version: int = FORMAT) -> bytes:
     metadata = {"visavis": json.dumps({"format": version})}
-    return save({"opening": opening, "width": width}, metadata)
+    share = np.array([0.7], np.float32)
+    return save({"opening": opening, "width": width, "opening_seen": share}, metadata)
 
 
 def test_damaged_files_are_refused() -> None:
