@@ -1,6 +1,6 @@
 """Does the picture pop while the view turns slowly?
 
-    python -m tests.benchmarks.view_jumps [AVATAR]
+    python -m tests.benchmarks.view_jumps [--avatar A]
 
 The view turns by .2 degrees a frame about a head that keeps still. Where splats change places in
 the order of depth, pixels jump. Each pixel's step from frame to frame is compared with the same
@@ -8,10 +8,10 @@ step of a supersampled picture (4 x 4 pixels for one, the splats blurred as much
 what moves moves the same way: what a step exceeds that by is no motion. Levels of 255.
 """
 
-import sys
 from dataclasses import replace
 
 import numpy as np
+import tyro
 from scipy.ndimage import maximum_filter
 
 from app.bundled import avatar_path
@@ -32,8 +32,9 @@ def finer(view: View) -> View:
     return replace(view, intrinsics=lens, width=FINER * SIDE, height=FINER * SIDE)
 
 
-def main(name: str = "default", start_degrees: float = -4.0) -> None:
-    deformer, renderer = Deformer(load_avatar(avatar_path(name))), open_renderer("cpu")
+def main(avatar: str = "default", start_degrees: float = -4.0) -> None:
+    """Print how far pixels step, and how far they jump."""
+    deformer, renderer = Deformer(load_avatar(avatar_path(avatar))), open_renderer("cpu")
     steps, excess = [], []
     before: tuple[np.ndarray, np.ndarray] | None = None
     for frame in range(FRAMES):
@@ -58,4 +59,4 @@ def main(name: str = "default", start_degrees: float = -4.0) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    tyro.cli(main)
