@@ -38,8 +38,9 @@ PRECISIONS = (("f4", 32), ("f2", 16))
 
 
 class GlRenderer:
-    """`Renderer` in OpenGL. Use one object from one thread at a time, any thread where the context
-    is its own. `release` it when done, or let the end of the process do it."""
+    """`Renderer` in OpenGL. Use one object from one thread at a time. With a context of its own
+    that may be any thread in which no other is current, such as a window's: that one is to be given
+    instead. `release` it when done, or let the end of the process do it."""
 
     name = "gl"
 
@@ -197,7 +198,7 @@ def _own_context() -> moderngl.Context:
     except Exception as error:  # moderngl raises no narrower class
         problem = " ".join(str(error).split())
         raise DeviceError(
-            f"renderer 'gl': no OpenGL 3.3 here ({problem}). Install the graphics driver, or use "
+            f"renderer 'gl': no OpenGL 3.3 here: {problem}. Install the graphics driver, or use "
             "--backend cpu."
         ) from error
 

@@ -87,7 +87,9 @@ def probe_driver() -> Driver | None:
             timeout=PROBE_LIMIT_S,
             check=False,
         )
-        return Driver(**json.loads(result.stdout)) if result.returncode == 0 else None
+        # The last line: drivers have been seen to greet.
+        last = result.stdout.strip().rpartition("\n")[2]
+        return Driver(**json.loads(last)) if result.returncode == 0 else None
     except (OSError, subprocess.TimeoutExpired, ValueError, TypeError):
         return None
 

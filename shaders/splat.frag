@@ -12,7 +12,7 @@ void main() {
     float exponent = 0.5 * (conic.x * away.x * away.x + conic.z * away.y * away.y)
         + conic.y * away.x * away.y;
     float alpha = min(MOST_ALPHA, paint.a * exp(-exponent));
-    if (alpha < LEAST_ALPHA) {
+    if (!(alpha >= LEAST_ALPHA)) { // so that NaN, too, is left out
         discard;
     }
     light = vec4(paint.rgb * alpha, alpha);

@@ -110,6 +110,8 @@ def test_the_driver_of_this_machine_is_asked_quietly_in_a_process_of_its_own(cap
         "import os; os.abort()",
         "print('no JSON')",
         "print('{}')",
+        "print('[]')",
+        "",
         "import time; time.sleep(60)",
     ],
 )
