@@ -351,7 +351,9 @@ def test_without_opengl_one_clear_line_says_so(monkeypatch):
         raise Exception("(detect) cannot\n  find libEGL")
 
     monkeypatch.setattr(moderngl, "create_context", fail)
-    with pytest.raises(DeviceError, match=r"no OpenGL 3.3 here: .*find libEGL.*--backend cpu") as no:
+    with pytest.raises(
+        DeviceError, match=r"no OpenGL 3.3 here: .*find libEGL.*--backend cpu"
+    ) as no:
         GlRenderer()
     assert "\n" not in str(no.value)
 
