@@ -22,8 +22,9 @@ SOFTWARE = (
 )
 """Parts of the names, in lower case, of drivers that draw on the processor: Mesa's, Google's,
 Microsoft's and Apple's."""
+DEVICES = Path("/dev")
 CARD_NODES = ("dri/renderD*", "dri/card*", "nvidiactl", "nvidia0", "dxg", "mali*", "kgsl-3d0")
-"""What Linux has in /dev for a graphics card; dxg is Windows' own under WSL."""
+"""What Linux has there for a graphics card; dxg is Windows' own under WSL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ def open_context() -> moderngl.Context:
     Raises whatever moderngl raises where there is none: of all kinds, `Exception` among them.
     """
     if sys.platform.startswith("linux"):
-        # EGL needs no display; where it fails, an X server may still give a context.
+        # EGL needs no display; where it fails, an X server may still give a context. Of several
+        # cards it takes the driver's first; glcontext reads GLCONTEXT_DEVICE_INDEX for another.
         try:
             context = moderngl.create_context(require=330, standalone=True, backend="egl")  # pyright: ignore[reportArgumentType]
         except Exception:  # moderngl raises no narrower class
@@ -70,7 +72,7 @@ def has_card() -> bool:
     system has no list to look in, yes."""
     if not sys.platform.startswith("linux"):
         return True
-    return any(next(Path("/dev").glob(pattern), None) is not None for pattern in CARD_NODES)
+    return any(next(DEVICES.glob(pattern), None) is not None for pattern in CARD_NODES)
 
 
 @cache

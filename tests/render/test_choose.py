@@ -1,5 +1,6 @@
 """Which renderer a name opens."""
 
+import sys
 from collections.abc import Callable
 from typing import get_args
 
@@ -92,6 +93,25 @@ def test_a_card_that_fails_when_it_is_opened_leaves_the_processor(machine, monke
     renderer = open_renderer()
     assert renderer.name == "cpu"
     assert "lost the card" in renderer.reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no list to look in")
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        ([], False),
+        (["null", "tty0", "dri/by-path/pci-0"], False),
+        (["dri/renderD128"], True),
+        (["nvidia0", "nvidiactl"], True),
+        (["dxg"], True),
+    ],
+)
+def test_a_card_is_looked_for_without_asking_a_driver(tmp_path, monkeypatch, nodes, expected):
+    for node in nodes:
+        (tmp_path / node).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / node).touch()
+    monkeypatch.setattr(gl_driver, "DEVICES", tmp_path)
+    assert gl_driver.has_card() == expected
 
 
 def test_the_driver_of_this_machine_is_asked_quietly_in_a_process_of_its_own(capfd):

@@ -82,6 +82,23 @@ def test_any_scene_from_any_camera_equals_the_reference(renderer, count, seed, s
         assert context.error == "GL_NO_ERROR"
 
 
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    left=st.floats(-1.2, 0.3),
+    down=st.floats(-1.2, 0.3),
+    wide=st.floats(0.1, 1.0),
+    high=st.floats(0.1, 1.0),
+)
+def test_a_frustum_that_leans_aside_equals_the_reference(renderer, seed, left, down, wide, high):
+    # Even one that does not hold its own axis: a part of a larger picture.
+    view = View.from_eye(
+        np.eye(4), left=left, right=left + wide, down=down, up=down + high, width=40, height=56
+    )
+    # A narrow one looks closely: pixel coordinates reach thousands.
+    assert_same(renderer, random_gaussians(50, seed, 0.1, spread=1.5), [view], exact=1e-4)
+
+
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_splats_that_cross_the_near_plane_equal_the_reference(renderer, seed):
