@@ -30,8 +30,9 @@ from render.renderer import LEAST_ALPHA, LEAST_TRANSMITTANCE
 from tests.render.scenes import front_view, gaussians_of, random_gaussians, random_view
 
 REFERENCE = ReferenceRenderer()
-EXACT = 1e-5
-"""Single against double precision, blended over some dozens of splats."""
+EXACT = 5e-5
+"""Single against double precision, blended over some dozens of splats: 2.7e-5 at most in 2,600
+random scenes, where a splat of a pixel's size lies hundreds of pixels from the corner."""
 THRESHOLD_PIXELS = 2
 """Pixels of a small picture in which rounding may carry a splat across the 1/255 threshold; they
 then differ by no more than that splat."""
