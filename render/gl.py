@@ -16,7 +16,7 @@ too.
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -55,24 +55,21 @@ class GlRenderer:
 
         Raises:
             DeviceError: there is no OpenGL 3.3, or it cannot blend floats.
+            ShaderError: the driver refuses a shader.
         """
         self._owns_context = context is None
         self._context = _own_context() if context is None else context
         self._released = False
         self._depth_order = DepthOrder()
         self.last_times = StageTimes()
-        with self._current():
-            self.driver = driver_of(self._context)
-            """Who draws."""
-            memory, bits = self._finest_memory()
-        if memory is None:
+        with ExitStack() as undo:
             if self._owns_context:
-                self._context.release()
-            raise DeviceError(
-                f"renderer 'gl': {self.driver.renderer} cannot blend floats. Install a newer "
-                "graphics driver, or use --backend cpu."
-            )
-        self._memory = memory
+                undo.callback(self._context.release)
+            with self._current():
+                self.driver = driver_of(self._context)
+                """Who draws."""
+                self._memory, bits = self._finest_memory()
+            undo.pop_all()
         self.reason = f"{reason} ({self.driver.renderer}, {bits}-bit floats)"
 
     def __enter__(self) -> Self:
@@ -176,7 +173,7 @@ class GlRenderer:
         with context, state_put_back(self._context):
             yield
 
-    def _finest_memory(self) -> tuple[CardMemory | None, int]:
+    def _finest_memory(self) -> tuple[CardMemory, int]:
         """Memory on the card that blends in the finest numbers that the driver can, and their
         bits."""
         for dtype, bits in PRECISIONS:
@@ -189,7 +186,10 @@ class GlRenderer:
             if blends:
                 return memory, bits
             memory.release()
-        return None, 0
+        raise DeviceError(
+            f"renderer 'gl': {self.driver.renderer} cannot blend floats. Install a newer graphics "
+            "driver, or use --backend cpu."
+        )
 
 
 def _own_context() -> moderngl.Context:

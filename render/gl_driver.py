@@ -46,15 +46,18 @@ class Driver:
 def open_context() -> moderngl.Context:
     """A context of OpenGL 3.3 or newer without a window; it is current in no thread.
 
-    Raises whatever moderngl raises where there is none: of all kinds, `Exception` among them.
+    Raises whatever moderngl raises where there is none: of all kinds, a bare `Exception` too.
     """
     if sys.platform.startswith("linux"):
         # EGL needs no display; where it fails, an X server may still give a context. Of several
         # cards it takes the driver's first; glcontext reads GLCONTEXT_DEVICE_INDEX for another.
         try:
             context = moderngl.create_context(require=330, standalone=True, backend="egl")  # pyright: ignore[reportArgumentType]
-        except Exception:  # moderngl raises no narrower class
-            context = moderngl.create_context(require=330, standalone=True)
+        except Exception as without_display:  # moderngl raises no narrower class
+            try:
+                context = moderngl.create_context(require=330, standalone=True)
+            except Exception as with_display:
+                raise OSError(f"EGL: {without_display}; X11: {with_display}") from without_display
     else:
         context = moderngl.create_context(require=330, standalone=True)
     with context:  # leaving it makes current what was so before, or nothing

@@ -17,7 +17,7 @@ from app.commands.bench import head_shaped_cloud
 from app.settings import DEFAULT_AVATAR
 from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
-from avatar.errors import DeviceError
+from avatar.errors import DeviceError, ShaderError
 from avatar.types import Gaussians
 from render import gl as gl_module
 from render import gl_memory
@@ -374,6 +374,19 @@ def test_without_opengl_one_clear_line_says_so(monkeypatch):
     ) as no:
         GlRenderer()
     assert "\n" not in str(no.value)
+
+
+def test_a_shader_that_is_refused_leaves_no_context_open(monkeypatch):
+    released = []
+    context = open_context()
+    monkeypatch.setattr(context, "release", lambda: released.append(context))
+    monkeypatch.setattr(gl_module, "open_context", lambda: context)
+    monkeypatch.setattr(gl_memory, "FRUSTUM_MARGIN", "no number")
+    with pytest.raises(ShaderError, match=r"splat.vert line \d+"):
+        GlRenderer()
+    assert released == [context]
+    monkeypatch.undo()
+    context.release()
 
 
 def test_a_driver_that_cannot_blend_floats_is_refused(monkeypatch):
