@@ -2,9 +2,11 @@
 
 The processor packs the splats of a frame and sorts them once for each view; the card projects them,
 draws each as a rectangle, and lays the result over what is behind it. Blending goes front to back,
-"under": the target keeps the colour so far and the light that is left over. That remainder is a
-product of factors, good to its last digits even in half precision, where the sum that "over" keeps
-of it would lose them; and it is what the last pass needs.
+"under": the target keeps the colour so far and the light that is left over, which is what the last
+pass needs and what tells where the exact rules end a pixel. In 32-bit floats back to front would do
+as well. In 16 bits it would lose less colour (the sample avatar comes to 50 dB against the
+processor's picture, in 32 bits to 70), but they are only for drivers that cannot do what OpenGL 3.3
+asks of them.
 
 Blending cannot end a pixel, so the rule that one is finished when less than `LEAST_TRANSMITTANCE`
 of its light is left is not kept: splats that the exact rules leave out there are drawn. Such a
