@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -23,6 +23,7 @@ from avatar.deform import Deformer
 from avatar.types import ARKIT_NAMES, Float, Gaussians
 from render.camera import View, orbit_view, viewer
 from render.cpu import CpuRenderer
+from render.gl import GlRenderer
 
 HEAD_RADII_M = np.array([0.078, 0.115, 0.098])
 """Half-width, half-height and half-depth of an adult head."""
@@ -61,25 +62,30 @@ class Case:
 def bench(
     quick: Annotated[bool, tyro.conf.arg(help="One typical case, in a few seconds.")] = False,
     json: Annotated[Path | None, tyro.conf.arg(help="Write the same as JSON to this file.")] = None,
+    backend: Annotated[
+        Literal["cpu", "gl"],
+        tyro.conf.arg(help="Which renderer draws: the processor, or the graphics card."),
+    ] = "cpu",
 ) -> None:
     """Measure how long a frame takes on this machine, and print a table.
 
     With the bundled avatar where there is one, and with clouds of splats in the shape of a head.
-    An OutputError tells before measuring where the file cannot be written.
+    An OutputError tells before measuring where the file cannot be written, a DeviceError where
+    there is no OpenGL.
     """
     if json is not None:
         check_output(json, (".json",))
-    renderer = CpuRenderer()
+    renderer = CpuRenderer() if backend == "cpu" else GlRenderer()
     warm_up_s = renderer.warm_up()
     results = [_measure(renderer, case, quick) for case in _cases(quick)]
     machine = {
         "system": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "threads": renderer.threads,
+        "drawn_by": _drawn_by(renderer),
         "warm_up_s": round(warm_up_s, 3),
     }
-    Console().print(_table(results, renderer.threads))
+    Console().print(_table(results, renderer))
     if json is not None:
         text = json_module.dumps({"machine": machine, "results": results}, indent=2)
         with written_beside(json) as beside:
@@ -176,7 +182,7 @@ def _views(case: Case, frame: int) -> list[View]:
     return views
 
 
-def _measure(renderer: CpuRenderer, case: Case, quick: bool) -> dict[str, Any]:
+def _measure(renderer: CpuRenderer | GlRenderer, case: Case, quick: bool) -> dict[str, Any]:
     """One entry of `results`; milliseconds, medians but for `total_ms`."""
     out = np.empty((case.views, case.size, case.size, 3), np.uint8)
     rows = []
@@ -206,9 +212,15 @@ def _measure(renderer: CpuRenderer, case: Case, quick: bool) -> dict[str, Any]:
     }
 
 
-def _table(results: list[dict[str, Any]], threads: int) -> Table:
-    cores = "1 thread" if threads == 1 else f"{threads} threads"
-    table = Table(title=f"Milliseconds a frame, {cores}", box=None, pad_edge=False)
+def _drawn_by(renderer: CpuRenderer | GlRenderer) -> str:
+    if isinstance(renderer, GlRenderer):
+        return renderer.driver.renderer
+    return "1 thread" if renderer.threads == 1 else f"{renderer.threads} threads"
+
+
+def _table(results: list[dict[str, Any]], renderer: CpuRenderer | GlRenderer) -> Table:
+    title = f"Milliseconds a frame, {_drawn_by(renderer)}"
+    table = Table(title=title, box=None, pad_edge=False)
     for heading in ("backend", "scene"):
         table.add_column(heading, no_wrap=True)
     for heading in ("splats", "size", "views", "deform", "sort", "raster", "p50", "p95"):

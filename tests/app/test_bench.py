@@ -35,6 +35,15 @@ def test_a_quick_run_prints_a_table_and_writes_the_same_as_json(
     assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]
 
 
+def test_the_graphics_card_is_measured_where_it_is_asked_for(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(module, "QUICK_FRAMES", 1)
+    monkeypatch.setattr(module, "WARM_FRAMES", 1)
+    bench(quick=True, json=tmp_path / "bench.json", backend="gl")
+    report = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
+    assert report["results"][0]["backend"] == "gl"
+    assert report["machine"]["drawn_by"] in capsys.readouterr().out
+
+
 def test_a_place_that_cannot_be_written_is_refused_before_measuring(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "CpuRenderer", None)
     with pytest.raises(OutputError, match="there is no folder"):
