@@ -334,7 +334,7 @@ def _read_lips(task: LipReadingTraining) -> Mapping[str, object]:
     _check_pictures(task.pictures)
     check_output(task.output, (".safetensors",))
     avatars = [load_avatar(avatar_path(name)) for name in task.avatars]
-    renderer, view = open_renderer(), front_view()
+    renderer, view = open_renderer("cpu"), front_view()
 
     def look(deformer: Deformer, expression: Float) -> NDArray[np.uint8]:
         gaussians = deformer.gaussians(expression=expression, seen_from=view.position)
