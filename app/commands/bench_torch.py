@@ -37,8 +37,8 @@ from render.renderer import (
 TILE = 16
 """Pixels of a side."""
 CHUNK = 1024
-"""Splats of a tile that are blended at once: after each chunk the tile may be finished. The quickest
-of 128 to 4096 for a head at 512 pixels."""
+"""Splats of a tile that are blended at once: after each the tile may be finished. The quickest of
+128 to 4096 for a head at 512 pixels."""
 
 
 @dataclass(frozen=True, slots=True)
