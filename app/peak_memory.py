@@ -36,7 +36,7 @@ class PeakMemory:
         peak_mb = _told("VmHWM") if self._restarted else None
         if peak_mb is None or self._settled_mb is None:
             return None
-        return peak_mb - self._settled_mb
+        return max(peak_mb - self._settled_mb, 0.0)
 
 
 def _told(name: str) -> float | None:

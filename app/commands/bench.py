@@ -1,7 +1,7 @@
 """`visavis bench`: how long a frame takes on this machine, stage by stage and renderer by renderer.
 
 A case is a scene at a size for one eye or two. Each is measured on every renderer before the next
-one, so that a machine whose speed varies treats them alike.
+one, and all are visited three times, so that a machine whose speed varies treats them alike.
 """
 
 import json as json_module
@@ -11,7 +11,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,12 +39,12 @@ HEAD_CENTRE_M = np.array([0.0, -0.01, -0.08])
 EYE_DISTANCE_M = 0.063
 """Between the pupils: what two views, one for each eye of a headset, lie apart."""
 WARM_FRAMES = 3
-"""Not counted, where there is time for them; at least the first one."""
-FULL_FRAMES, QUICK_FRAMES = 60, 15
-LEAST_FRAMES = 3
-"""Counted of a case that takes longer than it may."""
-PATIENCE_S = 3.0
-"""For one case on one renderer, if the least number of frames takes no longer."""
+"""Of a visit, not counted; but its last frame always is."""
+QUICK_FRAMES, FULL_FRAMES = 15, 20
+"""Counted in a visit, if they take no longer than `PATIENCE_S`."""
+QUICK_VISITS, FULL_VISITS = 1, 3
+PATIENCE_S = 1.0
+"""For one visit; a frame that takes longer is a visit by itself."""
 COUNTS = (10_000, 30_000, 60_000, 100_000)
 SIZES = (256, 512, 1024)
 EYES = (1, 2)
@@ -67,6 +67,20 @@ class Scene:
     """The Gaussians of frame i."""
     moves: bool
     """Whether `pose` deforms a head; a cloud keeps still, and its deform time means nothing."""
+
+
+@dataclass(slots=True)
+class Measured:
+    """The frames of one case on one renderer, from all visits up to now."""
+
+    backend: str
+    scene: str
+    count: int
+    moves: bool
+    case: "Case"
+    seconds: list[list[float]] = field(default_factory=list[list[float]])
+    """Of each counted frame: deforming, sorting, drawing, all. NaN is not known."""
+    peak_mb: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +124,13 @@ def bench(
     machine = _machine()
     renderers, machine["backends"] = _open(backends or (("auto",) if quick else None), memory)
     memory.settle()
-    results: list[dict[str, Any]] = []
+    measured: dict[tuple[Case, str], Measured] = {}
     try:
-        _measure_all(list(renderers.values()), quick, memory, results)
-    except KeyboardInterrupt:
-        if results:
-            Console().print(_table(results))  # minutes of work, whole or not
-        raise
-    Console().print(_table(results))
+        _measure_all(list(renderers.values()), quick, memory, measured)
+    finally:
+        results = [_result(entry) for entry in measured.values()]
+        if results:  # after Ctrl-C too: minutes of work, whole or not
+            Console().print(_table(results))
     if json is not None:
         report = {"machine": machine, "results": results}
         with written_beside(json) as beside:
@@ -173,17 +186,26 @@ def _plain_alternative() -> Renderer:
 
 
 def _measure_all(
-    renderers: list[Renderer], quick: bool, memory: PeakMemory, results: list[dict[str, Any]]
+    renderers: list[Renderer],
+    quick: bool,
+    memory: PeakMemory,
+    measured: dict[tuple[Case, str], Measured],
 ) -> None:
-    """Fill `results`, case by case, and show how far it is."""
-    cases = _cases(quick)
+    """Fill `measured`, visit by visit, and show how far it is."""
+    visits = QUICK_VISITS if quick else FULL_VISITS
+    cases = _cases(quick) * visits
     scenes: dict[int | None, Scene] = {}
     with counted("measuring", len(cases) * len(renderers)) as progress:
         for case in cases:
             if case.count not in scenes:
                 scenes = {case.count: _scene(case.count)}  # one at a time: they take memory
+            scene = scenes[case.count]
             for renderer in renderers:
-                results.append(_measure(renderer, scenes[case.count], case, quick, memory))
+                entry = measured.get((case, renderer.name)) or Measured(
+                    renderer.name, scene.name, scene.count, scene.moves, case
+                )
+                _visit(renderer, scene, QUICK_FRAMES if quick else FULL_FRAMES, memory, entry)
+                measured[case, renderer.name] = entry
                 progress.advance()
 
 
@@ -319,16 +341,16 @@ def _views(case: Case, frame: int) -> list[View]:
     return views
 
 
-def _measure(
-    renderer: Renderer, scene: Scene, case: Case, quick: bool, memory: PeakMemory
-) -> dict[str, Any]:
-    """One entry of `results`; milliseconds, medians but for `total_ms`. A renderer that does not
-    tell its stages has None for them."""
+def _visit(
+    renderer: Renderer, scene: Scene, frames: int, memory: PeakMemory, entry: Measured
+) -> None:
+    """Add some frames to `entry`. A renderer that does not tell its stages has NaN for them."""
+    case = entry.case
     out = np.empty((case.views, case.size, case.size, 3), np.uint8)
     rows: list[list[float]] = []
     memory.restart()
     begun = time.perf_counter()
-    for frame in range(WARM_FRAMES + (QUICK_FRAMES if quick else FULL_FRAMES)):
+    for frame in range(WARM_FRAMES + frames):
         views = _views(case, frame)
         started = time.perf_counter()
         gaussians = scene.pose(frame, views)
@@ -338,25 +360,30 @@ def _measure(
         times = getattr(renderer, "last_times", None)
         stages = [math.nan] * 2 if times is None else [times.sort_s, times.raster_s]
         rows.append([posed - started, *stages, ended - started])
-        if len(rows) > LEAST_FRAMES and ended - begun > PATIENCE_S:
+        if ended - begun > PATIENCE_S:
             break
+    entry.seconds += rows[min(WARM_FRAMES, len(rows) - 1) :]
     peak_mb = memory.peak_mb()
-    counted_rows = rows[min(WARM_FRAMES, len(rows) - LEAST_FRAMES) :]
-    deform, sort, raster, total = 1000 * np.array(counted_rows).T
+    entry.peak_mb = None if peak_mb is None else max(peak_mb, entry.peak_mb or 0.0)
+
+
+def _result(entry: Measured) -> dict[str, Any]:
+    """One entry of `results`; milliseconds, medians but for `total_ms`."""
+    deform, sort, raster, total = 1000 * np.array(entry.seconds).T
     p50, p95 = np.percentile(total, [50, 95])
     return {
-        "backend": renderer.name,
-        "scene": scene.name,
-        "gaussians": scene.count,
-        "size": case.size,
-        "views": case.views,
-        "frames": len(counted_rows),
-        "deform_ms": _median(deform) if scene.moves else None,
+        "backend": entry.backend,
+        "scene": entry.scene,
+        "gaussians": entry.count,
+        "size": entry.case.size,
+        "views": entry.case.views,
+        "frames": len(entry.seconds),
+        "deform_ms": _median(deform) if entry.moves else None,
         "sort_ms": _median(sort),
         "raster_ms": _median(raster),
         "total_ms": {"p50": round(float(p50), 2), "p95": round(float(p95), 2)},
-        "gaussians_per_s": round(1000 * scene.count / float(p50)),
-        "peak_mb": None if peak_mb is None else round(peak_mb, 1),
+        "gaussians_per_s": round(1000 * entry.count / float(p50)),
+        "peak_mb": None if entry.peak_mb is None else round(entry.peak_mb, 1),
     }
 
 
@@ -382,7 +409,7 @@ def _table(results: list[dict[str, Any]]) -> Table:
             *(f"{result[key]}" for key in ("gaussians", "size", "views")),
             *("-" if stage is None else f"{stage:.1f}" for stage in stages),
             *(f"{total[key]:.1f}" for key in ("p50", "p95")),
-            f"{result['gaussians_per_s'] / 1e6:.1f}",
+            f"{result['gaussians_per_s'] / 1e6:.2f}",
             "-" if peak_mb is None else f"{peak_mb:.0f}",
         ]
         if plain:

@@ -32,21 +32,23 @@ def draw_plot(results: list[dict[str, Any]], path: Path) -> None:
                 markersize=4,
                 label=f"{backend}, {'one eye' if views == 1 else 'two eyes'}",
             )
-        for name, milliseconds in REAL_TIME.items():
+        for milliseconds in REAL_TIME.values():
             panel.axhline(milliseconds, color="0.75", linewidth=1, zorder=0)
-            panel.annotate(
-                name,
-                (1, milliseconds),
-                xycoords=("axes fraction", "data"),
-                xytext=(-2, 2 if milliseconds > 12 else -9),
-                textcoords="offset points",
-                horizontalalignment="right",
-                color="0.55",
-                fontsize=7,
-            )
         panel.set(title=f"{size} x {size}", xlabel="thousand Gaussians", yscale="log")
         panel.grid(alpha=0.2)
         panel.spines[["top", "right"]].set_visible(False)
+        panel.yaxis.set_major_formatter("{x:g}")
+    for name, milliseconds in REAL_TIME.items():
+        panels[-1].annotate(
+            name,
+            (1, milliseconds),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            verticalalignment="center",
+            color="0.45",
+            fontsize=8,
+        )
     panels[0].set_ylabel("milliseconds a frame, median")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
