@@ -198,7 +198,8 @@ def _measure_all(
     with counted("measuring", len(cases) * len(renderers)) as progress:
         for case in cases:
             if case.count not in scenes:
-                scenes = {case.count: _scene(case.count)}  # one at a time: they take memory
+                scenes.clear()  # one at a time: they take memory
+                scenes[case.count] = _scene(case.count)
             scene = scenes[case.count]
             for renderer in renderers:
                 entry = measured.get((case, renderer.name)) or Measured(
