@@ -24,16 +24,12 @@ class PeakMemory:
 
     def settle(self) -> None:
         """From now on count only what comes on top: programs and libraries are loaded."""
+        _give_back()
         self._settled_mb = self.now_mb()
 
     def restart(self) -> None:
-        """Forget the peak up to now, and give back what was freed: the allocator keeps it, and it
-        would count for whoever comes next."""
-        gc.collect()
-        if sys.platform == "linux":
-            give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
-            if give_back is not None:
-                give_back(0)
+        """Forget the peak up to now."""
+        _give_back()
         try:
             _CLEAR.write_text("5", encoding="ascii")
             self._restarted = True
@@ -46,6 +42,16 @@ class PeakMemory:
         if peak_mb is None or self._settled_mb is None:
             return None
         return max(peak_mb - self._settled_mb, 0.0)
+
+
+def _give_back() -> None:
+    """What was freed, to the system: the allocator keeps some, and whoever came next would seem to
+    take less, or more."""
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+        if trim is not None:
+            trim(0)
 
 
 def _told(name: str) -> float | None:
