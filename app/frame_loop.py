@@ -105,10 +105,13 @@ class Loaded:
 class Loader:
     """Makes scenes in a thread of its own: reading files and compiling take seconds."""
 
-    def __init__(self, load: Callable[[str, Renderer | None], Scene]) -> None:
-        """`load(avatar name, renderer already open)` runs in the thread."""
+    def __init__(
+        self, load: Callable[[str, Renderer | None], Scene], renderer: Renderer | None = None
+    ) -> None:
+        """`load(avatar name, renderer already open)` runs in the thread. `renderer`: one that is
+        open already; without one the first scene brings it."""
         self._load = load
-        self._renderer: Renderer | None = None
+        self._renderer = renderer
         self._wanted: Latest[str] = Latest()
         self._wake = threading.Event()
         self._stop = False

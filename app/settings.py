@@ -28,7 +28,7 @@ from avatar.motion.direction import (
 )
 from avatar.types import ARKIT_NAMES, TONGUE_NAMES
 
-Backend = Literal["auto", "cpu", "reference"]
+Backend = Literal["auto", "cpu", "gl", "reference"]
 
 DEFAULT_AVATAR = "default"
 """The bundled avatar that is used where none is named."""
@@ -431,7 +431,8 @@ class RenderSettings:
     background: ColourOption = BACKDROP
     """The colour behind the head: RRGGBB, black, grey or white."""
     backend: Backend = "auto"
-    """Which renderer draws: auto takes the fastest, reference is slow and exact."""
+    """Which renderer draws: auto takes the fastest, gl wants a graphics card, reference is slow and
+    exact."""
     voice: VoiceOption = None
     """Whose lips speak: a file of visavis calibrate. Without it ME.voice beside
     ME.avatar is used, if there is one."""
@@ -467,7 +468,8 @@ class StillSettings:
     background: ColourOption = BACKDROP
     """The colour behind the head: RRGGBB, black, grey or white."""
     backend: Backend = "auto"
-    """Which renderer draws: auto takes the fastest, reference is slow and exact."""
+    """Which renderer draws: auto takes the fastest, gl wants a graphics card, reference is slow and
+    exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -595,4 +597,7 @@ class LiveSettings:
     """Write how many frames were shown and how long they took, in milliseconds."""
     size: SizeOption = PictureSize(720, 720)
     """Pixels: the most that is drawn; a window enlarges it, and a slow machine draws less."""
+    backend: Backend = "auto"
+    """Which renderer draws: auto takes the fastest, gl wants a graphics card, reference is slow and
+    exact."""
     acting: ActingOption = Acting()

@@ -1,29 +1,64 @@
 """Which renderer this machine gets, and why."""
 
-from avatar.errors import DeviceError
+import moderngl
+
+from avatar.errors import DeviceError, VisavisError
+from render import gl_driver
 from render.cpu import CpuRenderer
+from render.gl import GlRenderer
+from render.gl_driver import Driver, driver_of
 from render.reference import ReferenceRenderer
 from render.renderer import Renderer
 
-RENDERER_NAMES = ("auto", "cpu", "reference")
+RENDERER_NAMES = ("auto", "cpu", "gl", "reference")
 
 
-def open_renderer(name: str = "auto", *, threads: int | None = None) -> Renderer:
+def open_renderer(
+    name: str = "auto", *, threads: int | None = None, context: moderngl.Context | None = None
+) -> Renderer:
     """The renderer called `name`; "auto" takes the fastest that this machine can run.
 
-    `threads` bounds the processor cores that "cpu" uses; None means all of them.
+    `threads` bounds the processor cores that "cpu" uses; None means all of them. `context` is what
+    "gl" draws in, a window's, current now and at every call; None: one of its own.
 
-    Raises: DeviceError for a name that no renderer has.
+    Raises: DeviceError for a name that no renderer has, or for "gl" where there is no OpenGL 3.3.
     """
     if name == "auto":
-        return CpuRenderer(
-            threads=threads,
-            reason="chosen by itself: runs on every processor and needs no graphics card",
-        )
+        driver = None if context is None else driver_of(context)
+        chosen, reason = fastest_renderer(driver)
+        if chosen == "gl":
+            try:
+                return GlRenderer(context=context, reason=reason)
+            except VisavisError as error:
+                reason = f"chosen by itself: the graphics card failed ({error})"
+        return CpuRenderer(threads=threads, reason=reason)
     if name == "cpu":
         return CpuRenderer(threads=threads)
+    if name == "gl":
+        return GlRenderer(context=context)
     if name == "reference":
         return ReferenceRenderer()
     raise DeviceError(
         f"renderer {name!r}: expected one of {', '.join(RENDERER_NAMES)}. Choose one of these."
     )
+
+
+def fastest_renderer(driver: Driver | None = None) -> tuple[str, str]:
+    """What "auto" means on this machine, "gl" or "cpu", and why, for a person to read.
+
+    `driver`: that of a context which is open already. Without one the machine is looked at; a
+    driver is asked only where there may be a graphics card.
+    """
+    if driver is None:
+        if not gl_driver.has_card():
+            return "cpu", "chosen by itself: runs on every processor, and there is no graphics card"
+        driver = gl_driver.probe_driver()
+    if driver is None:
+        return "cpu", "chosen by itself: the graphics card has no driver for OpenGL 3.3"
+    if not driver.is_hardware:
+        return (
+            "cpu",
+            "chosen by itself: OpenGL is drawn by software here, not by a graphics card "
+            f"({driver.renderer})",
+        )
+    return "gl", "chosen by itself: there is a graphics card"

@@ -104,6 +104,12 @@ class Window:
         return 1.0 / rate if rate > 0 else 1.0 / 60.0
 
     @property
+    def context(self) -> moderngl.Context:
+        """What it draws in, for who draws in it too: current in the window's thread, and to be left
+        with the framebuffer as it was."""
+        return self._context
+
+    @property
     def description(self) -> str:
         """The graphics driver, for a report."""
         info = self._context.info

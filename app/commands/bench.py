@@ -31,6 +31,7 @@ from avatar.errors import DeviceError, VisavisError
 from avatar.types import ARKIT_NAMES, Avatar, Float, Gaussians
 from render.camera import View, orbit_view, viewer
 from render.choose import RENDERER_NAMES, open_renderer
+from render.gl import GlRenderer
 from render.renderer import Renderer
 
 HEAD_RADII_M = np.array([0.078, 0.115, 0.098])
@@ -171,12 +172,20 @@ def _open(
         opened.append(
             {
                 "name": renderer.name,
-                "threads": getattr(renderer, "threads", None),
+                "drawn_by": _drawn_by(renderer),
                 "warm_up_s": round(warm_up_s, 3),
                 "libraries_mb": None if grown is None else round(grown, 1),
             }
         )
     return renderers, opened
+
+
+def _drawn_by(renderer: Renderer) -> str:
+    """The graphics driver, or how many threads."""
+    if isinstance(renderer, GlRenderer):
+        return renderer.driver.renderer
+    threads = getattr(renderer, "threads", 1)
+    return "1 thread" if threads == 1 else f"{threads} threads"
 
 
 def _plain_alternative() -> Renderer:

@@ -30,16 +30,6 @@ _MICROPHONES = (
     "import json; from app.microphone import list_microphones; "
     "print(json.dumps([found.name for found in list_microphones()]))"
 )
-_OPENGL = """
-import sys, moderngl
-try:
-    context = moderngl.create_standalone_context()
-except Exception:
-    if not sys.platform.startswith("linux"):
-        raise
-    context = moderngl.create_standalone_context(backend="egl")  # works without a display
-print(context.info["GL_RENDERER"], "/ OpenGL", context.version_code / 100)
-"""
 _DISPLAY = "from render.window import display_available; print(int(display_available()))"
 
 
@@ -77,7 +67,7 @@ def examine() -> Iterator[Finding]:
     """Look at everything, in the order in which a person would ask."""
     checks: tuple[Callable[[], Finding], ...] = (
         *(_program, _python, _machine, _libraries, _numba, _torch, _assets, _avatar, _speech),
-        *(_display, _opengl, _microphones, _folder),
+        *(_display, _opengl, _renderer, _microphones, _folder),
     )
     for check in checks:
         yield check()
@@ -194,13 +184,22 @@ def _display() -> Finding:
 
 
 def _opengl() -> Finding:
-    renderer = _probe(_OPENGL)
-    if renderer is None:
+    from render.gl_driver import probe_driver
+
+    driver = probe_driver()
+    if driver is None:
         advice = (
             "The window needs OpenGL 3.3: install the graphics driver (Debian: libgl1-mesa-dri)."
         )
         return Finding("OpenGL", "warn", "no context", advice)
-    return Finding("OpenGL", "ok", renderer)
+    return Finding("OpenGL", "ok", f"{driver.renderer} / OpenGL {driver.version}")
+
+
+def _renderer() -> Finding:
+    from render.choose import fastest_renderer
+
+    name, reason = fastest_renderer()
+    return Finding("renderer", "ok", f"{name}, {reason}")
 
 
 def _microphones() -> Finding:

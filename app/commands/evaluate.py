@@ -187,7 +187,7 @@ def _reenactment(task: ReenactmentSettings) -> dict[str, object]:
 
     given = load_avatar(avatar_path(task.avatar)) if task.avatar is not None else None
     videos = _inputs(task.video, VIDEOS, "a video")
-    renderer, template = open_renderer(), load_template()
+    renderer, template = open_renderer("cpu"), load_template()
     scores: dict[str, Reenactment] = {}
     for video in videos:
         try:
@@ -259,7 +259,7 @@ def _likeness(task: LikenessSettings) -> dict[str, object]:
 
     budget = Budget(task.budget)
     portraits = _inputs(task.portraits, PICTURES, "a photograph")
-    renderer: Renderer = open_renderer()
+    renderer: Renderer = open_renderer("cpu")
     scores: list[PortraitScore] = []
     refused: dict[str, str] = {}
     for number, portrait in enumerate(portraits, 1):

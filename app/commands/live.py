@@ -4,7 +4,8 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -33,6 +34,7 @@ from avatar.errors import DeviceError, SoundError
 from avatar.types import ARKIT_NAMES, MotionFrame
 from render.camera import orbit_view
 from render.choose import open_renderer
+from render.gl import GlRenderer
 from render.renderer import Renderer
 from render.window import Window, display_available
 
@@ -64,10 +66,9 @@ def live(settings: LiveSettings) -> None:
             voice=voice,
         )
     )
-    loader = Loader(load_scene)
     try:
         speech.start()  # it loads for some seconds, meanwhile the window opens
-        with _display(settings, shows_window) as display:
+        with _display(settings, shows_window) as (display, loader):
             loop = FrameLoop(display, speech, loader, _options(settings, shows_window))
             with _ended_by_signals(loop):
                 loop.run()
@@ -76,7 +77,6 @@ def live(settings: LiveSettings) -> None:
             with written_beside(settings.stats) as beside:
                 beside.write_text(text, encoding="utf-8")
     finally:
-        loader.close()
         speech.close()
 
 
@@ -109,17 +109,17 @@ def check_sound(path: Path) -> None:
         raise SoundError(f"{path}: holds no sound (0 samples). Give a file with something to hear.")
 
 
-def load_scene(avatar: str, renderer: Renderer | None) -> Scene:
-    """Everything that drawing needs. Without a renderer it opens one and draws a first picture, so
-    that what is compiled at its first use is not compiled in the first frame; a renderer that is
-    given is at work in another thread and is not touched.
+def load_scene(avatar: str, renderer: Renderer | None, *, backend: str = "auto") -> Scene:
+    """Everything that drawing needs. Without a renderer it opens `backend` and draws a first
+    picture, so that what is compiled at its first use is not compiled in the first frame; a
+    renderer that is given is at work in another thread and is not touched.
 
     Raises:
         VisavisError: the avatar cannot be read or no renderer runs here.
     """
     deformer = Deformer(load_avatar(avatar_path(avatar)))
     if renderer is None:
-        renderer = open_renderer("auto")
+        renderer = open_renderer(backend)
         renderer.warm_up()
         view = orbit_view(0.0, 0.0, 1.0, width=64, height=64)
         renderer.render_with_alpha(
@@ -151,13 +151,27 @@ class WindowDisplay:
 
 
 @contextmanager
-def _display(settings: LiveSettings, shows_window: bool) -> Iterator[Display]:
-    if shows_window:
-        with Window("visavis", *WINDOW_SIZE) as window:
+def _display(settings: LiveSettings, shows_window: bool) -> Iterator[tuple[Display, Loader]]:
+    """Where pictures go, and who loads what is drawn for it."""
+    with ExitStack() as opened:
+        if shows_window:
+            window = opened.enter_context(Window("visavis", *WINDOW_SIZE))
             log.info("window: %s", window.description)
-            yield WindowDisplay(window)
-    else:
-        yield MemoryDisplay(settings.size.width, settings.size.height)
+            display: Display = WindowDisplay(window)
+            # In the window's own context: under X11 a thread cannot leave it for another and come
+            # back. That binds the renderer to this thread, so the loader does not open it.
+            renderer = open_renderer(settings.backend, context=window.context)
+            if isinstance(renderer, GlRenderer):
+                opened.enter_context(renderer)
+                renderer.warm_up()
+                loader = Loader(load_scene, renderer)
+            else:
+                loader = Loader(partial(load_scene, backend=renderer.name))
+        else:
+            display = MemoryDisplay(settings.size.width, settings.size.height)
+            loader = Loader(partial(load_scene, backend=settings.backend))
+        opened.callback(loader.close)
+        yield display, loader
 
 
 def _options(settings: LiveSettings, shows_window: bool) -> LiveOptions:

@@ -59,7 +59,8 @@ def make(settings: MakeSettings) -> None:
                 file=sys.stderr,
             )
             raise
-    avatar = replace(avatar, thumbnail=draw_thumbnail(avatar, open_renderer()))
+    # Always the processor: the same portrait gives the same file, whatever card is in the machine.
+    avatar = replace(avatar, thumbnail=draw_thumbnail(avatar, open_renderer("cpu")))
     _write(avatar, settings)
     seconds = time.monotonic() - started_s
     warnings = read_warnings(avatar.provenance)

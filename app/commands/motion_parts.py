@@ -65,7 +65,7 @@ def _lips(material: Material) -> Outcome:
 
 def _drawn_lips(material: Material) -> tuple[dict[str, LipScore], dict[str, float]]:
     deformer = Deformer(load_avatar(avatar_path(material.task.avatar)))
-    renderer = open_renderer()
+    renderer = open_renderer("cpu")
     scores, seen = {}, {}
     for clip in material.clips:
         frames = material.takes.of(clip.sound).frames

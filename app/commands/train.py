@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
@@ -102,6 +102,8 @@ class MotionTraining:
     """Of training, a second each on one core."""
     seed: int = 0
     """Of speech, performances, first weights and the order of examples."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the network is trained: "auto" takes an NVIDIA card where torch finds one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,6 +271,13 @@ def _train_motion(task: MotionTraining) -> Mapping[str, object]:
     from avatar.training.train_motion import MotionRecipe, train_motion
 
     _check_amounts(task.hours, task.passes, task.steps)
+    found = torch.cuda.is_available()
+    if task.device == "cuda" and not found:
+        raise VisavisError(
+            f"--device cuda: torch {torch.__version__} finds no NVIDIA card. Use --device cpu, or "
+            "install a torch with CUDA."
+        )
+    device = "cuda" if found and task.device != "cpu" else "cpu"
     torch.set_num_threads(1)
     recipe = MotionRecipe(
         hours=task.hours,
@@ -277,7 +286,7 @@ def _train_motion(task: MotionTraining) -> Mapping[str, object]:
         seed=task.seed,
         grid=task.grid is not None,
     )
-    return train_motion(recipe, task.speech, task.grid, task.work, task.output)
+    return train_motion(recipe, task.speech, task.grid, task.work, task.output, device)
 
 
 def _learn_from_renders(task: LandmarkTraining | PoseTraining) -> Mapping[str, object]:
@@ -325,7 +334,7 @@ def _read_lips(task: LipReadingTraining) -> Mapping[str, object]:
     _check_pictures(task.pictures)
     check_output(task.output, (".safetensors",))
     avatars = [load_avatar(avatar_path(name)) for name in task.avatars]
-    renderer, view = open_renderer(), front_view()
+    renderer, view = open_renderer("cpu"), front_view()
 
     def look(deformer: Deformer, expression: Float) -> NDArray[np.uint8]:
         gaussians = deformer.gaussians(expression=expression, seen_from=view.position)

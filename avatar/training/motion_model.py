@@ -188,10 +188,10 @@ def flow_loss(model: MotionModel, states: Tensor, steps: Tensor, weight: Tensor)
     """Flow matching along straight paths: the squared error of the velocity, [TOKEN_SIZE] weighted.
 
     `steps` [.., TOKEN_SIZE] from `steps_of`. Times are drawn more often near the middle
-    (logit-normal, Esser et al. 2024).
+    (logit-normal, Esser et al. 2024), on the processor, so that a seed means the same on a card.
     """
-    time = torch.sigmoid(torch.randn(*steps.shape[:-1], 1))
-    noise = torch.randn_like(steps)
+    time = torch.sigmoid(torch.randn(*steps.shape[:-1], 1)).to(steps.device)
+    noise = torch.randn(steps.shape).to(steps.device)
     noisy = (1 - time) * noise + time * steps
     velocity = model.flow(noisy, time, states)
     return ((velocity - (steps - noise)).pow(2) * weight).mean()

@@ -73,11 +73,18 @@ class MotionRecipe:
 
 
 def train_motion(
-    recipe: MotionRecipe, speech: Path, grid: Path | None, work: Path, output: Path
+    recipe: MotionRecipe,
+    speech: Path,
+    grid: Path | None,
+    work: Path,
+    output: Path,
+    device: str = "cpu",
 ) -> dict[str, object]:
     """Make the corpus and the codec, train; write `output`/{codec,motion}.safetensors.
 
-    `work` keeps the corpus and a checkpoint, so that a killed run goes on where it was.
+    `device` is torch's name of where the network is trained; all else is done on the processor,
+    chance is drawn there too. `work` keeps the corpus and a checkpoint, so that a killed run goes
+    on where it was.
 
     Raises:
         AssetError: a synthesiser, GRID or the encoder's weights are not there, or `work` belongs
@@ -99,7 +106,8 @@ def train_motion(
     log.info("codec: %s", errors)
     save_codec(output / "codec.safetensors", codec, {"seed": recipe.seed, "error": errors})
     codec = parse_codec((output / "codec.safetensors").read_bytes())
-    training = _Training(recipe, corpus, codec, work / "checkpoint.safetensors", output)
+    checkpoint = work / "checkpoint.safetensors"
+    training = _Training(recipe, corpus, codec, checkpoint, output, torch.device(device))
     figures = training.run(torch.from_numpy(np.tile(code_worth(codec, template), TOKEN_FRAMES)))
     training.measure_moods(corpus, codec)
     return figures
@@ -144,6 +152,7 @@ class _Training:
         codec: LatentCodec,
         checkpoint: Path,
         output: Path,
+        device: torch.device,
     ) -> None:
         self._recipe = recipe
         self._checkpoint = checkpoint
@@ -155,7 +164,8 @@ class _Training:
         asked = corpus.asked[:frames:TOKEN_FRAMES].astype(np.float32) - ASKED_CENTRE
         self._asked = torch.from_numpy(asked * ASKED_SCALE)
         self._draw = torch.Generator().manual_seed(recipe.seed)
-        self._model = MotionModel()
+        self._device = device
+        self._model = MotionModel().to(device)
         joins: NDArray[np.bool_] = np.any(corpus.begins[:frames].reshape(-1, TOKEN_FRAMES), axis=1)
         joins[0] = True
         # nothing leads from one stream to the next: the first token of each follows itself
@@ -163,7 +173,8 @@ class _Training:
         starts = np.flatnonzero(joins)
         ends = np.append(starts[1:], len(joins))[np.cumsum(joins) - 1]
         self._aims = aims_of(self._tokens, torch.from_numpy(ends))
-        self._model.pace.copy_(pace_of(self._tokens[self._before], self._tokens))
+        self._pace = pace_of(self._tokens[self._before], self._tokens)
+        self._model.pace.copy_(self._pace)
         self._rest = rest_of(self._tokens, self._heard, self._asked)
         self._mean = {n: p.detach().clone() for n, p in self._model.named_parameters()}
         self._optimiser = torch.optim.AdamW(
@@ -179,8 +190,8 @@ class _Training:
         worth[:, :MOUTH_CODE] *= _MOUTH_WORTH
         worth[:, MOUTH_CODE:-6] *= _UPPER_WORTH
         worth[:, -6:] *= _HEAD_WORTH
-        worth = worth.view(-1) * self._model.pace.sqrt()
-        worth = worth / worth.mean()
+        worth = worth.view(-1) * self._pace.sqrt()
+        worth = (worth / worth.mean()).to(self._device)
         held_back = len(self._tokens) - max(_TOKENS * 40, len(self._tokens) // 40)
         start, first, running = time.monotonic(), self._step, 0.0
         while self._step < self._recipe.steps:
@@ -235,7 +246,7 @@ class _Training:
             return on.float().expand(-1, _TOKENS, 1)
 
         noise = _NOISE_BEFORE * torch.rand(_BATCH, 1, 1, generator=draw).expand(-1, _TOKENS, 1)
-        before += noise * self._model.pace * torch.randn(before.shape, generator=draw)
+        before += noise * self._pace * torch.randn(before.shape, generator=draw)
         inputs = inputs_of(
             before,
             switch(_DROP_BEFORE),
@@ -246,11 +257,14 @@ class _Training:
             switch(_DROP_EMOTION),
             switch(_DROP_GAZE),
         )
+        before, tokens, aims, inputs = (
+            part.to(self._device) for part in (before, tokens, self._aims[rows], inputs)
+        )
         states = self._model.states(inputs)
         aim = self._model.aim(states)
         steps = steps_of(self._model, before, aim.detach(), tokens)
         losses = [flow_loss(self._model, states, steps, worth) for _ in range(_DRAWS)]
-        return torch.stack(losses).mean() + ((aim - self._aims[rows]).pow(2)).mean()
+        return torch.stack(losses).mean() + (aim - aims).pow(2).mean()
 
     @torch.no_grad()
     def _checked(self, held_back: int, worth: Tensor) -> float:
@@ -286,7 +300,7 @@ class _Training:
         tensors["draw"] = self._draw.get_state()
         tensors["chance"] = torch.random.get_rng_state()
         halves = {n: p.to(torch.float16).contiguous() for n, p in self._mean.items()}
-        halves |= {"pace": self._model.pace, "rest": self._rest}
+        halves |= {"pace": self._pace, "rest": self._rest}
         path = self._checkpoint
         try:
             for path, contents in (
@@ -294,7 +308,8 @@ class _Training:
                 (self._output / "motion.safetensors", halves),
             ):
                 beside = path.with_suffix(".part")
-                save_file(contents, beside, metadata=metadata)
+                kept_here = {name: tensor.cpu() for name, tensor in contents.items()}
+                save_file(kept_here, beside, metadata=metadata)
                 beside.replace(path)
         except (OSError, SafetensorError) as error:
             raise OutputError(f"{path}: cannot be written ({error})") from error
@@ -308,12 +323,12 @@ class _Training:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             self._step = int(metadata["step"])
             self._model.load_state_dict(_part(tensors, "model."), strict=False)
-            self._mean = _part(tensors, "mean.")
+            self._mean = {n: t.to(self._device) for n, t in _part(tensors, "mean.").items()}
             for name, parameter in self._model.named_parameters():
                 self._optimiser.state[parameter] = {
-                    "step": torch.tensor(float(self._step)),
-                    "exp_avg": tensors[f"exp_avg.{name}"],
-                    "exp_avg_sq": tensors[f"exp_avg_sq.{name}"],
+                    "step": torch.tensor(float(self._step), device=self._device),
+                    "exp_avg": tensors[f"exp_avg.{name}"].to(self._device),
+                    "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(self._device),
                 }
             self._draw.set_state(tensors["draw"])
             torch.random.set_rng_state(tensors["chance"])

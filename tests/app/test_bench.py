@@ -37,7 +37,7 @@ def test_a_quick_run_prints_a_table_and_writes_the_same_as_json(
     if not bundled:
         monkeypatch.setattr(module, "bundled_avatars", list)
     output = tmp_path / "bench.json"
-    bench(quick=True, json=output)
+    bench(quick=True, json=output, backends=("cpu",))
     report = json.loads(output.read_text(encoding="utf-8"))
     [result] = report["results"]
     assert result["backend"] == "cpu"
@@ -98,6 +98,15 @@ def test_without_names_all_are_measured_that_run_here(capsys, monkeypatch):
     assert {line.split()[0] for line in told.out.splitlines()[2:]} == {"cpu", "torch"}
     with pytest.raises(DeviceError, match="no OpenGL"):
         bench(backends=("gl",))
+
+
+@pytest.mark.usefixtures("hasty")
+def test_the_graphics_card_is_measured_where_it_is_asked_for(tmp_path):
+    bench(json=tmp_path / "bench.json", backends=("gl", "cpu"))
+    report = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
+    assert [result["backend"] for result in report["results"][:2]] == ["gl", "cpu"]
+    assert report["results"][0]["raster_ms"] > 0
+    assert report["machine"]["backends"][0]["drawn_by"]
 
 
 @pytest.mark.usefixtures("hasty")

@@ -18,12 +18,14 @@ def test_the_report_names_what_was_found_and_what_to_do(
     report = json.loads(capsys.readouterr().out)
     findings = {finding["name"]: finding for finding in report["findings"]}
     names = {"Python", "machine", "libraries", "torch", "assets", "avatar", "speech"}
-    assert names | {"display", "OpenGL", "microphones", "this folder"} <= set(findings)
+    assert names | {"display", "OpenGL", "renderer", "microphones"} <= set(findings)
     assert str(tmp_path) in findings["this folder"]["found"]
     for finding in findings.values():
         assert finding["state"] in ("ok", "warn", "fail")
         assert bool(finding["advice"]) == (finding["state"] != "ok"), finding
     assert findings["libraries"]["state"] == "ok"
+    assert findings["OpenGL"]["state"] == "ok"
+    assert "chosen by itself" in findings["renderer"]["found"]
     assert report["ok"] == all(finding["state"] != "fail" for finding in findings.values())
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +20,13 @@ from PIL import Image
 
 from app.commands.live import live, load_scene, wants_window
 from app.face_sampler import FaceSampler
+from app.frame_loop import Scene
 from app.settings import LiveSettings
 from avatar.avatar_file import save_avatar
 from avatar.errors import DeviceError, VisavisError
 from render.camera import orbit_view
+from render.choose import open_renderer
+from render.gl import GlRenderer
 from tests.app.test_microphone import speechlike, write_wav
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +85,7 @@ def test_a_run_without_a_window_measures_itself_and_ends_with_its_file(small_ava
     stats, wav = tmp_path / "stats.json", write_wav(tmp_path / "short.wav", speechlike(6.0))
     with started(
         *("--avatar", str(small_avatar_file), "--audio", str(wav), "--display", "none"),
-        *("--stats", str(stats), "--size", "128"),
+        *("--stats", str(stats), "--size", "128", "--backend", "cpu"),
     ) as process:
         errors = finished(process)
     result = json.loads(stats.read_text())
@@ -162,6 +166,24 @@ def test_avatars_of_different_sizes_follow_each_other_on_one_renderer(
     assert 20 < shares[1] < shares[0] < 235  # a head: neither nothing nor everything
 
 
+def test_a_card_without_a_window_draws_in_another_thread_than_opened_it(small_avatar_file):
+    scenes = []
+    opening = threading.Thread(
+        target=lambda: scenes.append(load_scene(str(small_avatar_file), None, backend="gl"))
+    )
+    opening.start()
+    opening.join()
+    scene: Scene = scenes[0]
+    view = orbit_view(0.0, 0.0, 1.0, width=64, height=64)
+    rest = FaceSampler().sample(0.0).motion
+    gaussians = scene.deformer.gaussians(rest, seen_from=view.position)
+    drawn = scene.renderer.render_with_alpha(gaussians, [view])
+    expected = open_renderer("cpu").render_with_alpha(gaussians, [view])
+    assert np.abs(drawn.astype(int) - expected).max() <= 2
+    assert isinstance(scene.renderer, GlRenderer)
+    scene.renderer.release()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_whole_terminal_ends_it_quickly(small_avatar_file, wav, tmp_path, number):
     stats = tmp_path / "stats.json"
@@ -220,7 +242,7 @@ def test_a_window_shows_face_and_panel_follows_the_mouse_and_closes(
     desktop = Desktop()
     with started(
         *("--avatar", str(small_avatar_file), "--audio", str(wav), "--size", "256"),
-        *("--display", "window"),
+        *("--display", "window", "--backend", "gl"),  # which shares the window's context
     ) as process:
         wait_until_ready(process)
         window = desktop.find("^visavis$")

@@ -1,31 +1,169 @@
 """Which renderer a name opens."""
 
+import sys
+from collections.abc import Callable
+from typing import get_args
+
 import numpy as np
 import pytest
 
+from app.settings import Backend
 from avatar.errors import DeviceError
+from render import choose, gl_driver
 from render.choose import RENDERER_NAMES, open_renderer
+from render.gl import GlRenderer
+from render.gl_driver import Driver
 from tests.render.scenes import front_view, random_gaussians
 
 
-def test_auto_takes_the_processor_and_says_why():
+@pytest.fixture
+def machine(monkeypatch) -> Callable[[Driver | None], None]:
+    """Makes this machine one with a graphics card and that driver."""
+
+    def pretend(driver: Driver | None) -> None:
+        monkeypatch.setattr(gl_driver, "has_card", lambda: True)
+        monkeypatch.setattr(gl_driver, "probe_driver", lambda: driver)
+
+    return pretend
+
+
+def test_without_a_graphics_card_auto_takes_the_processor_and_asks_no_driver(monkeypatch):
+    monkeypatch.setattr(gl_driver, "has_card", lambda: False)
+    monkeypatch.setattr(gl_driver, "probe_driver", lambda: pytest.fail("asked"))
     renderer = open_renderer()
     assert renderer.name == "cpu"
-    assert "graphics card" in renderer.reason
+    assert "no graphics card" in renderer.reason
 
 
-@pytest.mark.parametrize("name", ["cpu", "reference"])
+@pytest.mark.parametrize(
+    "software",
+    [
+        "llvmpipe (LLVM 15.0.6, 256 bits)",
+        "softpipe",
+        "SWR (LLVM 11.0, 256 bits)",
+        "Microsoft Basic Render Driver",
+        "D3D12 (Microsoft Basic Render Driver)",
+        "zink Vulkan 1.3(llvmpipe (LLVM 19.1.7, 256 bits) (LLVMPIPE_VULKAN_DRIVER))",
+        "GDI Generic",
+        "Apple Software Renderer",
+        "Software Rasterizer",
+        "ANGLE (Google, Vulkan 1.3.0 (SwiftShader Device (Subzero)))",
+        "",
+    ],
+)
+def test_a_driver_that_draws_on_the_processor_is_not_taken_for_a_card(machine, software):
+    machine(Driver(software, "4.5"))
+    renderer = open_renderer()
+    assert renderer.name == "cpu"
+    assert software in renderer.reason
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        "NVIDIA GeForce RTX 4070/PCIe/SSE2",
+        "Mesa Intel(R) Iris(R) Xe Graphics (TGL GT2)",
+        "AMD Radeon RX 7800 XT (radeonsi, navi32, LLVM 19.1.7, DRM 3.61)",
+        "Apple M2",
+        "D3D12 (NVIDIA GeForce RTX 3080)",
+    ],
+)
+def test_with_a_graphics_card_auto_takes_it_and_says_why(machine, card):
+    machine(Driver(card, "4.6"))
+    renderer = open_renderer()
+    assert isinstance(renderer, GlRenderer)
+    with renderer:
+        assert "there is a graphics card" in renderer.reason
+
+
+def test_a_card_without_a_driver_leaves_the_processor(machine):
+    machine(None)
+    renderer = open_renderer()
+    assert renderer.name == "cpu"
+    assert "no driver" in renderer.reason
+
+
+def test_a_card_that_fails_when_it_is_opened_leaves_the_processor(machine, monkeypatch):
+    machine(Driver("NVIDIA GeForce", "4.6"))
+
+    def fail(**_: object) -> GlRenderer:
+        raise DeviceError("lost the card")
+
+    monkeypatch.setattr(choose, "GlRenderer", fail)
+    renderer = open_renderer()
+    assert renderer.name == "cpu"
+    assert "lost the card" in renderer.reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no list to look in")
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        ([], False),
+        (["null", "tty0", "dri/by-path/pci-0"], False),
+        (["dri/renderD128"], True),
+        (["nvidia0", "nvidiactl"], True),
+        (["dxg"], True),
+    ],
+)
+def test_a_card_is_looked_for_without_asking_a_driver(tmp_path, monkeypatch, nodes, expected):
+    for node in nodes:
+        (tmp_path / node).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / node).touch()
+    monkeypatch.setattr(gl_driver, "DEVICES", tmp_path)
+    assert gl_driver.has_card() == expected
+
+
+def test_the_driver_of_this_machine_is_asked_quietly_in_a_process_of_its_own(capfd):
+    gl_driver.probe_driver.cache_clear()
+    driver = gl_driver.probe_driver()
+    assert driver is not None
+    assert driver.renderer
+    assert gl_driver.probe_driver() is driver
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "raise SystemExit(1)",
+        "import os; os.abort()",
+        "print('no JSON')",
+        "print('{}')",
+        "print('[]')",
+        "",
+        "import time; time.sleep(60)",
+    ],
+)
+def test_a_driver_that_fails_crashes_talks_or_hangs_counts_as_none(
+    tmp_path, monkeypatch, capfd, program
+):
+    script = tmp_path / "driver.py"
+    script.write_text(program)
+    monkeypatch.setattr(gl_driver, "__file__", str(script))
+    monkeypatch.setattr(gl_driver, "PROBE_LIMIT_S", 0.5)
+    gl_driver.probe_driver.cache_clear()
+    assert gl_driver.probe_driver() is None
+    gl_driver.probe_driver.cache_clear()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["cpu", "gl", "reference"])
 def test_a_name_opens_that_renderer(name):
     renderer = open_renderer(name)
     assert renderer.name == name
     assert "by name" in renderer.reason
 
 
-@pytest.mark.parametrize("name", ["gl", "CPU", ""])
+@pytest.mark.parametrize("name", ["opengl", "CPU", ""])
 def test_an_unknown_name_is_refused_with_the_names_there_are(name):
-    with pytest.raises(DeviceError, match="auto, cpu, reference") as refused:
+    with pytest.raises(DeviceError, match="auto, cpu, gl, reference") as refused:
         open_renderer(name)
     assert repr(name) in str(refused.value)
+
+
+def test_the_command_line_offers_every_name():
+    assert get_args(Backend) == RENDERER_NAMES
 
 
 @pytest.mark.parametrize("name", RENDERER_NAMES)

@@ -11,7 +11,7 @@ from render.choose import open_renderer
 from tests.render.golden.make_golden import BACKGROUND, FOLDER, VIEWS, toy_face
 
 
-@pytest.mark.parametrize("renderer", ["cpu", "reference"])
+@pytest.mark.parametrize("renderer", ["cpu", "gl", "reference"])
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_renderer_draws_the_golden_picture(renderer, name):
     with Image.open(FOLDER / f"{name}.png") as picture:

@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from imgui_bundle import ImVec2, imgui
 
 import glfw  # isort: skip
+from render.choose import open_renderer
+from render.cpu import CpuRenderer
+from render.gl import GlRenderer
 from render.window import Area, Window, display_available, fitted
+from tests.render.scenes import front_view, random_gaussians
 
 
 @pytest.fixture
@@ -160,3 +164,20 @@ def test_a_fitted_picture_lies_inside_in_the_middle(left, room, size):
     assert fit.top + fit.height <= area.top + area.height
     # It touches two opposite sides.
     assert fit.width >= area.width - 1 or fit.height >= area.height - 1
+
+
+@pytest.mark.parametrize("name", ["gl", "auto"])
+def test_a_renderer_draws_in_the_windows_own_context(window, name):
+    gaussians, views = random_gaussians(40, seed=3, size=0.1), [front_view(64, 48)]
+    expected = CpuRenderer().render_with_alpha(gaussians, views)[0]
+    with_panel = drawn(window, expected, panel=True)
+    renderer = open_renderer(name, context=window.context)
+    assert renderer.name in ("gl", "cpu")
+    for _ in range(2):
+        picture = renderer.render_with_alpha(gaussians, views)[0]
+        assert np.abs(picture.astype(int) - expected).max() <= 1
+        shown = drawn(window, picture, panel=True)
+        assert np.abs(shown.astype(int) - with_panel).mean() < 1
+    if isinstance(renderer, GlRenderer):
+        renderer.release()
+    assert drawn(window, expected, panel=True).shape == with_panel.shape

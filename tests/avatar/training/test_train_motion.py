@@ -12,6 +12,7 @@ from avatar.errors import AssetError
 from avatar.head.template import load_template
 from avatar.motion.latent import parse_codec
 from avatar.speech.motion_network import parse_motion_network
+from avatar.training import lip_moods
 from avatar.training import train_motion as training
 from avatar.training.motion_codec import codec_error, fit_codec, reach_of, save_codec
 from avatar.training.motion_corpus import MotionCorpus, load_corpus, save_corpus
@@ -59,6 +60,7 @@ def one_thread_and_small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(training, "_BATCH", 2)
     monkeypatch.setattr(training, "_TOKENS", 12)
     monkeypatch.setattr(training, "_SAVE_EVERY", 3)
+    monkeypatch.setattr(lip_moods, "_FRAMES", 60)
     yield
     torch.set_num_threads(threads)
 
@@ -170,3 +172,15 @@ def test_the_aim_is_the_mean_of_the_next_second_of_the_same_stream() -> None:
     assert aims[30] == pytest.approx(34.5)  # the mean of 30 to 39
     assert aims[39] == 39
     assert aims[40] == pytest.approx(49.5)
+
+
+def test_the_loss_is_taken_wherever_the_network_is(corpus: MotionCorpus, tmp_path: Path) -> None:
+    """torch's "meta" device stands in for a card: it refuses to mix with the processor's."""
+    codec = fit_codec(corpus.face(), load_template())
+    meta = torch.device("meta")
+    trained = training._Training(recipe(), corpus, codec, tmp_path / "checkpoint", tmp_path, meta)
+    worth = torch.ones(TOKEN_SIZE, device=meta)
+    loss = trained._loss(torch.Generator().manual_seed(0), 900, 0, worth)
+    loss.backward()
+    assert loss.device == meta
+    assert all(p.grad is not None and p.grad.device == meta for p in trained._model.parameters())

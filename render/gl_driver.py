@@ -1,0 +1,105 @@
+"""Which OpenGL this machine has, and a context in which nothing is shown.
+
+`python render/gl_driver.py` prints the driver as JSON: a driver in trouble may crash, hang or write
+to the terminal, and `probe_driver` lets that happen in a process of its own. So this file imports
+nothing of ours.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import moderngl
+
+PROBE_LIMIT_S = 20.0
+"""A sound driver answers within a second; one that starts a sleeping card, in a few."""
+SOFTWARE = (
+    *("llvmpipe", "softpipe", "swrast", "swr ", "software rasterizer", "lavapipe", "swiftshader"),
+    *("microsoft basic render", "gdi generic", "apple software renderer"),
+)
+"""Parts of the names, in lower case, of drivers that draw on the processor: Mesa's, Google's,
+Microsoft's and Apple's."""
+DEVICES = Path("/dev")
+CARD_NODES = ("dri/renderD*", "dri/card*", "nvidiactl", "nvidia0", "dxg", "mali*", "kgsl-3d0")
+"""What Linux has there for a graphics card; dxg is Windows' own under WSL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """An OpenGL driver, as it names itself."""
+
+    renderer: str
+    """GL_RENDERER: the card, or the program that draws in its place."""
+    version: str
+    """GL_VERSION."""
+
+    @property
+    def is_hardware(self) -> bool:
+        """Whether a graphics card draws, and not the processor."""
+        name = self.renderer.lower()
+        return bool(name) and not any(part in name for part in SOFTWARE)
+
+
+def open_context() -> moderngl.Context:
+    """A context of OpenGL 3.3 or newer without a window; it is current in no thread.
+
+    Raises whatever moderngl raises where there is none: of all kinds, a bare `Exception` too.
+    """
+    if sys.platform.startswith("linux"):
+        # EGL needs no display; where it fails, an X server may still give a context. Of several
+        # cards it takes the driver's first; glcontext reads GLCONTEXT_DEVICE_INDEX for another.
+        try:
+            context = moderngl.create_context(require=330, standalone=True, backend="egl")  # pyright: ignore[reportArgumentType]
+        except Exception as without_display:  # moderngl raises no narrower class
+            try:
+                context = moderngl.create_context(require=330, standalone=True)
+            except Exception as with_display:
+                raise OSError(f"EGL: {without_display}; X11: {with_display}") from without_display
+    else:
+        context = moderngl.create_context(require=330, standalone=True)
+    with context:  # leaving it makes current what was so before, or nothing
+        pass
+    return context
+
+
+def driver_of(context: moderngl.Context) -> Driver:
+    """The driver of a current context."""
+    return Driver(context.info["GL_RENDERER"], context.info["GL_VERSION"])
+
+
+def has_card() -> bool:
+    """Whether a graphics card may be there at all. Asks no driver and takes no time; where the
+    system has no list to look in, yes."""
+    if not sys.platform.startswith("linux"):
+        return True
+    return any(next(DEVICES.glob(pattern), None) is not None for pattern in CARD_NODES)
+
+
+@cache
+def probe_driver() -> Driver | None:
+    """The driver that a context without a window gets; None where there is none or it fails.
+
+    Asked once: some tenths of a second, in another process.
+    """
+    try:
+        result = subprocess.run(
+            [sys.executable, "-P", __file__],
+            capture_output=True,
+            text=True,
+            timeout=PROBE_LIMIT_S,
+            check=False,
+        )
+        # The last line: drivers have been seen to greet.
+        last = result.stdout.strip().rpartition("\n")[2]
+        return Driver(**json.loads(last)) if result.returncode == 0 else None
+    except (OSError, subprocess.TimeoutExpired, ValueError, TypeError):
+        return None
+
+
+if __name__ == "__main__":
+    opened = open_context()
+    with opened:
+        print(json.dumps(asdict(driver_of(opened))))
