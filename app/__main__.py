@@ -33,6 +33,7 @@ COMMANDS: dict[str, type] = {
     "make": settings.MakeSettings,
     "render": settings.RenderSettings,
     "still": settings.StillSettings,
+    "export": settings.ExportSettings,
     "motion": settings.MotionSettings,
     "live": settings.LiveSettings,
     "calibrate": settings.CalibrateSettings,

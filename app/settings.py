@@ -452,12 +452,13 @@ class StillSettings:
 
     For example:
       visavis still -o face.png --expression jawOpen:0.6,eyeBlinkLeft:1 --view 30,0,1
+      visavis still --avatar head.ply -o head.png --view 30,0,1
     """
 
     output: Annotated[Path, _output("OUT.png")]
     """The picture to write (PNG)."""
     avatar: AvatarOption = DEFAULT_AVATAR
-    """An .avatar file, or the name of a bundled avatar."""
+    """An .avatar file, the name of a bundled avatar, or a .ply of Gaussians, which stand still."""
     expression: ExpressionOption = field(default_factory=dict)
     """ARKit expression names with weights from 0 to 1; and tongueTipUp, tongueUp, tongueForward."""
     size: SizeOption = PictureSize()
@@ -469,6 +470,25 @@ class StillSettings:
     backend: Backend = "auto"
     """Which renderer draws: auto takes the fastest, gl wants a graphics card, reference is slow and
     exact."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """Write an avatar's Gaussians, standing still, as a .ply for other programs.
+
+    Any viewer or editor of 3D Gaussians reads it (SuperSplat, for one); visavis still draws it.
+
+    For example:
+      visavis export -o head.ply
+      visavis export --avatar me.avatar -o smile.ply --expression mouthSmileLeft:1,mouthSmileRight:1
+    """
+
+    output: Annotated[Path, _output("OUT.ply")]
+    """The file to write."""
+    avatar: AvatarOption = DEFAULT_AVATAR
+    """An .avatar file, or the name of a bundled avatar."""
+    expression: ExpressionOption = field(default_factory=dict)
+    """ARKit expression names with weights from 0 to 1; and tongueTipUp, tongueUp, tongueForward."""
 
 
 @dataclass(frozen=True, kw_only=True)

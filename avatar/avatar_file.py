@@ -101,7 +101,7 @@ def load_avatar(path: Path) -> Avatar:
     Raises:
         AvatarFileError: missing, not an avatar, damaged, of a newer version, or its numbers lie.
     """
-    _check_envelope(path)
+    check_avatar_file(path)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -132,8 +132,13 @@ def load_avatar(path: Path) -> Avatar:
     )
 
 
-def _check_envelope(path: Path) -> None:
-    """Refuse what is not a safetensors file of sane size before any library reads it."""
+def check_avatar_file(path: Path) -> None:
+    """Refuse what is not a safetensors file of sane size before any library reads it: quick, so
+    that a program can tell before it starts.
+
+    Raises:
+        AvatarFileError: missing, or not an avatar by its first bytes.
+    """
     try:
         size = path.stat().st_size
         if path.is_dir():
@@ -150,6 +155,11 @@ def _check_envelope(path: Path) -> None:
         raise AvatarFileError(
             f"{path}: {size / 2**30:.1f} GB, an avatar has at most "
             f"{LARGEST_FILE_BYTES / 2**30:.0f} GB. This is not an avatar made by visavis."
+        )
+    if start[:4] in (b"ply\n", b"ply\r"):
+        raise AvatarFileError(
+            f"{path}: Gaussians that stand still (.ply), expected an .avatar, which can move. Draw "
+            "it with visavis still, or name the .avatar that it was exported from."
         )
     if len(start) < 9 or start[8:9] != b"{":
         raise AvatarFileError(

@@ -5,6 +5,7 @@
   + SoundError              a sound cannot be read: not sound, empty, damaged
   + VideoError              a video cannot be read, or no face can be followed in it
   + AvatarFileError         a file is not an avatar, is damaged, or of a version not readable here
+  + GaussianFileError       a .ply is not of 3D Gaussians, is damaged, or was asked to move
   + MotionFileError         a motion file cannot be read or written
   + VoiceFileError          a file is not a speaker's calibration, is damaged, or fits no more
   + AssetError              a file that ships with the program is missing or damaged
@@ -35,6 +36,10 @@ class VideoError(VisavisError):
 
 class AvatarFileError(VisavisError):
     """A file is not an avatar, is damaged, or is of a version that this build cannot read."""
+
+
+class GaussianFileError(VisavisError):
+    """A file of Gaussians that stand still cannot be read, or more is asked of it than to stand."""
 
 
 class MotionFileError(VisavisError):

@@ -1,14 +1,19 @@
-"""`visavis bench`: how long a frame takes on this machine, stage by stage."""
+"""`visavis bench`: how long a frame takes on this machine, stage by stage and renderer by renderer.
+
+A case is a scene at a size for one eye or two. Each is measured on every renderer before the next
+one, and all are visited three times, so that a machine whose speed varies treats them alike.
+"""
 
 import json as json_module
 import math
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
@@ -17,13 +22,17 @@ from rich.table import Table
 
 from app.bundled import avatar_path, bundled_avatars
 from app.output_file import check_output, written_beside
+from app.peak_memory import PeakMemory
+from app.progress import counted
 from app.settings import DEFAULT_AVATAR
 from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
-from avatar.types import ARKIT_NAMES, Float, Gaussians
+from avatar.errors import DeviceError, VisavisError
+from avatar.types import ARKIT_NAMES, Avatar, Float, Gaussians
 from render.camera import View, orbit_view, viewer
-from render.cpu import CpuRenderer
+from render.choose import RENDERER_NAMES, open_renderer
 from render.gl import GlRenderer
+from render.renderer import Renderer
 
 HEAD_RADII_M = np.array([0.078, 0.115, 0.098])
 """Half-width, half-height and half-depth of an adult head."""
@@ -31,8 +40,20 @@ HEAD_CENTRE_M = np.array([0.0, -0.01, -0.08])
 EYE_DISTANCE_M = 0.063
 """Between the pupils: what two views, one for each eye of a headset, lie apart."""
 WARM_FRAMES = 3
-FULL_FRAMES, QUICK_FRAMES = 60, 15
-CLOUD_SIZES = (30_000, 60_000, 100_000)
+"""Of a visit, not counted; but its last frame always is."""
+QUICK_FRAMES, FULL_FRAMES = 15, 20
+"""Counted in a visit, if they take no longer than `PATIENCE_S`."""
+QUICK_VISITS, FULL_VISITS = 1, 3
+PATIENCE_S = 1.0
+"""For one visit; a frame that takes longer is a visit by itself."""
+COUNTS = (10_000, 30_000, 60_000, 100_000)
+SIZES = (256, 512, 1024)
+EYES = (1, 2)
+
+PLAIN = "torch"
+"""The alternative that renderers are compared with: the same rules in plain torch."""
+NOT_MEASURED = ("auto", "reference")
+"""One is another's name, the other takes minutes for a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,47 +70,173 @@ class Scene:
     """Whether `pose` deforms a head; a cloud keeps still, and its deform time means nothing."""
 
 
+@dataclass(slots=True)
+class Measured:
+    """The frames of one case on one renderer, from all visits up to now."""
+
+    backend: str
+    scene: str
+    count: int
+    moves: bool
+    case: "Case"
+    seconds: list[list[float]] = field(default_factory=list[list[float]])
+    """Of each counted frame: deforming, sorting, drawing, all. NaN is not known."""
+    peak_mb: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One line of the result."""
+    """What one line of the result is measured on."""
 
-    scene: Scene
+    count: int | None
+    """Gaussians; None for as many as the avatar has."""
     size: int
     """Width and height, pixels."""
     views: int
 
 
 def bench(
-    quick: Annotated[bool, tyro.conf.arg(help="One typical case, in a few seconds.")] = False,
+    quick: Annotated[
+        bool,
+        tyro.conf.arg(help="One typical case on the renderer that is used, in a few seconds."),
+    ] = False,
+    backends: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(
+            metavar="NAME ...",
+            help="Which to measure: cpu, torch (a plain comparison), ...; all that run here.",
+        ),
+    ] = (),
     json: Annotated[Path | None, tyro.conf.arg(help="Write the same as JSON to this file.")] = None,
-    backend: Annotated[
-        Literal["cpu", "gl"],
-        tyro.conf.arg(help="Which renderer draws: the processor, or the graphics card."),
-    ] = "cpu",
+    plot: Annotated[
+        Path | None, tyro.conf.arg(metavar="OUT.png", help="Draw milliseconds against Gaussians.")
+    ] = None,
 ) -> None:
     """Measure how long a frame takes on this machine, and print a table.
 
-    With the bundled avatar where there is one, and with clouds of splats in the shape of a head.
-    An OutputError tells before measuring where the file cannot be written, a DeviceError where
-    there is no OpenGL.
+    With the bundled avatar, thinned or filled up to the number of Gaussians; where there is none,
+    with clouds of splats in the shape of a head. An OutputError tells before measuring where a file
+    cannot be written, a DeviceError where a renderer that was asked for does not run here.
     """
+    for path, ending in ((json, ".json"), (plot, ".png")):
+        if path is not None:
+            check_output(path, (ending,))
+    memory = PeakMemory()
+    machine = _machine()
+    renderers, machine["backends"] = _open(backends or (("auto",) if quick else None), memory)
+    memory.settle()
+    measured: dict[tuple[Case, str], Measured] = {}
+    try:
+        _measure_all(list(renderers.values()), quick, memory, measured)
+    finally:
+        results = [_result(entry) for entry in measured.values()]
+        if results:  # after Ctrl-C too: minutes of work, whole or not
+            Console().print(_table(results))
     if json is not None:
-        check_output(json, (".json",))
-    renderer = CpuRenderer() if backend == "cpu" else GlRenderer()
-    warm_up_s = renderer.warm_up()
-    results = [_measure(renderer, case, quick) for case in _cases(quick)]
-    machine = {
-        "system": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "drawn_by": _drawn_by(renderer),
-        "warm_up_s": round(warm_up_s, 3),
-    }
-    Console().print(_table(results, renderer))
-    if json is not None:
-        text = json_module.dumps({"machine": machine, "results": results}, indent=2)
+        report = {"machine": machine, "results": results}
         with written_beside(json) as beside:
-            beside.write_text(text + "\n", encoding="utf-8")
+            beside.write_text(json_module.dumps(report, indent=2) + "\n", encoding="utf-8")
+    if plot is not None:
+        from app.commands.bench_plot import draw_plot
+
+        with written_beside(plot) as beside:
+            draw_plot(results, beside)
+
+
+def _open(
+    names: tuple[str, ...] | None, memory: PeakMemory
+) -> tuple[dict[str, Renderer], list[dict[str, Any]]]:
+    """The renderers of these names, ready to draw, and what opening each took; for None all that
+    run here, and those that do not are told on standard error.
+
+    Raises:
+        DeviceError: one that was asked for does not exist or does not run here.
+    """
+    known = (*(name for name in RENDERER_NAMES if name not in NOT_MEASURED), PLAIN)
+    renderers: dict[str, Renderer] = {}
+    opened: list[dict[str, Any]] = []
+    for name in dict.fromkeys(known if names is None else names):
+        if name not in (*known, "auto"):
+            raise DeviceError(f"backend {name!r}: expected some of {', '.join(known)}.")
+        before_mb = memory.now_mb()
+        try:
+            renderer = _plain_alternative() if name == PLAIN else open_renderer(name)
+            warm_up_s = renderer.warm_up()
+        except VisavisError as error:
+            if names is not None:
+                raise
+            print(f"{name}: not measured. {error}", file=sys.stderr)
+            continue
+        renderers[renderer.name] = renderer
+        grown = None if before_mb is None else (memory.now_mb() or 0) - before_mb
+        opened.append(
+            {
+                "name": renderer.name,
+                "drawn_by": _drawn_by(renderer),
+                "warm_up_s": round(warm_up_s, 3),
+                "libraries_mb": None if grown is None else round(grown, 1),
+            }
+        )
+    return renderers, opened
+
+
+def _drawn_by(renderer: Renderer) -> str:
+    """The graphics driver, or how many threads."""
+    if isinstance(renderer, GlRenderer):
+        return renderer.driver.renderer
+    threads = getattr(renderer, "threads", 1)
+    return "1 thread" if threads == 1 else f"{threads} threads"
+
+
+def _plain_alternative() -> Renderer:
+    from app.commands.bench_torch import TorchTiles  # loads torch, which nothing else here needs
+
+    return TorchTiles()
+
+
+def _measure_all(
+    renderers: list[Renderer],
+    quick: bool,
+    memory: PeakMemory,
+    measured: dict[tuple[Case, str], Measured],
+) -> None:
+    """Fill `measured`, visit by visit, and show how far it is."""
+    visits = QUICK_VISITS if quick else FULL_VISITS
+    cases = _cases(quick) * visits
+    scenes: dict[int | None, Scene] = {}
+    with counted("measuring", len(cases) * len(renderers)) as progress:
+        for case in cases:
+            if case.count not in scenes:
+                scenes.clear()  # one at a time: they take memory
+                scenes[case.count] = _scene(case.count)
+            scene = scenes[case.count]
+            for renderer in renderers:
+                entry = measured.get((case, renderer.name)) or Measured(
+                    renderer.name, scene.name, scene.count, scene.moves, case
+                )
+                _visit(renderer, scene, QUICK_FRAMES if quick else FULL_FRAMES, memory, entry)
+                measured[case, renderer.name] = entry
+                progress.advance()
+
+
+def _machine() -> dict[str, Any]:
+    """`load`: how many other programs wanted a core in the minute before."""
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    }
+
+
+def _processor() -> str:
+    """The model's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(models), platform.processor() or platform.machine())
 
 
 def head_shaped_cloud(count: int, seed: int = 0) -> Gaussians:
@@ -135,9 +282,39 @@ def _ellipsoid_area(radii: np.ndarray) -> float:
     return 4 * math.pi * ((a * b + a * c + b * c) / 3) ** (1 / 1.6)
 
 
-def _avatar_scene(name: str) -> Scene:
+def _scene(count: int | None) -> Scene:
+    if DEFAULT_AVATAR not in bundled_avatars():
+        gaussians = head_shaped_cloud(count or 60_000)
+        return Scene("cloud", len(gaussians), lambda frame, views: gaussians, False)
+    avatar = load_avatar(avatar_path(DEFAULT_AVATAR))
+    return _moving(avatar if count is None else with_count(avatar, count))
+
+
+def with_count(avatar: Avatar, count: int, seed: int = 0) -> Avatar:
+    """The avatar with so many Gaussians: some of its own, or all and some of them again a little
+    aside; larger or smaller, so that they cover as much as before."""
+    rng = np.random.default_rng(seed)
+    whole, more = divmod(count, len(avatar))
+    chosen = np.concatenate(
+        [np.tile(np.arange(len(avatar)), whole), rng.permutation(len(avatar))[:more]]
+    )
+    position = avatar.bound_position[chosen]
+    again = np.arange(count) >= len(avatar)
+    position[again, :2] += rng.uniform(-0.2, 0.2, (int(again.sum()), 2))
+    return replace(
+        avatar,
+        bound_triangle=avatar.bound_triangle[chosen],
+        bound_position=_single(position),
+        bound_rotation=avatar.bound_rotation[chosen],
+        bound_scale=_single(avatar.bound_scale[chosen] * math.sqrt(len(avatar) / count)),
+        opacity=avatar.opacity[chosen],
+        colour=avatar.colour[chosen],
+        glance=avatar.glance[chosen] if len(avatar.glance) else avatar.glance,
+    )
+
+
+def _moving(avatar: Avatar) -> Scene:
     """The avatar opening and closing its mouth, looking about, nodding."""
-    avatar = load_avatar(avatar_path(name))
     deformer = Deformer(avatar)
     jaw = ARKIT_NAMES.index("jawOpen")
 
@@ -152,22 +329,14 @@ def _avatar_scene(name: str) -> Scene:
             seen_from=viewer(views),
         )
 
-    return Scene(f"avatar {name}", len(avatar), pose, True)
-
-
-def _cloud_scene(count: int) -> Scene:
-    gaussians = head_shaped_cloud(count)
-    return Scene("cloud", count, lambda frame, views: gaussians, False)
+    return Scene(f"avatar {DEFAULT_AVATAR}", len(avatar), pose, True)
 
 
 def _cases(quick: bool) -> list[Case]:
-    scenes = [_avatar_scene(DEFAULT_AVATAR)] if DEFAULT_AVATAR in bundled_avatars() else []
+    """Those of one scene together."""
     if quick:
-        return [Case((scenes or [_cloud_scene(60_000)])[0], 512, 1)]
-    cases = [Case(scene, 512, views) for scene in scenes for views in (1, 2)]
-    cases += [Case(_cloud_scene(count), 512, 1) for count in CLOUD_SIZES]
-    cases += [Case(_cloud_scene(60_000), 512, 2), Case(_cloud_scene(60_000), 1024, 1)]
-    return cases
+        return [Case(None, 512, 1)]
+    return [Case(count, size, eyes) for count in COUNTS for size in SIZES for eyes in EYES]
 
 
 def _views(case: Case, frame: int) -> list[View]:
@@ -182,59 +351,84 @@ def _views(case: Case, frame: int) -> list[View]:
     return views
 
 
-def _measure(renderer: CpuRenderer | GlRenderer, case: Case, quick: bool) -> dict[str, Any]:
-    """One entry of `results`; milliseconds, medians but for `total_ms`."""
+def _visit(
+    renderer: Renderer, scene: Scene, frames: int, memory: PeakMemory, entry: Measured
+) -> None:
+    """Add some frames to `entry`. A renderer that does not tell its stages has NaN for them."""
+    case = entry.case
     out = np.empty((case.views, case.size, case.size, 3), np.uint8)
-    rows = []
-    for frame in range(WARM_FRAMES + (QUICK_FRAMES if quick else FULL_FRAMES)):
+    rows: list[list[float]] = []
+    memory.restart()
+    begun = time.perf_counter()
+    for frame in range(WARM_FRAMES + frames):
         views = _views(case, frame)
         started = time.perf_counter()
-        gaussians = case.scene.pose(frame, views)
+        gaussians = scene.pose(frame, views)
         posed = time.perf_counter()
         renderer.render(gaussians, views, out=out)
         ended = time.perf_counter()
-        times = renderer.last_times
-        rows.append([posed - started, times.sort_s, times.raster_s, ended - started])
-    deform, sort, raster, total = 1000 * np.array(rows[WARM_FRAMES:]).T
+        times = getattr(renderer, "last_times", None)
+        stages = [math.nan] * 2 if times is None else [times.sort_s, times.raster_s]
+        rows.append([posed - started, *stages, ended - started])
+        if ended - begun > PATIENCE_S:
+            break
+    entry.seconds += rows[min(WARM_FRAMES, len(rows) - 1) :]
+    peak_mb = memory.peak_mb()
+    entry.peak_mb = None if peak_mb is None else max(peak_mb, entry.peak_mb or 0.0)
+
+
+def _result(entry: Measured) -> dict[str, Any]:
+    """One entry of `results`; milliseconds, medians but for `total_ms`."""
+    deform, sort, raster, total = 1000 * np.array(entry.seconds).T
+    p50, p95 = np.percentile(total, [50, 95])
     return {
-        "backend": renderer.name,
-        "scene": case.scene.name,
-        "gaussians": case.scene.count,
-        "size": case.size,
-        "views": case.views,
-        "deform_ms": round(float(np.median(deform)), 2) if case.scene.moves else None,
-        "sort_ms": round(float(np.median(sort)), 2),
-        "raster_ms": round(float(np.median(raster)), 2),
-        "total_ms": {
-            "p50": round(float(np.percentile(total, 50)), 2),
-            "p95": round(float(np.percentile(total, 95)), 2),
-        },
+        "backend": entry.backend,
+        "scene": entry.scene,
+        "gaussians": entry.count,
+        "size": entry.case.size,
+        "views": entry.case.views,
+        "frames": len(entry.seconds),
+        "deform_ms": _median(deform) if entry.moves else None,
+        "sort_ms": _median(sort),
+        "raster_ms": _median(raster),
+        "total_ms": {"p50": round(float(p50), 2), "p95": round(float(p95), 2)},
+        "gaussians_per_s": round(1000 * entry.count / float(p50)),
+        "peak_mb": None if entry.peak_mb is None else round(entry.peak_mb, 1),
     }
 
 
-def _drawn_by(renderer: CpuRenderer | GlRenderer) -> str:
-    if isinstance(renderer, GlRenderer):
-        return renderer.driver.renderer
-    return "1 thread" if renderer.threads == 1 else f"{renderer.threads} threads"
+def _median(milliseconds: np.ndarray) -> float | None:
+    median = float(np.median(milliseconds))
+    return None if math.isnan(median) else round(median, 2)
 
 
-def _table(results: list[dict[str, Any]], renderer: CpuRenderer | GlRenderer) -> Table:
-    title = f"Milliseconds a frame, {_drawn_by(renderer)}"
-    table = Table(title=title, box=None, pad_edge=False)
-    for heading in ("backend", "scene"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("splats", "size", "views", "deform", "sort", "raster", "p50", "p95"):
+def _table(results: list[dict[str, Any]]) -> Table:
+    """Renderer by renderer; the last column is how many times as fast as the plain alternative."""
+    plain = {_case_of(result): result for result in results if result["backend"] == PLAIN}
+    table = Table(title="Milliseconds a frame", box=None, pad_edge=False, collapse_padding=True)
+    table.add_column("backend", no_wrap=True)
+    headings = ("splats", "size", "eyes", "deform", "sort", "raster", "p50", "p95", "M/s", "MB")
+    for heading in (*headings, *([f"x {PLAIN}"] if plain else [])):
         table.add_column(heading, justify="right", no_wrap=True)
-    for result in results:
-        deform = "-" if result["deform_ms"] is None else f"{result['deform_ms']:.1f}"
-        table.add_row(
+    for result in sorted(results, key=lambda result: result["backend"]):  # stable: cases in order
+        stages = (result[key] for key in ("deform_ms", "sort_ms", "raster_ms"))
+        total = result["total_ms"]
+        peak_mb = result["peak_mb"]
+        row = [
             result["backend"],
-            result["scene"],
-            f"{result['gaussians']}",
-            f"{result['size']}",
-            f"{result['views']}",
-            deform,
-            *(f"{result[key]:.1f}" for key in ("sort_ms", "raster_ms")),
-            *(f"{result['total_ms'][key]:.1f}" for key in ("p50", "p95")),
-        )
+            *(f"{result[key]}" for key in ("gaussians", "size", "views")),
+            *("-" if stage is None else f"{stage:.1f}" for stage in stages),
+            *(f"{total[key]:.1f}" for key in ("p50", "p95")),
+            f"{result['gaussians_per_s'] / 1e6:.2f}",
+            "-" if peak_mb is None else f"{peak_mb:.0f}",
+        ]
+        if plain:
+            # None yet where the run was stopped between the two.
+            other = plain.get(_case_of(result))
+            row.append(f"{other['total_ms']['p50'] / total['p50']:.1f}" if other else "-")
+        table.add_row(*row)
     return table
+
+
+def _case_of(result: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(result[key] for key in ("scene", "gaussians", "size", "views"))

@@ -28,7 +28,7 @@ from app.sound_file import read_blocks
 from app.speech_process import SpeechProcess, SpeechSettings
 from app.timing import statistics_text
 from app.voices import chosen_voice
-from avatar.avatar_file import load_avatar
+from avatar.avatar_file import check_avatar_file, load_avatar
 from avatar.deform import Deformer
 from avatar.errors import DeviceError, SoundError
 from avatar.types import ARKIT_NAMES, MotionFrame
@@ -51,6 +51,7 @@ def live(settings: LiveSettings) -> None:
         VisavisError: the avatar, the sound or the display cannot be had.
     """
     avatar_file = avatar_path(settings.avatar)  # what is wrong is told before anything starts
+    check_avatar_file(avatar_file)
     voice = chosen_voice(settings.voice, avatar_file)
     if settings.audio is not None:
         check_sound(settings.audio)

@@ -1,24 +1,43 @@
 """`visavis bench` measures real frames and writes what it measured."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from app.__main__ import main
+from app.bundled import avatar_path
 from app.commands import bench as module
-from app.commands.bench import bench, head_shaped_cloud
-from avatar.errors import OutputError
+from app.commands.bench import Case, bench, head_shaped_cloud, with_count
+from app.settings import DEFAULT_AVATAR
+from avatar.avatar_file import load_avatar
+from avatar.deform import Deformer
+from avatar.errors import DeviceError, OutputError
+from avatar.types import Avatar
+from render.camera import orbit_view
+from render.cpu import CpuRenderer
+from tests.app.test_command_line import refused, usage_status
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few frames, few cases."""
+    monkeypatch.setattr(module, "PATIENCE_S", 0.0)  # one frame a visit
+    monkeypatch.setattr(module, "COUNTS", (300, 600))
+    monkeypatch.setattr(module, "SIZES", (48,))
+
+
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("bundled", [True, False])
 def test_a_quick_run_prints_a_table_and_writes_the_same_as_json(
     bundled, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(module, "QUICK_FRAMES", 2)
     if not bundled:
         monkeypatch.setattr(module, "bundled_avatars", list)
     output = tmp_path / "bench.json"
-    bench(quick=True, json=output)
+    bench(quick=True, json=output, backends=("cpu",))
     report = json.loads(output.read_text(encoding="utf-8"))
     [result] = report["results"]
     assert result["backend"] == "cpu"
@@ -30,33 +49,119 @@ def test_a_quick_run_prints_a_table_and_writes_the_same_as_json(
     # Medians of stages need not add up to the median of the whole, but cannot exceed the worst.
     assert max(stages) <= result["total_ms"]["p95"] * 1.01
     assert result["total_ms"]["p50"] <= result["total_ms"]["p95"]
+    frames_per_s = 1000 / result["total_ms"]["p50"]
+    assert result["gaussians_per_s"] == pytest.approx(result["gaussians"] * frames_per_s, rel=0.01)
     assert report["machine"]["cores"] >= 1
+    assert [backend["name"] for backend in report["machine"]["backends"]] == ["cpu"]
     assert f"{result['gaussians']}" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]
 
 
-def test_the_graphics_card_is_measured_where_it_is_asked_for(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(module, "QUICK_FRAMES", 1)
-    monkeypatch.setattr(module, "WARM_FRAMES", 1)
-    bench(quick=True, json=tmp_path / "bench.json", backend="gl")
+@pytest.mark.usefixtures("hasty")
+def test_a_full_run_measures_every_case_on_every_renderer_and_draws_it(tmp_path, capsys):
+    output, plot = tmp_path / "bench.json", tmp_path / "bench.png"
+    arguments = ["bench", "--backends", "cpu", "torch", "--json", output, "--plot", plot]
+    assert main([str(argument) for argument in arguments]) == 0
+    results = json.loads(output.read_text(encoding="utf-8"))["results"]
+    measured = [(r["gaussians"], r["views"], r["backend"]) for r in results]
+    assert measured == [
+        (count, views, backend)
+        for count in (300, 600)
+        for views in (1, 2)
+        for backend in ("cpu", "torch")
+    ]
+    for result in results:
+        assert result["frames"] == module.FULL_VISITS
+        assert result["deform_ms"] > 0
+        if sys.platform == "linux":
+            assert result["peak_mb"] >= 0
+    table = capsys.readouterr().out
+    assert "x torch" in table
+    assert max(map(len, table.splitlines())) <= 80
+    with Image.open(plot) as picture:
+        assert picture.width > 300
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.json", "bench.png"]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_without_names_all_are_measured_that_run_here(capsys, monkeypatch):
+    def opened(name: str) -> CpuRenderer:
+        if name == "gl":
+            raise DeviceError("no OpenGL 3.3 here.")
+        return CpuRenderer()
+
+    monkeypatch.setattr(module, "RENDERER_NAMES", ("auto", "cpu", "gl", "reference"))
+    monkeypatch.setattr(module, "open_renderer", opened)
+    bench()
+    told = capsys.readouterr()
+    assert told.err == "gl: not measured. no OpenGL 3.3 here.\n"
+    assert {line.split()[0] for line in told.out.splitlines()[2:]} == {"cpu", "torch"}
+    with pytest.raises(DeviceError, match="no OpenGL"):
+        bench(backends=("gl",))
+
+
+@pytest.mark.usefixtures("hasty")
+def test_the_graphics_card_is_measured_where_it_is_asked_for(tmp_path):
+    bench(json=tmp_path / "bench.json", backends=("gl", "cpu"))
     report = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
-    assert report["results"][0]["backend"] == "gl"
-    assert report["machine"]["drawn_by"] in capsys.readouterr().out
+    assert [result["backend"] for result in report["results"][:2]] == ["gl", "cpu"]
+    assert report["results"][0]["raster_ms"] > 0
+    assert report["machine"]["backends"][0]["drawn_by"]
 
 
-def test_a_place_that_cannot_be_written_is_refused_before_measuring(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "CpuRenderer", None)
-    with pytest.raises(OutputError, match="there is no folder"):
-        bench(quick=True, json=tmp_path / "missing" / "bench.json")
+@pytest.mark.usefixtures("hasty")
+def test_a_run_that_is_stopped_shows_what_it_had_and_leaves_no_file(tmp_path, capsys, monkeypatch):
+    visit = module._visit
+
+    def stopped_at_the_second(renderer, scene, frames, memory, entry):
+        if entry.case.views == 2:
+            raise KeyboardInterrupt
+        visit(renderer, scene, frames, memory, entry)
+
+    monkeypatch.setattr(module, "_visit", stopped_at_the_second)
+    assert main(["bench", "--backends", "cpu", "--json", str(tmp_path / "b.json")]) == 130
+    told = capsys.readouterr()
+    assert told.err == "visavis: stopped.\n"
+    assert len(told.out.splitlines()) == 3, "a title, the headings, and the case that was measured"
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_the_full_run_covers_two_eyes_and_three_sizes_of_scene():
+def test_what_cannot_be_done_is_refused_before_measuring(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, "_measure_all", None)
+    for option, name in (("json", "missing/b.json"), ("plot", "missing/b.png"), ("plot", "b.gif")):
+        with pytest.raises(OutputError):
+            bench(quick=True, **{option: tmp_path / name})
+    line = refused(capsys, ["bench", "--backends", "abacus"])
+    assert "'abacus': expected some of cpu" in line
+    assert "torch" in line
+    assert usage_status(["bench", "--backend"]) == 2
+
+
+def test_the_full_run_covers_two_eyes_four_counts_and_three_sizes():
     cases = module._cases(quick=False)
     assert {case.views for case in cases} == {1, 2}
-    assert {30_000, 60_000, 100_000} <= {case.scene.count for case in cases}
-    eyes = module._views(next(case for case in cases if case.views == 2), frame=0)
+    assert {case.count for case in cases} == {10_000, 30_000, 60_000, 100_000}
+    assert {case.size for case in cases} == {256, 512, 1024}
+    eyes = module._views(Case(None, 512, 2), frame=0)
     apart = eyes[1].world_from_eye()[:3, 3] - eyes[0].world_from_eye()[:3, 3]
     assert apart[0] == pytest.approx(module.EYE_DISTANCE_M, rel=0.01)
+
+
+@pytest.mark.parametrize("count", [20_000, 100_000])
+def test_an_avatar_of_another_count_covers_as_much(count):
+    avatar = load_avatar(avatar_path(DEFAULT_AVATAR))
+    view = orbit_view(0, 0, 1, width=128, height=128)
+    alphas = [
+        CpuRenderer().render_float(Deformer(other).gaussians(), [view])[1]
+        for other in (avatar, with_count(avatar, count))
+    ]
+    assert alphas[1].mean() == pytest.approx(alphas[0].mean(), rel=0.03)
+
+
+def test_an_avatar_of_its_own_count_is_the_same_in_another_order(small_avatar: Avatar):
+    again = with_count(small_avatar, len(small_avatar))
+    np.testing.assert_array_equal(np.sort(again.colour, 0), np.sort(small_avatar.colour, 0))
+    np.testing.assert_array_equal(again.bound_position, small_avatar.bound_position)
 
 
 def test_the_cloud_is_a_closed_surface_of_a_heads_size():
