@@ -10,9 +10,9 @@ and logits exist in the file only.
 **Which way up.** Files of this kind have y down, from COLMAP's cameras, and no header says so.
 SuperSplat and other PlayCanvas viewers therefore turn every file half about z when they load it;
 antimatter15/splat has cameras whose y is down. Ours is y up, with the face along +z. So we write
-(-x, -y, z): upright in all of them, and in SuperSplat on our very axes. A comment in the header
-marks our own files, and only these are turned back. In a foreign file nothing says how it stands:
-its axes and units are taken as they are, x, y up, z, metres.
+(-x, -y, z): upright in all of them, and in SuperSplat on our very axes. Every file is turned so
+when it is read, ours that an editor saved again as well as foreign ones, whose unit counts as a
+metre. A comment in the header marks our own.
 """
 
 import io
@@ -67,9 +67,9 @@ class StillGaussians:
     """What a file held."""
 
     gaussians: Gaussians
-    """On our axes if `ours`, else as they stand in the file."""
+    """On our axes, if the file has y down."""
     ours: bool
-    """Written by this program: which way is up is known, and that a unit is a metre."""
+    """As this program wrote it: that y is down is known, and that a unit is a metre."""
     left_out: int
     """Splats that had nan, infinity or a quaternion of length 0 in them."""
     shaded: bool
@@ -139,8 +139,8 @@ def read_gaussians(path: Path) -> StillGaussians:
     rotations = np.ascontiguousarray(numbers[:, 10:14])
     return StillGaussians(
         gaussians=Gaussians(
-            means=means * _TURN if header.ours else means,
-            rotations=_turned(rotations) if header.ours else rotations,
+            means=means * _TURN,
+            rotations=_turned(rotations),
             scales=np.ascontiguousarray(numbers[:, 7:10]),
             opacities=np.ascontiguousarray(numbers[:, 6]),
             colours=np.ascontiguousarray(numbers[:, 3:6]),

@@ -72,7 +72,7 @@ def _standing_still(path: Path, expression: dict[str, float]) -> Gaussians:
         print(f"{path}: drawn in its mean colours, the same from all sides.", file=sys.stderr)
     if not held.ours:
         print(
-            f"{path}: not from visavis export, so its axes are taken as they are (y up, metres). "
+            f"{path}: not as visavis export left it; taken to have y down, as such files do. "
             "If it stands on its head: --view 180,180,1.",
             file=sys.stderr,
         )

@@ -102,12 +102,10 @@ def test_what_a_foreign_file_is_taken_for_is_told(tmp_path, head, capsys):
     lines = lines.replace(b"comment visavis", b"comment another")[:-row] + b"\xff" * row
     foreign.write_bytes(lines)
     capsys.readouterr()
-    run("still", "--avatar", foreign, "-o", tmp_path / "f.png", "--view", "180,180,1")
+    run("still", "--avatar", foreign, "-o", tmp_path / "f.png")
     told = capsys.readouterr().err
     assert "1 damaged Gaussians were left out" in told
     assert "--view 180,180,1" in told
     run("still", "--avatar", head, "-o", tmp_path / "g.png")
-    # The same way up and the same face; only higher, for the camera looks below the eyes.
-    turned, own = pixels(tmp_path / "f.png"), pixels(tmp_path / "g.png")
-    off = [np.abs(np.roll(turned, shift, axis=0) - own).mean() for shift in range(-90, 91, 2)]
-    assert min(off) < 0.4 * off[len(off) // 2]
+    off = np.abs(pixels(tmp_path / "f.png") - pixels(tmp_path / "g.png"))
+    assert off.mean() < 0.01  # one splat is missing
