@@ -264,6 +264,11 @@ class FrameLoop:
         """The renderer's name, or "none" before there is one."""
         return self._scene.renderer.name if self._scene is not None else "none"
 
+    @property
+    def backend_reason(self) -> str:
+        """Why it was chosen, for a person to read; empty before there is one."""
+        return self._scene.renderer.reason if self._scene is not None else ""
+
     def stop(self) -> None:
         """End before the next frame. Safe in a signal handler."""
         self._stopping = True
@@ -424,7 +429,7 @@ class FrameLoop:
             frame_history_ms=timing.frame_history_ms,
             picture_size=(self._buffer.shape[2], self._buffer.shape[1]),
             renderer=self.backend if scene is not None else "",
-            renderer_reason=scene.renderer.reason if scene is not None else "",
+            renderer_reason=self.backend_reason,
             problems=tuple(filter(None, (self._avatar_problem, report.problem))),
             notes=self._notes(),
         )

@@ -73,7 +73,9 @@ def live(settings: LiveSettings) -> None:
             with _ended_by_signals(loop):
                 loop.run()
         if settings.stats is not None:
-            text = statistics_text(loop.timing.statistics(loop.report, loop.backend))
+            statistics = loop.timing.statistics(loop.report, loop.backend)
+            statistics["backend_reason"] = loop.backend_reason
+            text = statistics_text(statistics)
             with written_beside(settings.stats) as beside:
                 beside.write_text(text, encoding="utf-8")
     finally:
