@@ -21,8 +21,9 @@ from tests.render.scenes import front_view, gaussians_of, random_gaussians, rand
 REFERENCE = ReferenceRenderer()
 CPU = CpuRenderer()
 
-EXACT = 1e-5
-"""Single against double precision, blended over some dozens of splats."""
+EXACT = 3e-5
+"""Single against double precision, blended over some dozens of splats: 1.9e-5 at most was seen, in
+a scene (seed 1177792826) of splats of a pixel's size hundreds of pixels from the corner."""
 THRESHOLD_PIXELS = 2
 """Pixels of a small picture in which rounding may carry a splat across the 1/255 threshold; they
 then differ by no more than that splat."""
