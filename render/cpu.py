@@ -17,7 +17,7 @@ from avatar.read_only import read_only
 from avatar.types import Float, Gaussians
 from render import cpu_kernels as kernels
 from render.camera import View
-from render.renderer import BLACK, Image, background_picture, image_size
+from render.renderer import ByteRenderer, Image, background_picture, image_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class StageTimes:
     raster_s: float = 0.0
 
 
-class CpuRenderer:
+class CpuRenderer(ByteRenderer):
     """`Renderer` in numba. Use one object from one thread at a time: its memory is reused, and
     numba's simplest threading layer must not be entered twice at once."""
 
@@ -49,28 +49,6 @@ class CpuRenderer:
         self._splat_memory = _SplatMemory(0)
         self._tile_memory = _TileMemory(0, self.threads)
         self._ticket = np.zeros(1, np.int64)
-
-    def render(
-        self,
-        gaussians: Gaussians,
-        views: Sequence[View],
-        background: ArrayLike = BLACK,
-        *,
-        out: Image | None = None,
-    ) -> Image:
-        """[C, H, W, 3] finished sRGB pictures over `background` (colour [3] or [H, W, 3])."""
-        return self._render_bytes(gaussians, views, background, 3, out)
-
-    def render_with_alpha(
-        self,
-        gaussians: Gaussians,
-        views: Sequence[View],
-        background: ArrayLike = BLACK,
-        *,
-        out: Image | None = None,
-    ) -> Image:
-        """[C, H, W, 4] as `render`, and alpha."""
-        return self._render_bytes(gaussians, views, background, 4, out)
 
     def render_float(self, gaussians: Gaussians, views: Sequence[View]) -> tuple[Float, Float]:
         """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1], by the exact rules."""

@@ -33,13 +33,13 @@ from render.cpu import StageTimes
 from render.depth_order import DepthOrder
 from render.gl_driver import driver_of, open_context
 from render.gl_memory import CardMemory, state_put_back
-from render.renderer import BLACK, Image, background_picture, image_size
+from render.renderer import ByteRenderer, Image, background_picture, image_size
 
 PRECISIONS = (("f4", 32), ("f2", 16))
 """What splats can be blended in, moderngl's name and bits, the finest first."""
 
 
-class GlRenderer:
+class GlRenderer(ByteRenderer):
     """`Renderer` in OpenGL. Use one object from one thread at a time. With a context of its own
     that may be any thread in which no other is current, such as a window's: that one is to be given
     instead. `release` it when done, or let the end of the process do it."""
@@ -84,28 +84,6 @@ class GlRenderer:
         trace: TracebackType | None,
     ) -> None:
         self.release()
-
-    def render(
-        self,
-        gaussians: Gaussians,
-        views: Sequence[View],
-        background: ArrayLike = BLACK,
-        *,
-        out: Image | None = None,
-    ) -> Image:
-        """[C, H, W, 3] finished sRGB pictures over `background` (colour [3] or [H, W, 3])."""
-        return self._render_bytes(gaussians, views, background, 3, out)
-
-    def render_with_alpha(
-        self,
-        gaussians: Gaussians,
-        views: Sequence[View],
-        background: ArrayLike = BLACK,
-        *,
-        out: Image | None = None,
-    ) -> Image:
-        """[C, H, W, 4] as `render`, and alpha."""
-        return self._render_bytes(gaussians, views, background, 4, out)
 
     def render_float(self, gaussians: Gaussians, views: Sequence[View]) -> tuple[Float, Float]:
         """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1], by all rules but that of

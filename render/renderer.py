@@ -8,6 +8,7 @@ a pixel is finished when less than `LEAST_TRANSMITTANCE` of its light is left. A
 number in it that is not finite is left out.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -83,6 +84,43 @@ class Renderer(Protocol):
     def warm_up(self) -> float:
         """Compile and load what the first frame would wait for; the seconds that it took."""
         ...
+
+
+class ByteRenderer(ABC):
+    """The two kinds of finished pictures of a `Renderer` that makes both alike."""
+
+    def render(
+        self,
+        gaussians: Gaussians,
+        views: Sequence[View],
+        background: ArrayLike = BLACK,
+        *,
+        out: Image | None = None,
+    ) -> Image:
+        """[C, H, W, 3] finished sRGB pictures over `background` (colour [3] or [H, W, 3])."""
+        return self._render_bytes(gaussians, views, background, 3, out)
+
+    def render_with_alpha(
+        self,
+        gaussians: Gaussians,
+        views: Sequence[View],
+        background: ArrayLike = BLACK,
+        *,
+        out: Image | None = None,
+    ) -> Image:
+        """[C, H, W, 4] as `render`, and alpha."""
+        return self._render_bytes(gaussians, views, background, 4, out)
+
+    @abstractmethod
+    def _render_bytes(
+        self,
+        gaussians: Gaussians,
+        views: Sequence[View],
+        background: ArrayLike,
+        channels: int,
+        out: Image | None,
+    ) -> Image:
+        """[C, H, W, channels], in `out` where it is given."""
 
 
 def image_size(views: Sequence[View]) -> tuple[int, int]:

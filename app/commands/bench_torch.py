@@ -22,13 +22,13 @@ from avatar.types import Float, Gaussians
 from render.camera import View
 from render.cpu import StageTimes
 from render.renderer import (
-    BLACK,
     FRUSTUM_MARGIN,
     LEAST_ALPHA,
     LEAST_TRANSMITTANCE,
     MOST_ALPHA,
     NEAR_PLANE,
     SCREEN_BLUR,
+    ByteRenderer,
     Image,
     background_picture,
     image_size,
@@ -57,7 +57,7 @@ class _Listed:
     """Where each tile's begin; one more than there are tiles."""
 
 
-class TorchTiles:
+class TorchTiles(ByteRenderer):
     """`Renderer` in torch operations, on one thread."""
 
     name = "torch"
@@ -66,28 +66,6 @@ class TorchTiles:
     def __init__(self) -> None:
         self.threads = 1
         self.last_times = StageTimes()
-
-    def render(
-        self,
-        gaussians: Gaussians,
-        views: Sequence[View],
-        background: ArrayLike = BLACK,
-        *,
-        out: Image | None = None,
-    ) -> Image:
-        """[C, H, W, 3] finished sRGB pictures over `background`."""
-        return self._render_bytes(gaussians, views, background, 3, out)
-
-    def render_with_alpha(
-        self,
-        gaussians: Gaussians,
-        views: Sequence[View],
-        background: ArrayLike = BLACK,
-        *,
-        out: Image | None = None,
-    ) -> Image:
-        """[C, H, W, 4] as `render`, and alpha."""
-        return self._render_bytes(gaussians, views, background, 4, out)
 
     def render_float(self, gaussians: Gaussians, views: Sequence[View]) -> tuple[Float, Float]:
         """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1]."""
