@@ -3,7 +3,7 @@
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -111,9 +111,11 @@ def check_sound(path: Path) -> None:
         raise SoundError(f"{path}: holds no sound (0 samples). Give a file with something to hear.")
 
 
-def load_scene(avatar: str, renderer: Renderer | None, *, backend: str = "auto") -> Scene:
-    """Everything that drawing needs. Without a renderer it opens `backend` and draws a first
-    picture, so that what is compiled at its first use is not compiled in the first frame; a
+def load_scene(
+    avatar: str, renderer: Renderer | None, *, opening: Callable[[], Renderer] = open_renderer
+) -> Scene:
+    """Everything that drawing needs. Without a renderer it takes that of `opening` and draws a
+    first picture, so that what is compiled at its first use is not compiled in the first frame; a
     renderer that is given is at work in another thread and is not touched.
 
     Raises:
@@ -121,7 +123,7 @@ def load_scene(avatar: str, renderer: Renderer | None, *, backend: str = "auto")
     """
     deformer = Deformer(load_avatar(avatar_path(avatar)))
     if renderer is None:
-        renderer = open_renderer(backend)
+        renderer = opening()
         renderer.warm_up()
         view = orbit_view(0.0, 0.0, 1.0, width=64, height=64)
         renderer.render_with_alpha(
@@ -168,10 +170,11 @@ def _display(settings: LiveSettings, shows_window: bool) -> Iterator[tuple[Displ
                 renderer.warm_up()
                 loader = Loader(load_scene, renderer)
             else:
-                loader = Loader(partial(load_scene, backend=renderer.name))
+                loader = Loader(partial(load_scene, opening=lambda: renderer))
         else:
             display = MemoryDisplay(settings.size.width, settings.size.height)
-            loader = Loader(partial(load_scene, backend=settings.backend))
+            opening = partial(open_renderer, settings.backend)
+            loader = Loader(partial(load_scene, opening=opening))
         opened.callback(loader.close)
         yield display, loader
 

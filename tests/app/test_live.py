@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -170,9 +171,8 @@ def test_avatars_of_different_sizes_follow_each_other_on_one_renderer(
 
 def test_a_card_without_a_window_draws_in_another_thread_than_opened_it(small_avatar_file):
     scenes = []
-    opening = threading.Thread(
-        target=lambda: scenes.append(load_scene(str(small_avatar_file), None, backend="gl"))
-    )
+    load = partial(load_scene, str(small_avatar_file), None, opening=partial(open_renderer, "gl"))
+    opening = threading.Thread(target=lambda: scenes.append(load()))
     opening.start()
     opening.join()
     scene: Scene = scenes[0]
