@@ -12,11 +12,19 @@ from numba import njit, prange
 from numpy.typing import ArrayLike, NDArray
 
 from avatar.errors import AvatarFileError
-from avatar.expression_shading import ExpressionShading
+from avatar.expression_shading import SHADING_CONSTANTS, ExpressionShading
 from avatar.glance import glance_weight, mix_in
-from avatar.head.pose import eye_centres, pose
+from avatar.head.pose import (
+    LID_CLEARANCE,
+    blend_weights,
+    eye_centres,
+    gaze_rotation,
+    pose,
+    pose_tables,
+)
 from avatar.head.template import HeadTemplate, load_template
-from avatar.lip_shadow import LipShadow, lip_splats
+from avatar.head_tables import HeadPose, HeadTables, index_array
+from avatar.lip_shadow import LIP_CONSTANTS, LipShadow, lip_splats
 from avatar.read_only import read_only
 from avatar.types import Avatar, Float, Gaussians, Index, MotionFrame
 
@@ -216,13 +224,7 @@ class Deformer:
         )
         self._turn = 1 - self._turn
         result = self._results[self._turn]
-        weight = 0.0
-        if seen_from is not None and len(avatar.glance):
-            joint = self._template.neck_joint
-            weight = glance_weight(
-                avatar.taken_from, seen_from, joint, head_rotation, head_translation
-            )
-        self._mix_glance(weight, result)
+        self._mix_glance(self._glance(seen_from, head_rotation, head_translation), result)
         _carry(
             self._vertices,
             self._triangles,
@@ -258,6 +260,83 @@ class Deformer:
                 result.colours,
             )
         return result
+
+    def tables(self) -> HeadTables:
+        """What a renderer needs to pose this avatar where it draws."""
+        avatar, template = self._avatar, self._template
+        pose_parts = pose_tables(template)
+        centres, radii = self._eyes
+        shading, lips = self._shading.tables(), self._lips
+        assert lips is not None
+        floats = {
+            name: np.ascontiguousarray(value, np.float32)
+            for name, value in {
+                "vertices": avatar.vertices,
+                "offset": pose_parts.offset,
+                "eye_centres": centres,
+                "lid_clearances": radii * np.float32(LID_CLEARANCE),
+                "neck_joint": template.neck_joint,
+                "neck_weights": avatar.neck_weights,
+                "positions": avatar.bound_position,
+                "rotations": avatar.bound_rotation,
+                "scales": avatar.bound_scale,
+                "opacities": avatar.opacity,
+                "colours": avatar.colour,
+                "glance": avatar.glance,
+            }.items()
+        }
+        return HeadTables(
+            **floats,
+            offset_start=index_array(pose_parts.start),
+            offset_weight=index_array(pose_parts.expression),
+            eye=index_array(pose_parts.eye),
+            triangles=self._triangles,
+            triangle_of=self._triangle_of,
+            shaded=shading.vertex,
+            ring_start=shading.start,
+            ring=shading.ring,
+            shade_weight=shading.weight,
+            light=shading.light,
+            rest_light=shading.rest_light,
+            rest_area=shading.rest_area,
+            lit=self._lit,
+            lips=lips.splats,
+            lip_start=lips.start,
+            lip_near=lips.near,
+            lip_area=lips.area,
+            lip_darkest=lips.darkest,
+            lip_rest=lips.rest,
+            constants={"TINY": _SMALLEST, **SHADING_CONSTANTS, **LIP_CONSTANTS},
+        )
+
+    def head_pose(self, motion: MotionFrame, *, seen_from: ArrayLike | None = None) -> HeadPose:
+        """What `gaussians` makes of its arguments, for a renderer that has the `tables`."""
+        glance = self._glance(seen_from, motion.head_rotation, motion.head_translation)
+        return HeadPose(
+            weights=blend_weights(motion.expression, motion.tongue, self._avatar.expression_gain),
+            gaze=gaze_rotation(motion.gaze).astype(np.float32),
+            head_rotation=np.asarray(motion.head_rotation, np.float32),
+            head_translation=np.asarray(motion.head_translation, np.float32),
+            glance=glance,
+        )
+
+    def _glance(
+        self,
+        seen_from: ArrayLike | None,
+        head_rotation: Float | None,
+        head_translation: Float | None,
+    ) -> float:
+        """0..1 how much of the glance a viewer there sees."""
+        avatar = self._avatar
+        if seen_from is None or not len(avatar.glance):
+            return 0.0
+        return glance_weight(
+            avatar.taken_from,
+            seen_from,
+            self._template.neck_joint,
+            head_rotation,
+            head_translation,
+        )
 
     def _mix_glance(self, weight: float, result: Gaussians) -> None:
         """Bring the colours to this share of the glance; nothing to do where they have it."""

@@ -8,6 +8,7 @@ The light goes with the head when the neck turns it. So do the shadows in the ph
 and clothes are not lit anew: skin that alone obeyed the room would part from them.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,30 @@ there says nothing: lids keep their colour."""
 _MOVES_M = 1e-4
 """What no expression moves further than this along any axis keeps its light."""
 _LIDS = (ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight"))
+
+
+SHADING_CONSTANTS = {
+    "ENCODED": float(_ENCODED),
+    "DIMMEST": float(_DIMMEST),
+    "LEAST_RATIO": float(_LEAST),
+    "MOST_RATIO": float(_MOST),
+    "FOLD": float(_FOLD),
+    "DEEPEST": float(_DEEPEST),
+}
+"""What `_shade` computes with, for others who do the same."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShadingTables:
+    """What `_shade` reads, as `avatar.head_tables.HeadTables` explains it."""
+
+    vertex: Index
+    start: Index
+    ring: Index
+    weight: Float
+    light: Float
+    rest_light: Float
+    rest_area: Float
 
 
 class ExpressionShading:
@@ -69,6 +94,18 @@ class ExpressionShading:
         vertex[self._vertex] = bool(np.any(self._light))
         skin = template.triangle_part == Part.SKIN
         return skin & np.any(vertex[template.triangles], axis=1)
+
+    def tables(self) -> ShadingTables:
+        """For a renderer that does the same where it draws."""
+        return ShadingTables(
+            self._vertex,
+            self._start,
+            self._ring,
+            self._weight,
+            self._light,
+            self._rest_light,
+            self._rest_area,
+        )
 
     def factors(self, vertices: Float, head_rotation: Float | None = None) -> Float:
         """[V] what to multiply encoded colours of the rest head with; overwritten by the next

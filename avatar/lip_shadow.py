@@ -33,6 +33,12 @@ _SURROUNDED = np.float32(0.24)
 """The kernel's integral at which lips touch: a flat sheet at no distance gives 1/3."""
 
 
+_SQUARE = 1 / (_REACH_M * _REACH_M)
+_SCALE = 1 / (np.pi * _REACH_M * _REACH_M * _SURROUNDED)
+LIP_CONSTANTS = {"LIP_SQUARE": float(_SQUARE), "LIP_SCALE": float(_SCALE)}
+"""What `_touch` computes with, for others who do the same."""
+
+
 class LipShadow:
     """The factors of one avatar's lips. Not for use by two threads at once."""
 
@@ -47,21 +53,21 @@ class LipShadow:
         ]
         above = [np.array(near, np.int32) for near in other.query_ball_tree(one, _MEETS_M)]
         near = below + above
-        self._start = np.cumsum([0, *(len(each) for each in near)]).astype(np.int32)
-        self._near = np.concatenate([*near, np.zeros(0)]).astype(np.int32)
+        self.start: Index = np.cumsum([0, *(len(each) for each in near)]).astype(np.int32)
+        self.near = np.concatenate([*near, np.zeros(0)]).astype(np.int32)
         # A splat stands for its share of its triangle.
         triangle = avatar.bound_triangle[self.splats]
         corners = avatar.vertices[avatar.triangles[triangle]]
         doubled = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         alike = np.bincount(avatar.bound_triangle, minlength=len(avatar.triangles))[triangle]
-        self._area = (0.5 * np.linalg.norm(doubled, axis=1) / alike).astype(np.float32)
-        self._darkest = _DARKEST * self._from_corners(template, avatar, rest.means[self.splats])
+        self.area = (0.5 * np.linalg.norm(doubled, axis=1) / alike).astype(np.float32)
+        self.darkest = _DARKEST * self._from_corners(template, avatar, rest.means[self.splats])
         self._places = np.empty((len(self.splats), 3), np.float32)
         self._factors = np.ones(len(self.splats), np.float32)
-        self._rest = np.ones(len(self.splats), np.float32)
+        self.rest = np.ones(len(self.splats), np.float32)
         if not avatar.fit.get(PARTED, [0.0])[0]:
             # The photograph's own line is among the colours.
-            self._rest = self.factors(rest.means).copy()
+            self.rest = self.factors(rest.means).copy()
 
     def factors(self, means: Float) -> Float:
         """[n] what to multiply encoded colours with; overwritten by the next call. `means` [N, 3]
@@ -69,11 +75,11 @@ class LipShadow:
         np.take(means, self.splats, axis=0, out=self._places)
         _touch(
             self._places,
-            self._start,
-            self._near,
-            self._area,
-            self._darkest,
-            self._rest,
+            self.start,
+            self.near,
+            self.area,
+            self.darkest,
+            self.rest,
             self._factors,
         )
         return self._factors
@@ -116,8 +122,7 @@ def lower_lip(template: HeadTemplate) -> Any:
 @njit(cache=True, parallel=True, error_model="numpy")
 def _touch(places, start, near, area, darkest, rest, out):  # pragma: no cover
     """A factor from how much of the other lip is near: the integral of (1 - d^2 / reach^2)^2."""
-    square = np.float32(1 / (_REACH_M * _REACH_M))
-    scale = np.float32(1 / (np.pi * _REACH_M * _REACH_M * _SURROUNDED))
+    square, scale = np.float32(_SQUARE), np.float32(_SCALE)
     for index in prange(len(places)):
         x, y, z = places[index]
         total = np.float32(0)

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from avatar.head_tables import HeadPose
 from avatar.types import Float, Gaussians
 from render.camera import View
 
@@ -33,6 +34,25 @@ edges; further out the linearisation would smear splats across the whole picture
 
 BLACK = (0.0, 0.0, 0.0)
 Image = NDArray[np.uint8]
+
+
+class CardHead(Protocol):
+    """An avatar's Gaussians where its renderer draws, in a pose; takes the place of `Gaussians` in
+    the calls of the renderer that `keep`s it, and of no other."""
+
+    def __len__(self) -> int: ...
+
+    def pose(self, pose: HeadPose) -> None:
+        """Take this pose, until the next call."""
+        ...
+
+    def read(self) -> Gaussians:
+        """Copied back, for tests and measurements."""
+        ...
+
+    def release(self) -> None:
+        """Give back its memory. It cannot be drawn afterwards."""
+        ...
 
 
 class Renderer(Protocol):

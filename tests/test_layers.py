@@ -9,7 +9,10 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("app", "render", "avatar", "assets", "shaders")
 MAY_IMPORT = {
     "avatar": ("avatar", "assets"),
-    "render": ("render", "avatar.types", "avatar.errors", "avatar.read_only", "shaders"),
+    "render": (
+        *("render", "shaders"),
+        *("avatar.types", "avatar.errors", "avatar.head_tables", "avatar.read_only"),
+    ),
     "app": ("app", "render", "avatar", "assets"),
     "assets": (),
     "shaders": (),

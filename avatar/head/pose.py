@@ -32,7 +32,7 @@ _OVER_TEETH = ((0.0, 0.12, 0.3, 1.0), (0.0, 0.9, 0.75, 0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Tables:
+class PoseTables:
     """The template's expressions and the tongue's by vertex, and what belongs to which eye."""
 
     start: Index
@@ -48,7 +48,8 @@ class _Tables:
 
 
 @lru_cache(maxsize=4)
-def _tables(template: HeadTemplate) -> _Tables:
+def pose_tables(template: HeadTemplate) -> PoseTables:
+    """What `pose` needs of a template, found once."""
     both = np.concatenate([template.expression_basis, template.tongue_basis])
     basis = both.transpose(1, 0, 2)
     vertex, expression = np.nonzero(np.any(basis != 0, axis=2))
@@ -64,7 +65,7 @@ def _tables(template: HeadTemplate) -> _Tables:
         eye[skin & (distance < _LID_REACH * radius)] = -number
         eye[own] = number
         equators.append(equator)
-    return _Tables(
+    return PoseTables(
         start,
         expression.astype(np.uint8),
         np.ascontiguousarray(basis[vertex, expression]),
@@ -81,7 +82,7 @@ def _sphere(vertices: Float, equator: NDArray[np.int64]) -> tuple[NDArray[np.flo
 
 def eye_centres(template: HeadTemplate, vertices: Float) -> tuple[Float, Float]:
     """Centres [2, 3] and radii [2] of the left and the right eyeball of a rest head, metres."""
-    spheres = [_sphere(vertices, equator) for equator in _tables(template).equator]
+    spheres = [_sphere(vertices, equator) for equator in pose_tables(template).equator]
     return (
         np.array([centre for centre, _ in spheres], np.float32),
         np.array([radius for _, radius in spheres], np.float32),
@@ -125,16 +126,11 @@ def pose(
     `neck_weights` [M] (needed where M > V); `eyes` what `eye_centres` gives, where it is known.
     Vertices from V on follow the neck only. `out` takes the result.
     """
-    tables = _tables(template)
+    tables = pose_tables(template)
     count = len(template.vertices)
     if len(vertices) < count or (neck_weights is None and len(vertices) != count):
         raise ValueError(f"{len(vertices)} vertices, expected {count} or more with neck weights")
-    weights = np.zeros(len(ARKIT_NAMES), np.float32)
-    if expression is not None:
-        weights[:] = expression
-    if expression_gain is not None:
-        weights *= expression_gain
-    weights = np.concatenate([weights, _tongue_weights(weights, tongue)])
+    weights = blend_weights(expression, tongue, expression_gain)
     centres, radii = eye_centres(template, vertices) if eyes is None else eyes
     result = np.empty((len(vertices), 3), np.float32) if out is None else out
     _pose(
@@ -154,6 +150,18 @@ def pose(
         result,
     )
     return result
+
+
+def blend_weights(
+    expression: Float | None, tongue: Float | None, expression_gain: Float | None = None
+) -> Float:
+    """[52 + 3] weights of the template's expressions and of the tongue's, as they are applied."""
+    weights = np.zeros(len(ARKIT_NAMES), np.float32)
+    if expression is not None:
+        weights[:] = expression
+    if expression_gain is not None:
+        weights *= expression_gain
+    return np.concatenate([weights, _tongue_weights(weights, tongue)])
 
 
 def _tongue_weights(expression: Float, tongue: Float | None) -> Float:

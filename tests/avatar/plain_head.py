@@ -1,0 +1,110 @@
+"""Posing by `HeadTables` in plain NumPy, step by step: what renderers that pose are tested by."""
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from avatar.deform import multiply_quaternions, triangle_frames
+from avatar.head_tables import HeadPose, HeadTables
+from avatar.types import Gaussians
+
+
+def pose_plainly(tables: HeadTables, pose: HeadPose) -> Gaussians:
+    vertices = posed_vertices(tables, pose)
+    means, rotations, scales = carried(tables, vertices)
+    colours = tables.colours.astype(np.float64)
+    if len(tables.glance):
+        offset = pose.glance * tables.glance
+        colours = np.where(offset != 0, np.clip(colours + offset, 0, 1), colours)
+    factors = splat_factors(tables, pose, vertices, means)
+    lit = tables.lit
+    colours[lit] = np.minimum(colours[lit] * factors[:, None], 1)
+    single = lambda values: np.ascontiguousarray(values, np.float32)  # noqa: E731
+    return Gaussians(
+        means=single(means),
+        rotations=single(rotations),
+        scales=single(scales),
+        opacities=tables.opacities,
+        colours=single(colours),
+    )
+
+
+def posed_vertices(tables: HeadTables, pose: HeadPose) -> np.ndarray:
+    rest = tables.vertices.astype(np.float64)
+    vertices = rest.copy()
+    count = len(tables.offset_start) - 1
+    owner = np.repeat(np.arange(count), np.diff(tables.offset_start))
+    moved = pose.weights[tables.offset_weight][:, None] * tables.offset
+    np.add.at(vertices, owner, moved)
+    for number in (1, 2):
+        centre = tables.eye_centres[number - 1]
+        ball = np.flatnonzero(tables.eye == number)
+        vertices[ball] = centre + (vertices[ball] - centre) @ pose.gaze.T
+        skin = np.flatnonzero(tables.eye == -number)
+        away = vertices[skin] - centre
+        distance = np.linalg.norm(away, axis=1)
+        kept = np.linalg.norm(rest[skin] - centre, axis=1)
+        allowed = np.minimum(tables.lid_clearances[number - 1], kept)
+        out = np.maximum(allowed / np.maximum(distance, 1e-6), 1)
+        vertices[skin] = centre + away * out[:, None]
+    share = tables.neck_weights[:, None]
+    turns = Rotation.from_rotvec(share * pose.head_rotation)
+    turned = turns.apply(vertices - tables.neck_joint) + tables.neck_joint
+    return np.where(share > 0, turned + share * pose.head_translation, vertices)
+
+
+def carried(tables: HeadTables, vertices: np.ndarray):
+    corners = vertices[tables.triangles]
+    single = vertices.astype(np.float32)
+    _origin, frames, sizes = triangle_frames(single, tables.triangles)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    on, place = tables.triangle_of, tables.positions.astype(np.float64)
+    weights = np.stack([1 - place[:, 0] - place[:, 1], place[:, 0], place[:, 1]], 1)
+    size = sizes[on][:, None].astype(np.float64)
+    means = (corners[on] * weights[:, :, None]).sum(1) + place[:, 2:] * size * normals[on]
+    return means, multiply_quaternions(frames[on], tables.rotations), tables.scales * size
+
+
+def splat_factors(tables: HeadTables, pose: HeadPose, vertices: np.ndarray, means: np.ndarray):
+    """[L] of the lit splats."""
+    vertex = np.ones(len(vertices))
+    vertex[tables.shaded] = vertex_factors(tables, pose, vertices)
+    splat = tables.lit
+    b = np.clip(tables.positions[splat, 0], 0, 1)
+    c = np.clip(tables.positions[splat, 1], 0, 1 - b)
+    corners = vertex[tables.triangles[tables.triangle_of[splat]]]
+    factors = (corners * np.stack([1 - b - c, b, c], 1)).sum(1)
+    where = np.searchsorted(splat, tables.lips)
+    factors[where] *= lip_factors(tables, means[tables.lips])
+    return factors
+
+
+def vertex_factors(tables: HeadTables, pose: HeadPose, vertices: np.ndarray) -> np.ndarray:
+    """[K] of the shaded vertices."""
+    known = tables.constants
+    owner = np.repeat(np.arange(len(tables.shaded)), np.diff(tables.ring_start))
+    here = vertices[tables.shaded[owner]]
+    one, other = (vertices[tables.ring[:, k]] - here for k in range(2))
+    normals = np.zeros((len(tables.shaded), 3))
+    np.add.at(normals, owner, np.cross(one, other))
+    area = np.maximum(np.linalg.norm(normals, axis=1), 1e-15)
+    back = Rotation.from_rotvec(-tables.neck_weights[tables.shaded][:, None] * pose.head_rotation)
+    x, y, z = back.apply(normals / area[:, None]).T
+    terms = [np.ones_like(x), y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y]
+    straight = np.stack(terms, 1) @ tables.light
+    lit = (straight + np.sqrt(straight**2 + 4 * known["DIMMEST"] ** 2)) / 2
+    ratio = np.clip(lit / tables.rest_light, known["LEAST_RATIO"], known["MOST_RATIO"])
+    smaller = np.minimum(area / tables.rest_area, 1)
+    ratio *= np.maximum(smaller ** known["FOLD"], known["DEEPEST"])
+    return 1 + tables.shade_weight * (ratio ** known["ENCODED"] - 1)
+
+
+def lip_factors(tables: HeadTables, places: np.ndarray) -> np.ndarray:
+    """[n] of the lips' splats, which lie at `places`."""
+    owner = np.repeat(np.arange(len(places)), np.diff(tables.lip_start))
+    apart = ((places[tables.lip_near] - places[owner]) ** 2).sum(1)
+    left = np.maximum(1 - apart * tables.constants["LIP_SQUARE"], 0)
+    near = np.zeros(len(places))
+    np.add.at(near, owner, tables.lip_area[tables.lip_near] * left**2)
+    touching = np.minimum(near * tables.constants["LIP_SCALE"], 1)
+    return np.minimum((1 - tables.lip_darkest * touching) / tables.lip_rest, 1)
