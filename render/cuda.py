@@ -1,0 +1,223 @@
+"""Gaussians to pixels on an NVIDIA card, by kernels of our own.
+
+Every view has its own projection and its own order of depth; all views of a call go through each
+step together: project, sort by depth, list what each tile may show (in that order), sort the list
+by tile, blend tile by tile. An avatar that was given to `keep` is posed on the card, too, and then
+a frame sends a few hundred bytes there. Memory on the card only grows; everything goes through one
+stream, and is waited for once, at the end of a call.
+
+None of it has run on a card yet: the kernels are compiled for cards, and run on the processor, by
+the tests (docs/rendering.md says what that shows and what it does not).
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import moderngl
+import numpy as np
+from numpy.typing import ArrayLike
+
+from avatar.head_tables import HeadTables
+from avatar.types import Float, Gaussians
+from render.camera import View
+from render.cpu import StageTimes
+from render.cuda_compiler import KernelCache
+from render.cuda_driver import Card
+from render.cuda_head import CudaHead
+from render.cuda_lists import SplatAddresses, TileLists
+from render.cuda_memory import CardArray, Kernels
+from render.interop import CardTextures
+from render.renderer import BLACK, ByteRenderer, Image, background_picture, image_size
+
+
+class CudaRenderer(ByteRenderer):
+    """`Renderer` in CUDA. Use one object from one thread at a time; `release` it when done."""
+
+    name = "cuda"
+
+    def __init__(
+        self,
+        *,
+        context: moderngl.Context | None = None,
+        card: Card | None = None,
+        cache: KernelCache | None = None,
+        reason: str = "asked for by name: draws on the NVIDIA card",
+    ) -> None:
+        """`context`: a window's, current at every call of `render_textures`.
+
+        Raises:
+            DeviceError: no driver, card or compiler; the text says what to do.
+            ShaderError: the compiler refuses a kernel.
+        """
+        self._card = Card() if card is None else card
+        self._kernels = Kernels(self._card, KernelCache() if cache is None else cache)
+        self._textures = None if context is None else CardTextures(self._card, context)
+        self._asked = f"{reason} ({self._card.name})"
+        self.last_times = StageTimes()
+        self._lists = TileLists(self._card, self._kernels)
+        self._sent = [CardArray(self._card) for _ in range(5)]
+        self._background = CardArray(self._card)
+        self._light, self._pictures = CardArray(self._card), CardArray(self._card)
+        self._marks = [self._card.event() for _ in range(3)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    @property
+    def reason(self) -> str:
+        """Why this one was chosen, and where its pictures do not go straight to OpenGL."""
+        problem = self._textures.problem if self._textures is not None else ""
+        return f"{self._asked}; {problem}" if problem else self._asked
+
+    def keep(self, tables: HeadTables) -> CudaHead:
+        """The avatar on the card, neutral; to be drawn by this renderer in place of Gaussians."""
+        self._card.use()
+        return CudaHead(self._card, self._kernels, tables)
+
+    def render_float(
+        self, gaussians: Gaussians | CudaHead, views: Sequence[View]
+    ) -> tuple[Float, Float]:
+        """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1], by the exact rules."""
+        width, height = image_size(views)
+        light = np.empty((len(views), height, width, 4), np.float32)
+
+        self._card.use()
+        address = self._light.room(light.nbytes)
+        self._draw(
+            gaussians,
+            views,
+            lambda: self._kernels.draw_floats(
+                self._lists.grid, *self._lists.addresses, width, height, address
+            ),
+        )
+        self._card.read(address, light)
+        self._card.wait()
+        return np.ascontiguousarray(light[..., :3]), np.ascontiguousarray(light[..., 3:])
+
+    def render_textures(
+        self, gaussians: Gaussians | CudaHead, views: Sequence[View], background: ArrayLike = BLACK
+    ) -> tuple[moderngl.Texture, ...]:
+        """Finished pictures, one for each view, as textures of the context that it was opened
+        with: sRGB bytes of four channels as `render_with_alpha` gives them, row 0 on top, valid
+        until the next call."""
+        assert self._textures is not None, "opened without a context of OpenGL"
+        width, height = image_size(views)
+        address = self._draw_bytes(gaussians, views, background, 4)
+        return self._textures.write(address, len(views), width, height)
+
+    def warm_up(self) -> float:
+        """The kernels were compiled or loaded before; the first frame, and the seconds it took."""
+        started = time.perf_counter()
+        one = Gaussians(
+            means=np.array([[0.0, 0.0, 1.0]], np.float32),
+            rotations=np.array([[1.0, 0.0, 0.0, 0.0]], np.float32),
+            scales=np.full((1, 3), 0.01, np.float32),
+            opacities=np.ones(1, np.float32),
+            colours=np.ones((1, 3), np.float32),
+        )
+        lens = np.array([[16.0, 0.0, 4.0], [0.0, 16.0, 4.0], [0.0, 0.0, 1.0]])
+        view = View(camera_from_world=np.eye(4), intrinsics=lens, width=8, height=8)
+        self.render(one, [view])
+        self.render_float(one, [view])
+        return time.perf_counter() - started
+
+    def release(self) -> None:
+        """Give back what is kept on the card, textures too. Nothing can be drawn afterwards."""
+        self._card.use()
+        if self._textures is not None:
+            self._textures.release()
+        self._lists.release()
+        for each in (*self._sent, self._background, self._light, self._pictures):
+            each.release()
+        for mark in self._marks:
+            self._card.free_event(mark)
+        self._kernels.release()
+        self._card.release()
+
+    def _render_bytes(
+        self,
+        gaussians: Gaussians | CudaHead,
+        views: Sequence[View],
+        background: ArrayLike,
+        channels: int,
+        out: Image | None,
+    ) -> Image:
+        width, height = image_size(views)
+        shape = (len(views), height, width, channels)
+        pictures = np.empty(shape, np.uint8) if out is None else out
+        assert pictures.shape == shape, f"out: expected {shape}, got {pictures.shape}"
+        self._card.read(self._draw_bytes(gaussians, views, background, channels), pictures)
+        self._card.wait()
+        return pictures
+
+    def _draw_bytes(
+        self,
+        gaussians: Gaussians | CudaHead,
+        views: Sequence[View],
+        background: ArrayLike,
+        channels: int,
+    ) -> int:
+        """Where on the card the finished pictures [C, H, W, channels] lie."""
+        width, height = image_size(views)
+        behind = background_picture(background, width, height)
+        pictured = int(behind.shape[:2] != (1, 1))
+        self._card.use()
+        self._background.take(behind)
+        pictures = self._pictures.room(len(views) * height * width * channels)
+
+        self._draw(
+            gaussians,
+            views,
+            lambda: self._kernels.draw_bytes(
+                self._lists.grid,
+                *self._lists.addresses,
+                *(width, height, self._background.address, pictured, channels, pictures),
+            ),
+        )
+        return pictures
+
+    def _draw(
+        self, gaussians: Gaussians | CudaHead, views: Sequence[View], draw: Callable[[], None]
+    ) -> None:
+        """List the splats and call `draw`, again where there was too little room for the lists;
+        afterwards the card is done."""
+        splats = gaussians.splats if isinstance(gaussians, CudaHead) else self._copied(gaussians)
+        begun, sorted_, drawn = self._marks
+        self._card.mark(begun)
+        self._lists.project(splats, views)
+        while True:
+            self._lists.list_pairs()
+            self._card.mark(sorted_)
+            draw()
+            self._card.mark(drawn)
+            self._lists.ask()
+            self._card.wait()
+            if self._lists.complete():
+                break
+        self.last_times = StageTimes(
+            sort_s=self._card.seconds(begun, sorted_), raster_s=self._card.seconds(sorted_, drawn)
+        )
+
+    def _copied(self, gaussians: Gaussians) -> SplatAddresses:
+        """Sent to the card."""
+        values = (
+            *(gaussians.means, gaussians.rotations, gaussians.scales),
+            *(gaussians.opacities, gaussians.colours),
+        )
+        return SplatAddresses(
+            len(gaussians),
+            *(
+                array.take(np.ascontiguousarray(each, np.float32))
+                for array, each in zip(self._sent, values, strict=True)
+            ),
+        )

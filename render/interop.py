@@ -1,0 +1,95 @@
+"""Pictures on an NVIDIA card into textures of OpenGL, without a way through the computer's memory.
+
+OpenGL and CUDA share a texture where both draw on the same card. Where they do not (a laptop whose
+window belongs to another card, Windows' own driver under WSL, OpenGL in software), the driver
+refuses to register a texture, and pictures are copied through pinned memory, more slowly; `problem`
+says so.
+"""
+
+import ctypes
+
+import moderngl
+import numpy as np
+
+from render.cuda_driver import Card, CudaError
+
+
+class CardTextures:
+    """Textures of one OpenGL context that a card writes to; all calls with that context current."""
+
+    def __init__(self, card: Card, context: moderngl.Context) -> None:
+        self._card, self._context = card, context
+        self._textures: tuple[moderngl.Texture, ...] = ()
+        self._resources: list[int] = []
+        self._pinned, self._pinned_size = 0, 0
+        self.problem = ""
+        """Why pictures go through the computer's memory, for a person; empty where they do not."""
+
+    def write(
+        self, address: int, views: int, width: int, height: int
+    ) -> tuple[moderngl.Texture, ...]:
+        """The pictures [views, height, width, 4], bytes, that lie at `address` on the card, as
+        textures, row 0 first; valid until the next call."""
+        if len(self._textures) != views or self._textures[0].size != (width, height):
+            self._make(views, width, height)
+        size = 4 * width * height
+        if self._resources:
+            for index, resource in enumerate(self._resources):
+                self._card.write_texture(resource, address + index * size, 4 * width, height)
+            return self._textures
+        pictures = self._pinned_memory(views * size)
+        self._card.read(address, pictures)
+        self._card.wait()
+        for texture, picture in zip(self._textures, pictures.reshape(views, size), strict=True):
+            texture.write(picture)
+        return self._textures
+
+    def release(self) -> None:
+        """Give textures and memory back."""
+        self._drop_textures()
+        if self._pinned_size:
+            self._card.free_pinned(self._pinned)
+        self._pinned_size = 0
+
+    def _make(self, views: int, width: int, height: int) -> None:
+        """Textures of that size, registered with the card if it can be done."""
+        self._drop_textures()
+        textures = []
+        for _ in range(views):
+            texture = self._context.texture((width, height), 4)
+            texture.filter = (moderngl.LINEAR, moderngl.LINEAR)
+            texture.repeat_x = texture.repeat_y = False
+            textures.append(texture)
+        self._textures = tuple(textures)
+        if self.problem:
+            return
+        try:
+            for texture in textures:
+                self._resources.append(self._card.register_texture(texture.glo))
+        except CudaError as error:
+            self._forget_resources()
+            self.problem = (
+                "pictures go to OpenGL through the computer's memory, as CUDA and OpenGL do not "
+                f"share a card here ({error.status})"
+            )
+
+    def _drop_textures(self) -> None:
+        self._forget_resources()
+        for texture in self._textures:
+            texture.release()
+        self._textures = ()
+
+    def _forget_resources(self) -> None:
+        for resource in self._resources:
+            self._card.forget_texture(resource)
+        self._resources = []
+
+    def _pinned_memory(self, size: int) -> np.ndarray:
+        if size > self._pinned_size:
+            if self._pinned_size:
+                self._card.free_pinned(self._pinned)
+            self._pinned_size = 0
+            self._pinned = self._card.allocate_pinned(size)
+            self._pinned_size = size
+        memory = (ctypes.c_uint8 * size).from_address(self._pinned)
+        return np.frombuffer(memory, np.uint8)
