@@ -10,12 +10,14 @@ number in it that is not finite is left out.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
+import moderngl
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from avatar.head_tables import HeadPose
+from avatar.head_tables import HeadPose, HeadTables
 from avatar.types import Float, Gaussians
 from render.camera import View
 
@@ -53,6 +55,17 @@ class CardHead(Protocol):
     def release(self) -> None:
         """Give back its memory. It cannot be drawn afterwards."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class CardPicture:
+    """A finished picture in a texture, which never left the graphics card."""
+
+    texture: moderngl.Texture
+    """RGBA, sRGB premultiplied by alpha where nothing lies behind; row 0 is the picture's top."""
+    width: int
+    height: int
+    """The picture fills so many columns and rows of the texture from the first on."""
 
 
 class Renderer(Protocol):
@@ -103,6 +116,35 @@ class Renderer(Protocol):
 
     def warm_up(self) -> float:
         """Compile and load what the first frame would wait for; the seconds that it took."""
+        ...
+
+
+@runtime_checkable
+class PosingRenderer(Protocol):
+    """A renderer that can pose heads where it draws."""
+
+    @property
+    def poses(self) -> bool:
+        """Whether it can here; otherwise the processor poses, and it is given `Gaussians`."""
+        ...
+
+    def keep(self, tables: HeadTables) -> CardHead:
+        """Upload an avatar; its renderer draws it wherever it takes `Gaussians`, in the pose that
+        it was given last."""
+        ...
+
+
+@runtime_checkable
+class TextureRenderer(Protocol):
+    """A renderer whose finished pictures can stay on the card."""
+
+    def render_textures(
+        self,
+        gaussians: Gaussians | CardHead,
+        views: Sequence[View],
+        background: ArrayLike = BLACK,
+    ) -> list[CardPicture]:
+        """As `Renderer.render_with_alpha`, in textures that are valid until the next call."""
         ...
 
 
