@@ -144,22 +144,25 @@ class GlRenderer(ByteRenderer):
         self,
         gaussians: Gaussians | CardHead,
         views: Sequence[View],
-        framebuffers: Sequence[int],
-        background: ArrayLike = BLACK,
+        framebuffers: Sequence[moderngl.Framebuffer],
+        background: ArrayLike | None = None,
     ) -> None:
-        """Finished pictures into OpenGL's framebuffers of these numbers, one for each view, made in
-        this context; into their lower left, the right way up as OpenGL has it. Colours are written
-        as they are, sRGB-encoded: a target of an sRGB format gets the right bytes, for encoding by
-        the driver is switched off."""
+        """Finished pictures into framebuffers of this context, one for each view: into their lower
+        left, the right way up as OpenGL has it, over `background` or over what is there.
+
+        Depth is neither tested nor written. Colours are written and blended as they are,
+        sRGB-encoded: a target of an sRGB format gets the right bytes, for encoding by the driver is
+        switched off here.
+        """
         width, height = image_size(views)
-        behind = background_picture(background, width, height)
+        behind = background_picture(BLACK if background is None else background, width, height)
         with self._current():
             self._take(gaussians)
             self._memory.write_background(behind)
             self._context.disable_direct(GL_FRAMEBUFFER_SRGB)
-            for view, number in zip(views, framebuffers, strict=True):
+            for view, framebuffer in zip(views, framebuffers, strict=True):
                 self._draw(gaussians, view)
-                self._memory.show_in(view, self._context.detect_framebuffer(number))
+                self._memory.show_in(view, framebuffer, blends=background is None)
 
     def render_float(self, gaussians: Gaussians | CardHead, views: Sequence[View]) -> tuple[Float, Float]:
         """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1], by all rules but that of
@@ -228,7 +231,8 @@ class GlRenderer(ByteRenderer):
             self._memory.write_splats(packed)
             return seconds
         assert isinstance(gaussians, GlHead), "a head that another renderer keeps"
-        assert gaussians in self._heads, "a head that another renderer keeps, or none any more"
+        assert gaussians in self._heads, "a head that another renderer keeps"
+        assert not gaussians.released, "released already"
         self._memory.splats = gaussians.splats
         return 0.0
 

@@ -206,16 +206,21 @@ class CardMemory:
         self._put_over(self._show_program, self._show_triangle)
         return self._shown[number].texture
 
-    def show_in(self, view: View, framebuffer: moderngl.Framebuffer) -> None:
-        """`light` over the background in the lower left of `framebuffer`, the right way up there:
-        OpenGL's row 0 is the bottom."""
+    def show_in(self, view: View, framebuffer: moderngl.Framebuffer, *, blends: bool) -> None:
+        """`light` over the background, or over what is there, in the lower left of `framebuffer`,
+        the right way up there: OpenGL's row 0 is the bottom."""
         framebuffer.viewport = (0, 0, view.width, view.height)
         framebuffer.use()
         set_uniforms(self._show_program, turned_over=view.height)
-        self._put_over(self._show_program, self._show_triangle)
+        self._put_over(self._show_program, self._show_triangle, blends=blends)
 
-    def _put_over(self, program: moderngl.Program, triangle: moderngl.VertexArray) -> None:
-        self._context.enable_only(moderngl.NOTHING)
+    def _put_over(
+        self, program: moderngl.Program, triangle: moderngl.VertexArray, *, blends: bool = False
+    ) -> None:
+        self._context.enable_only(moderngl.BLEND if blends else moderngl.NOTHING)
+        if blends:
+            self._context.blend_equation = moderngl.FUNC_ADD, moderngl.FUNC_ADD
+            self._context.blend_func = moderngl.ONE, moderngl.ONE_MINUS_SRC_ALPHA
         set_uniforms(program, pictured=int(self._pictured))
         self.light.texture.use(0)
         self._behind.use(1)

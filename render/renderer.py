@@ -83,7 +83,7 @@ class Renderer(Protocol):
 
     def render(
         self,
-        gaussians: Gaussians,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike = BLACK,
         *,
@@ -98,7 +98,7 @@ class Renderer(Protocol):
 
     def render_with_alpha(
         self,
-        gaussians: Gaussians,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike = BLACK,
         *,
@@ -110,12 +110,16 @@ class Renderer(Protocol):
         """
         ...
 
-    def render_float(self, gaussians: Gaussians, views: Sequence[View]) -> tuple[Float, Float]:
+    def render_float(self, gaussians: Gaussians | CardHead, views: Sequence[View]) -> tuple[Float, Float]:
         """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1] by the exact rules."""
         ...
 
     def warm_up(self) -> float:
         """Compile and load what the first frame would wait for; the seconds that it took."""
+        ...
+
+    def release(self) -> None:
+        """Give back what it holds outside this program. It cannot draw afterwards."""
         ...
 
 
@@ -151,9 +155,12 @@ class TextureRenderer(Protocol):
 class ByteRenderer(ABC):
     """The two kinds of finished pictures of a `Renderer` that makes both alike."""
 
+    def release(self) -> None:
+        """Most hold nothing outside this program."""
+
     def render(
         self,
-        gaussians: Gaussians,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike = BLACK,
         *,
@@ -164,7 +171,7 @@ class ByteRenderer(ABC):
 
     def render_with_alpha(
         self,
-        gaussians: Gaussians,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike = BLACK,
         *,
@@ -176,13 +183,19 @@ class ByteRenderer(ABC):
     @abstractmethod
     def _render_bytes(
         self,
-        gaussians: Gaussians,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike,
         channels: int,
         out: Image | None,
     ) -> Image:
         """[C, H, W, channels], in `out` where it is given."""
+
+
+def plain_gaussians(gaussians: Gaussians | CardHead) -> Gaussians:
+    """What a renderer that keeps no heads can draw."""
+    assert isinstance(gaussians, Gaussians), "a head that another renderer keeps"
+    return gaussians
 
 
 def image_size(views: Sequence[View]) -> tuple[int, int]:
