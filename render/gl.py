@@ -93,7 +93,9 @@ class GlRenderer(ByteRenderer):
                 self._card, where = self._compute() if computes else (None, "as was asked for")
             undo.pop_all()
         self._heads: list[GlHead] = []
-        who = "the card poses and sorts" if self.poses else f"the processor poses and sorts, {where}"
+        who = (
+            "the card poses and sorts" if self.poses else f"the processor poses and sorts, {where}"
+        )
         self.reason = f"{reason} ({self.driver.renderer}, {bits}-bit floats; {who})"
 
     def __enter__(self) -> Self:
@@ -164,7 +166,9 @@ class GlRenderer(ByteRenderer):
                 self._draw(gaussians, view)
                 self._memory.show_in(view, framebuffer, blends=background is None)
 
-    def render_float(self, gaussians: Gaussians | CardHead, views: Sequence[View]) -> tuple[Float, Float]:
+    def render_float(
+        self, gaussians: Gaussians | CardHead, views: Sequence[View]
+    ) -> tuple[Float, Float]:
         """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1], by all rules but that of
         `LEAST_TRANSMITTANCE` (see the file's beginning)."""
         width, height = image_size(views)

@@ -122,15 +122,19 @@ class GlHead:
         ).astype(np.float32)
         with self._current():
             self._numbers.write(numbers, offset=4 * _POSE_BEGINS)
-            self._run(self._programs.vertices, self._vertices, self._rest, self._owners,
-                      self._offsets, self._posed, template_count=self._template_vertices)  # fmt: skip
-            self._run(self._programs.shading, self._shaded, self._posed, *self._shading,
-                      self._factors)  # fmt: skip
-            # Compute shaders write here, and nowhere else do textures meet images.
+            vertices = self._rest, self._owners, self._offsets, self._posed
+            self._run(
+                self._programs.vertices,
+                self._vertices,
+                vertices,
+                template_count=self._template_vertices,
+            )
+            shading = self._posed, *self._shading, self._factors
+            self._run(self._programs.shading, self._shaded, shading)
             self.splats.bind_to_image(0, read=True, write=True)
-            self._run(self._programs.splats, self._count, self._posed, self._factors,
-                      self._triangles, self._bound)  # fmt: skip
-            self._run(self._programs.lips, self._lips, *self._lip_tables)
+            splats = self._posed, self._factors, self._triangles, self._bound
+            self._run(self._programs.splats, self._count, splats)
+            self._run(self._programs.lips, self._lips, self._lip_tables)
 
     def read(self) -> Gaussians:
         """Copied back, for tests and measurements."""
@@ -168,10 +172,11 @@ class GlHead:
         self,
         program: moderngl.ComputeShader,
         count: int,
-        *buffers: moderngl.Buffer,
+        buffers: tuple[moderngl.Buffer, ...],
         **uniforms: int,
     ) -> None:
-        """For each of `count`; what it wrote can be read afterwards."""
+        """For each of `count`, with `buffers` in the order of its bindings from 1 on; what it wrote
+        can be read afterwards."""
         if not count:
             return
         self._numbers.bind_to_storage_buffer(0)
@@ -252,4 +257,3 @@ def _padded(three: NDArray[np.generic]) -> NDArray[np.generic]:
     four = np.zeros((len(three), 4), kind)
     four[:, :3] = three
     return four
-

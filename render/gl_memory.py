@@ -162,7 +162,7 @@ class CardMemory:
         )
 
     def draw_sorted(self, order: CardOrder, count: int, view: View) -> None:
-        """As `draw`, the first `count` splats in an order that the card finds: that of `sort_by`."""
+        """As `draw`, the first `count` splats in an order that the card finds (`sort_by`'s)."""
         assert self._sorted is not None, "sort_by comes first"
         if count:
             order.sort(self.splats, count, view)
@@ -256,4 +256,3 @@ def _texture(
     texture = context.texture((width, height), components, dtype=dtype)
     texture.filter = (moderngl.NEAREST, moderngl.NEAREST)  # the usual filter wants mipmaps
     return texture
-

@@ -110,7 +110,9 @@ class Renderer(Protocol):
         """
         ...
 
-    def render_float(self, gaussians: Gaussians | CardHead, views: Sequence[View]) -> tuple[Float, Float]:
+    def render_float(
+        self, gaussians: Gaussians | CardHead, views: Sequence[View]
+    ) -> tuple[Float, Float]:
         """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1] by the exact rules."""
         ...
 
@@ -155,7 +157,7 @@ class TextureRenderer(Protocol):
 class ByteRenderer(ABC):
     """The two kinds of finished pictures of a `Renderer` that makes both alike."""
 
-    def release(self) -> None:
+    def release(self) -> None:  # noqa: B027 (optional)
         """Most hold nothing outside this program."""
 
     def render(

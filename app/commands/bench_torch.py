@@ -75,7 +75,9 @@ class TorchTiles(ByteRenderer):
         """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1]."""
         image_size(views)
         with _one_thread():
-            drawn = [_blended(_listed(plain_gaussians(gaussians), view), view).numpy() for view in views]
+            drawn = [
+                _blended(_listed(plain_gaussians(gaussians), view), view).numpy() for view in views
+            ]
         pictures = np.stack(drawn)
         return pictures[..., :3], pictures[..., 3:]
 

@@ -16,7 +16,7 @@ from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
 from avatar.errors import ShaderError
 from avatar.head_tables import HeadPose, HeadTables
-from avatar.types import ARKIT_NAMES, Avatar, Gaussians
+from avatar.types import ARKIT_NAMES, Gaussians
 from render import gl as gl_module
 from render import gl_sort
 from render.camera import orbit_view
