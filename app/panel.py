@@ -78,6 +78,11 @@ class PanelView:
     picture_size: tuple[int, int] = (0, 0)
     renderer: str = ""
     renderer_reason: str = ""
+    posed_by: str = ""
+    """Who poses and sorts: "card" or "processor"."""
+    renderers: tuple[str, ...] = ()
+    """What can be chosen to draw; none where there is no choice."""
+    wanted_renderer: str = "auto"
     problems: tuple[str, ...] = ()
     """What is wrong, a line each."""
     notes: tuple[str, ...] = ()
@@ -89,6 +94,7 @@ class Wishes:
     """What the person asked for in this frame; None and False: nothing."""
 
     avatar: str | None = None
+    renderer: str | None = None
     microphone: str | None = None
     gain: float | None = None
     direction: Direction | None = None
@@ -467,6 +473,13 @@ class Panel:
             _row("Drawn by", f"{view.renderer}, {width} x {height}")
             if imgui.is_item_hovered() and view.renderer_reason:
                 imgui.set_tooltip(view.renderer_reason)
+            _row("Posed and sorted by", view.posed_by)
+        if view.renderers and imgui.begin_combo("##renderer", f"draw by {view.wanted_renderer}"):
+            for name in view.renderers:
+                chosen = name == view.wanted_renderer
+                if imgui.selectable(name, chosen)[0] and not chosen:
+                    self._wish(renderer=name)
+            imgui.end_combo()
 
     def _draw_status(self, view: PanelView) -> None:
         if view.loading:
