@@ -29,13 +29,23 @@ from render.cuda_head import CudaHead
 from render.cuda_lists import SplatAddresses, TileLists
 from render.cuda_memory import CardArray, Kernels
 from render.interop import CardTextures
-from render.renderer import BLACK, ByteRenderer, Image, background_picture, image_size
+from render.renderer import (
+    BLACK,
+    ByteRenderer,
+    CardHead,
+    CardPicture,
+    Image,
+    background_picture,
+    image_size,
+    plain_gaussians,
+)
 
 
 class CudaRenderer(ByteRenderer):
     """`Renderer` in CUDA. Use one object from one thread at a time; `release` it when done."""
 
     name = "cuda"
+    poses = True
 
     def __init__(
         self,
@@ -56,6 +66,8 @@ class CudaRenderer(ByteRenderer):
         self._textures = None if context is None else CardTextures(self._card, context)
         self._asked = f"{reason} ({self._card.name})"
         self.last_times = StageTimes()
+        self._heads: list[CudaHead] = []
+        self._released = False
         self._lists = TileLists(self._card, self._kernels)
         self._sent = [CardArray(self._card) for _ in range(5)]
         self._background = CardArray(self._card)
@@ -82,10 +94,12 @@ class CudaRenderer(ByteRenderer):
     def keep(self, tables: HeadTables) -> CudaHead:
         """The avatar on the card, neutral; to be drawn by this renderer in place of Gaussians."""
         self._card.use()
-        return CudaHead(self._card, self._kernels, tables)
+        head = CudaHead(self._card, self._kernels, tables)
+        self._heads = [*(each for each in self._heads if not each.released), head]
+        return head
 
     def render_float(
-        self, gaussians: Gaussians | CudaHead, views: Sequence[View]
+        self, gaussians: Gaussians | CardHead, views: Sequence[View]
     ) -> tuple[Float, Float]:
         """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1], by the exact rules."""
         width, height = image_size(views)
@@ -105,11 +119,10 @@ class CudaRenderer(ByteRenderer):
         return np.ascontiguousarray(light[..., :3]), np.ascontiguousarray(light[..., 3:])
 
     def render_textures(
-        self, gaussians: Gaussians | CudaHead, views: Sequence[View], background: ArrayLike = BLACK
-    ) -> tuple[moderngl.Texture, ...]:
-        """Finished pictures, one for each view, as textures of the context that it was opened
-        with: sRGB bytes of four channels as `render_with_alpha` gives them, row 0 on top, valid
-        until the next call."""
+        self, gaussians: Gaussians | CardHead, views: Sequence[View], background: ArrayLike = BLACK
+    ) -> list[CardPicture]:
+        """Finished pictures, one for each view, in textures of the context that it was opened with,
+        valid until the next call."""
         assert self._textures is not None, "opened without a context of OpenGL"
         width, height = image_size(views)
         address = self._draw_bytes(gaussians, views, background, 4)
@@ -132,8 +145,14 @@ class CudaRenderer(ByteRenderer):
         return time.perf_counter() - started
 
     def release(self) -> None:
-        """Give back what is kept on the card, textures too. Nothing can be drawn afterwards."""
+        """Give back what is kept on the card, heads and textures too. Nothing can be drawn
+        afterwards."""
+        if self._released:
+            return
+        self._released = True
         self._card.use()
+        for head in self._heads:
+            head.release()
         if self._textures is not None:
             self._textures.release()
         self._lists.release()
@@ -146,7 +165,7 @@ class CudaRenderer(ByteRenderer):
 
     def _render_bytes(
         self,
-        gaussians: Gaussians | CudaHead,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike,
         channels: int,
@@ -162,7 +181,7 @@ class CudaRenderer(ByteRenderer):
 
     def _draw_bytes(
         self,
-        gaussians: Gaussians | CudaHead,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike,
         channels: int,
@@ -187,11 +206,14 @@ class CudaRenderer(ByteRenderer):
         return pictures
 
     def _draw(
-        self, gaussians: Gaussians | CudaHead, views: Sequence[View], draw: Callable[[], None]
+        self, gaussians: Gaussians | CardHead, views: Sequence[View], draw: Callable[[], None]
     ) -> None:
         """List the splats and call `draw`, again where there was too little room for the lists;
         afterwards the card is done."""
-        splats = gaussians.splats if isinstance(gaussians, CudaHead) else self._copied(gaussians)
+        if isinstance(gaussians, CudaHead):
+            splats = gaussians.splats
+        else:
+            splats = self._copied(plain_gaussians(gaussians))
         begun, sorted_, drawn = self._marks
         self._card.mark(begun)
         self._lists.project(splats, views)

@@ -24,6 +24,7 @@ class CudaHead:
     def __init__(self, card: Card, kernels: Kernels, tables: HeadTables) -> None:
         """Send the tables; neutral until the first `pose`."""
         self._card, self._kernels = card, kernels
+        self.released = False
         self._arrays: list[CardArray] = []
         self._count, self._vertices = len(tables), len(tables.vertices)
         self._template = len(tables.offset_start) - 1
@@ -62,6 +63,7 @@ class CudaHead:
                 pose.weights[: self._weights],
             ]
         ).astype(np.float32)
+        assert not self.released, "released already"
         self._card.use()
         self._card.write(self._at["pose"], numbers)
         self._start("pose_vertices", self._vertices, (
@@ -109,9 +111,11 @@ class CudaHead:
 
     def release(self) -> None:
         """Give back its memory. It cannot be drawn afterwards."""
-        self._card.use()
-        for each in self._arrays:
-            each.release()
+        if not self.released:
+            self.released = True
+            self._card.use()
+            for each in self._arrays:
+                each.release()
 
     def _start(
         self,

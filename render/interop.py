@@ -12,6 +12,7 @@ import moderngl
 import numpy as np
 
 from render.cuda_driver import Card, CudaError
+from render.renderer import CardPicture
 
 
 class CardTextures:
@@ -19,30 +20,32 @@ class CardTextures:
 
     def __init__(self, card: Card, context: moderngl.Context) -> None:
         self._card, self._context = card, context
-        self._textures: tuple[moderngl.Texture, ...] = ()
+        self._textures: list[moderngl.Texture] = []
         self._resources: list[int] = []
         self._pinned, self._pinned_size = 0, 0
         self.problem = ""
         """Why pictures go through the computer's memory, for a person; empty where they do not."""
 
-    def write(
-        self, address: int, views: int, width: int, height: int
-    ) -> tuple[moderngl.Texture, ...]:
-        """The pictures [views, height, width, 4], bytes, that lie at `address` on the card, as
-        textures, row 0 first; valid until the next call."""
-        if len(self._textures) != views or self._textures[0].size != (width, height):
-            self._make(views, width, height)
+    def write(self, address: int, views: int, width: int, height: int) -> list[CardPicture]:
+        """The pictures [views, height, width, 4], bytes, that lie at `address` on the card, in
+        textures, row 0 first; valid until the next call. Textures grow only: to register one
+        anew takes longer than to draw."""
+        have_width, have_height = self._textures[0].size if self._textures else (0, 0)
+        if len(self._textures) < views or have_width < width or have_height < height:
+            number = max(views, len(self._textures))
+            self._make(number, max(width, have_width), max(height, have_height))
         size = 4 * width * height
+        shown = self._textures[:views]
         if self._resources:
-            for index, resource in enumerate(self._resources):
+            for index, resource in enumerate(self._resources[:views]):
                 self._card.write_texture(resource, address + index * size, 4 * width, height)
-            return self._textures
-        pictures = self._pinned_memory(views * size)
-        self._card.read(address, pictures)
-        self._card.wait()
-        for texture, picture in zip(self._textures, pictures.reshape(views, size), strict=True):
-            texture.write(picture)
-        return self._textures
+        else:
+            pictures = self._pinned_memory(views * size)
+            self._card.read(address, pictures)
+            self._card.wait()
+            for texture, picture in zip(shown, pictures.reshape(views, size), strict=True):
+                texture.write(picture, (0, 0, width, height))
+        return [CardPicture(texture, width, height) for texture in shown]
 
     def release(self) -> None:
         """Give textures and memory back."""
@@ -54,17 +57,15 @@ class CardTextures:
     def _make(self, views: int, width: int, height: int) -> None:
         """Textures of that size, registered with the card if it can be done."""
         self._drop_textures()
-        textures = []
         for _ in range(views):
             texture = self._context.texture((width, height), 4)
             texture.filter = (moderngl.LINEAR, moderngl.LINEAR)
             texture.repeat_x = texture.repeat_y = False
-            textures.append(texture)
-        self._textures = tuple(textures)
+            self._textures.append(texture)
         if self.problem:
             return
         try:
-            for texture in textures:
+            for texture in self._textures:
                 self._resources.append(self._card.register_texture(texture.glo))
         except CudaError as error:
             self._forget_resources()
@@ -77,7 +78,7 @@ class CardTextures:
         self._forget_resources()
         for texture in self._textures:
             texture.release()
-        self._textures = ()
+        self._textures = []
 
     def _forget_resources(self) -> None:
         for resource in self._resources:

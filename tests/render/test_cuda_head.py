@@ -153,6 +153,19 @@ def test_a_collapsed_triangle_carries_its_splats_as_the_deformer_says(cuda, smal
     assert cuda.render(got, [front_view()]).shape == (1, 48, 64, 3)
 
 
+def test_a_renderer_that_is_released_gives_its_heads_back(tmp_path, small_avatar):
+    held = fake_library().fake_held()
+    cuda = CudaRenderer(card=Card(fake_library()), cache=KernelCache(tmp_path))
+    head = cuda.keep(Deformer(small_avatar).tables())
+    assert fake_library().fake_held() > held
+    cuda.release()
+    assert fake_library().fake_held() == held
+    calls()
+    head.release()
+    cuda.release()
+    assert calls() == []
+
+
 def test_weights_of_another_template_are_our_own_mistake(cuda, deformer):
     head = cuda.keep(deformer.tables())
     pose = deformer.head_pose(motion(0))

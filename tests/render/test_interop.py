@@ -12,6 +12,7 @@ from render.cuda import CudaRenderer
 from render.cuda_compiler import KernelCache
 from render.cuda_driver import Card
 from render.gl_driver import open_context
+from render.renderer import CardPicture, PosingRenderer, TextureRenderer
 from tests.render.fake_cuda import calls, failing, fake_library
 from tests.render.scenes import front_view, random_gaussians
 
@@ -46,7 +47,7 @@ def shared(context) -> Iterator[dict[int, int]]:
     def write(number: int, row_bytes: int, rows: int, data: object) -> None:
         picture = np.ctypeslib.as_array(data, (rows, row_bytes))  # pyright: ignore[reportArgumentType]
         texture = context.external_texture(number, (row_bytes // 4, rows), 4, 0, "f1")
-        texture.write(np.ascontiguousarray(picture))
+        texture.write(np.ascontiguousarray(picture), (0, 0, row_bytes // 4, rows))
         copies[number] = copies.get(number, 0) + 1
 
     callback = WRITE(write)
@@ -55,18 +56,19 @@ def shared(context) -> Iterator[dict[int, int]]:
     fake_library().fake_on_texture(ctypes.cast(None, WRITE))
 
 
-def pixels(texture: moderngl.Texture) -> np.ndarray:
-    width, height = texture.size
-    return np.frombuffer(texture.read(), np.uint8).reshape(height, width, 4)
+def pixels(shown: CardPicture) -> np.ndarray:
+    width, height = shown.texture.size
+    whole = np.frombuffer(shown.texture.read(), np.uint8).reshape(height, width, 4)
+    return whole[: shown.height, : shown.width]
 
 
 def test_finished_pictures_land_in_textures(cuda, shared):
     gaussians, views = random_gaussians(30, seed=1), [front_view(), front_view(focal=80.0)]
     textures = cuda.render_textures(gaussians, views, (0.2, 0.5, 0.7))
     expected = cuda.render_with_alpha(gaussians, views, (0.2, 0.5, 0.7))
-    assert [shared[texture.glo] for texture in textures] == [1, 1]
-    for texture, picture in zip(textures, expected, strict=True):
-        assert np.array_equal(pixels(texture), picture)
+    assert [shared[each.texture.glo] for each in textures] == [1, 1]
+    for shown, picture in zip(textures, expected, strict=True):
+        assert np.array_equal(pixels(shown), picture)
     assert "memory" not in cuda.reason
 
 
@@ -86,16 +88,22 @@ def test_a_texture_is_registered_once_and_mapped_only_while_it_is_written(cuda, 
     assert "cuMemcpyDtoHAsync_v2" not in made[made.index("cuGraphicsMapResources") :]
 
 
-def test_another_size_or_number_of_views_makes_new_textures_and_forgets_the_old(cuda, shared):
-    gaussians = random_gaussians(30, seed=1)
-    cuda.render_textures(gaussians, [front_view()])
+def test_textures_grow_with_pictures_and_smaller_ones_fill_a_part(cuda, shared):
+    gaussians, views = random_gaussians(30, seed=1), [front_view()]
+    cuda.render_textures(gaussians, views)
     calls()
     (larger,) = cuda.render_textures(gaussians, [front_view(80, 60)])
-    assert larger.size == (80, 60)
+    assert larger.texture.size == (larger.width, larger.height) == (80, 60)
     assert calls().count("cuGraphicsUnregisterResource") == 1
-    two = cuda.render_textures(gaussians, [front_view(80, 60)] * 2)
+    (smaller,) = cuda.render_textures(gaussians, views)
+    assert "cuGraphicsGLRegisterImage" not in calls()
+    assert smaller.texture.size == (80, 60)
+    assert np.array_equal(pixels(smaller), cuda.render_with_alpha(gaussians, views)[0])
+    calls()
+    two = cuda.render_textures(gaussians, views * 2)
     assert len(two) == 2
     assert calls().count("cuGraphicsGLRegisterImage") == 2
+    assert len(cuda.render_textures(gaussians, views)) == 1
 
 
 def test_releasing_unregisters_before_the_textures_go(context, tmp_path):
@@ -119,8 +127,8 @@ def test_where_nothing_is_shared_pictures_go_through_memory_and_the_reason_says_
         in (cuda.reason)
     )
     expected = cuda.render_with_alpha(gaussians, views)
-    for texture, picture in zip(textures, expected, strict=True):
-        assert np.array_equal(pixels(texture), picture)
+    for shown, picture in zip(textures, expected, strict=True):
+        assert np.array_equal(pixels(shown), picture)
     calls()
     cuda.render_textures(gaussians, [front_view(80, 60)])
     assert "cuGraphicsGLRegisterImage" not in calls()  # it is not tried at each new size
@@ -152,6 +160,12 @@ def test_a_copy_that_fails_still_unmaps(cuda, shared):
     with failing("cuMemcpy2DAsync_v2", 1), pytest.raises(Exception, match="cuMemcpy2DAsync"):
         cuda.render_textures(gaussians, views)
     assert calls()[-1] == "cuGraphicsUnmapResources"
+
+
+def test_it_is_what_the_frame_loop_asks_of_renderers_that_pose_and_share_textures(cuda):
+    assert isinstance(cuda, TextureRenderer)
+    assert isinstance(cuda, PosingRenderer)
+    assert cuda.poses
 
 
 def test_without_a_context_asking_for_textures_is_our_own_mistake(tmp_path):
