@@ -28,7 +28,7 @@ from avatar.motion.direction import (
 )
 from avatar.types import ARKIT_NAMES, TONGUE_NAMES
 
-Backend = Literal["auto", "cpu", "gl", "reference"]
+Backend = Literal["auto", "cpu", "cuda", "gl", "reference"]
 
 DEFAULT_AVATAR = "default"
 """The bundled avatar that is used where none is named."""

@@ -131,18 +131,29 @@ class CudaRenderer(ByteRenderer):
     def warm_up(self) -> float:
         """The kernels were compiled or loaded before; the first frame, and the seconds it took."""
         started = time.perf_counter()
-        one = Gaussians(
-            means=np.array([[0.0, 0.0, 1.0]], np.float32),
-            rotations=np.array([[1.0, 0.0, 0.0, 0.0]], np.float32),
-            scales=np.full((1, 3), 0.01, np.float32),
-            opacities=np.ones(1, np.float32),
-            colours=np.ones((1, 3), np.float32),
-        )
-        lens = np.array([[16.0, 0.0, 4.0], [0.0, 16.0, 4.0], [0.0, 0.0, 1.0]])
-        view = View(camera_from_world=np.eye(4), intrinsics=lens, width=8, height=8)
+        one, view = _one_splat()
         self.render(one, [view])
         self.render_float(one, [view])
         return time.perf_counter() - started
+
+    @property
+    def card_name(self) -> str:
+        """As its driver calls it."""
+        return self._card.name
+
+    def draws_rightly(self) -> bool:
+        """Whether two half-transparent splats, one behind the other, look as they must."""
+        one, view = _one_splat()
+        two = Gaussians(
+            means=np.concatenate([one.means, one.means + np.float32(0.001)]),
+            rotations=np.tile(one.rotations, (2, 1)),
+            scales=np.tile(one.scales, (2, 1)),
+            opacities=np.tile(one.opacities, 2),
+            colours=np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], np.float32),
+        )
+        colour, alpha = self.render_float(two, [view])
+        seen = [*colour[0, 4, 4], alpha[0, 4, 4, 0]]
+        return bool(np.allclose(seen, [0.5, 0.25, 0.0, 0.75], atol=1e-3))
 
     def release(self) -> None:
         """Give back what is kept on the card, heads and textures too. Nothing can be drawn
@@ -243,3 +254,16 @@ class CudaRenderer(ByteRenderer):
                 for array, each in zip(self._sent, values, strict=True)
             ),
         )
+
+
+def _one_splat() -> tuple[Gaussians, View]:
+    """White, half-transparent; a view of it in which its centre is that of pixel (4, 4)."""
+    one = Gaussians(
+        means=np.array([[0.0, 0.0, 1.0]], np.float32),
+        rotations=np.array([[1.0, 0.0, 0.0, 0.0]], np.float32),
+        scales=np.full((1, 3), 0.1, np.float32),
+        opacities=np.full(1, 0.5, np.float32),
+        colours=np.ones((1, 3), np.float32),
+    )
+    lens = np.array([[16.0, 0.0, 4.5], [0.0, 16.0, 4.5], [0.0, 0.0, 1.0]])
+    return one, View(camera_from_world=np.eye(4), intrinsics=lens, width=9, height=9)

@@ -33,7 +33,7 @@ from render.renderer import (
 KERNEL_FILES = ("pose.cu", "project.cu", "sort.cu", "draw.cu")
 HEADER_FILES = ("rules.cuh",)
 WHEEL = "nvidia-cuda-nvrtc-cu12"
-INSTALL = "python3 run.py cuda"
+INSTALL = f'"{sys.executable}" -m pip install {WHEEL}'
 """The one command that installs the compiler."""
 _PLACES = (("nvidia", "cuda_nvrtc"), ("nvidia", "cu13"))
 """Where the wheels for CUDA 12 and 13 put it; torch's builds for cards bring one of them."""
@@ -113,8 +113,7 @@ class Compiler:
         path = compiler_library()
         if path is None:
             raise DeviceError(
-                f"renderer 'cuda': NVIDIA's run-time compiler is missing. This installs it: "
-                f"{INSTALL} (pip install {WHEEL})."
+                f"renderer 'cuda': NVIDIA's run-time compiler is missing. This installs it: {INSTALL}"
             )
         if sys.platform == "win32":
             # It loads a second library, which lies beside it, by its name alone.
@@ -125,7 +124,7 @@ class Compiler:
         except OSError as error:
             raise DeviceError(
                 f"renderer 'cuda': {path.name} does not load ({error}). This installs it again: "
-                f"pip install --force-reinstall {WHEEL}"
+                f"{INSTALL} --force-reinstall"
             ) from error
         for name, parameters in _FUNCTIONS.items():
             function = getattr(self._library, name)

@@ -67,7 +67,7 @@ def examine() -> Iterator[Finding]:
     """Look at everything, in the order in which a person would ask."""
     checks: tuple[Callable[[], Finding], ...] = (
         *(_program, _python, _machine, _libraries, _numba, _torch, _assets, _avatar, _speech),
-        *(_display, _opengl, _renderer, _microphones, _folder),
+        *(_display, _opengl, _cuda, _renderer, _microphones, _folder),
     )
     for check in checks:
         yield check()
@@ -194,6 +194,18 @@ def _opengl() -> Finding:
         return Finding("OpenGL", "warn", "no context", advice)
     can = "poses and sorts" if driver.computes else "draws only: posing and sorting want OpenGL 4.3"
     return Finding("OpenGL", "ok", f"{driver.renderer} / OpenGL {driver.version}; {can}")
+
+
+def _cuda() -> Finding:
+    from avatar.fit.backends import fitting_on_card
+    from render.cuda_probe import probe_cuda
+
+    probe, fitting = probe_cuda(), fitting_on_card()
+    fits = "fitting by gsplat" if fitting.works else f"fitting on the processor ({fitting.problem})"
+    if probe.card:
+        drawn = f"{probe.card}, drawing by the program's own kernels; {fits}"
+        return Finding("CUDA", "ok", drawn, fitting.advice)
+    return Finding("CUDA", "ok", f"not drawing: {probe.problem}; {fits} (not needed)")
 
 
 def _renderer() -> Finding:

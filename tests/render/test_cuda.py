@@ -337,6 +337,12 @@ def test_a_card_out_of_memory_is_told_in_one_line(cuda):
     assert_same(cuda, random_gaussians(20, seed=1), [front_view()])  # and goes on
 
 
+def test_the_probe_knows_right_drawing_from_wrong(cuda, monkeypatch):
+    assert cuda.draws_rightly()
+    monkeypatch.setitem(cuda._kernels._kernels, "find_ranges", lambda *_: None)
+    assert not cuda.draws_rightly()
+
+
 @pytest.mark.parametrize(
     ("function", "expected"),
     [("cuInit", "cuInit"), ("cuDevicePrimaryCtxRetain", "cuDevicePrimaryCtxRetain")],
