@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from avatar.fit.device import Device
 from avatar.motion.direction import (
     DISTANCE_LIMIT_M,
     EMOTION_NAMES,
@@ -391,9 +392,12 @@ class MakeSettings:
     portrait: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PORTRAIT")]
     """The photograph (JPEG, PNG, WebP, ...): one face, looking at the camera, well lit."""
     output: Annotated[Path, _output("OUT.avatar")]
-    """The avatar file to write. The same portrait always gives the same file."""
+    """The avatar file to write. The same portrait always gives the same file (on the processor)."""
     budget: Literal["quick", "normal", "best"] = "normal"
     """How long it is refined against the photograph: not at all, about a minute, or several."""
+    device: Device = "auto"
+    """What refines it: the processor, or an NVIDIA card where gsplat is installed (auto: that, else
+    the processor)."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Write a page about the making to this folder: the fit, the head all around, every
     expression, and what will look poor and why. Open report.html in it."""
