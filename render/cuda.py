@@ -10,6 +10,7 @@ None of it has run on a card yet: the kernels are compiled for cards, and run on
 the tests (docs/rendering.md says what that shows and what it does not).
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -66,6 +67,8 @@ class CudaRenderer(ByteRenderer):
         self._textures = None if context is None else CardTextures(self._card, context)
         self._asked = f"{reason} ({self._card.name})"
         self.last_times = StageTimes()
+        self.last_pose_s = math.nan
+        """What the card took to pose what it drew last; NaN where the processor did."""
         self._heads: list[CudaHead] = []
         self._released = False
         self._lists = TileLists(self._card, self._kernels)
@@ -140,6 +143,11 @@ class CudaRenderer(ByteRenderer):
     def card_name(self) -> str:
         """As its driver calls it."""
         return self._card.name
+
+    @property
+    def card_bytes(self) -> int:
+        """What it holds on the card, heads and all."""
+        return self._card.held_bytes
 
     def draws_rightly(self) -> bool:
         """Whether two half-transparent splats, one behind the other, look as they must."""
@@ -221,10 +229,8 @@ class CudaRenderer(ByteRenderer):
     ) -> None:
         """List the splats and call `draw`, again where there was too little room for the lists;
         afterwards the card is done."""
-        if isinstance(gaussians, CudaHead):
-            splats = gaussians.splats
-        else:
-            splats = self._copied(plain_gaussians(gaussians))
+        head = gaussians if isinstance(gaussians, CudaHead) else None
+        splats = head.splats if head is not None else self._copied(plain_gaussians(gaussians))
         begun, sorted_, drawn = self._marks
         self._card.mark(begun)
         self._lists.project(splats, views)
@@ -237,6 +243,7 @@ class CudaRenderer(ByteRenderer):
             self._card.wait()
             if self._lists.complete():
                 break
+        self.last_pose_s = math.nan if head is None else head.pose_s
         self.last_times = StageTimes(
             sort_s=self._card.seconds(begun, sorted_), raster_s=self._card.seconds(sorted_, drawn)
         )

@@ -113,7 +113,8 @@ class Compiler:
         path = compiler_library()
         if path is None:
             raise DeviceError(
-                f"renderer 'cuda': NVIDIA's run-time compiler is missing. This installs it: {INSTALL}"
+                "renderer 'cuda': NVIDIA's run-time compiler is missing. This installs it: "
+                f"{INSTALL}"
             )
         if sys.platform == "win32":
             # It loads a second library, which lies beside it, by its name alone.

@@ -133,6 +133,7 @@ class Card:
                 "driver, or use --backend auto."
             )
         self._library = library
+        self._sizes: dict[int, int] = {}
         for name, parameters in _FUNCTIONS.items():
             try:
                 function = getattr(library, name)
@@ -186,11 +187,19 @@ class Card:
 
     def allocate(self, size: int) -> int:
         """Address of `size` bytes on the card, more than none."""
-        return self._handle("cuMemAlloc_v2", size)
+        address = self._handle("cuMemAlloc_v2", size)
+        self._sizes[address] = size
+        return address
 
     def free(self, address: int) -> None:
         """What `allocate` gave."""
+        del self._sizes[address]
         self._call("cuMemFree_v2", address)
+
+    @property
+    def held_bytes(self) -> int:
+        """Allocated on the card and not yet freed."""
+        return sum(self._sizes.values())
 
     def allocate_pinned(self, size: int) -> int:
         """Address of `size` bytes of the computer's memory that the card copies to and from by

@@ -25,6 +25,7 @@ class CudaHead:
         """Send the tables; neutral until the first `pose`."""
         self._card, self._kernels = card, kernels
         self.released = False
+        self._marks = card.event(), card.event()
         self._arrays: list[CardArray] = []
         self._count, self._vertices = len(tables), len(tables.vertices)
         self._template = len(tables.offset_start) - 1
@@ -65,6 +66,8 @@ class CudaHead:
         ).astype(np.float32)
         assert not self.released, "released already"
         self._card.use()
+        begun, posed = self._marks
+        self._card.mark(begun)
         self._card.write(self._at["pose"], numbers)
         self._start("pose_vertices", self._vertices, (
             *("vertices", "offset_start", "offset_weight", "offset", "eye", "neck_weights"),
@@ -84,6 +87,7 @@ class CudaHead:
             *("factors", "triangles", "triangle_of", "positions", "lit", "lip_of", "lips"),
             *("lip_start", "lip_near", "lip_area", "lip_darkest", "lip_rest", "known", "means"),
         ), (self._lit,), ("shown",))  # fmt: skip
+        self._card.mark(posed)
 
     def read(self) -> Gaussians:
         """Copied back, for tests and measurements."""
@@ -102,6 +106,11 @@ class CudaHead:
         return Gaussians(**read)
 
     @property
+    def pose_s(self) -> float:
+        """What the card took for the latest pose; once it has been waited for."""
+        return self._card.seconds(*self._marks)
+
+    @property
     def splats(self) -> SplatAddresses:
         """Where the posed Gaussians lie."""
         at = self._at
@@ -114,6 +123,8 @@ class CudaHead:
         if not self.released:
             self.released = True
             self._card.use()
+            for mark in self._marks:
+                self._card.free_event(mark)
             for each in self._arrays:
                 each.release()
 
