@@ -25,8 +25,8 @@ CHECKS = (
 
 
 @cache
-def fake_library() -> ctypes.CDLL:
-    """The fake driver, compiled once a process."""
+def fake_library(shaders: Path = SHADERS) -> ctypes.CDLL:
+    """The fake driver with the kernels of a folder, compiled once a process."""
     specification = importlib.util.find_spec("nvidia")
     roots = list(specification.submodule_search_locations or ()) if specification else []
     headers = [path for root in roots for path in [Path(root, "cuda_runtime/include")]]
@@ -42,7 +42,7 @@ def fake_library() -> ctypes.CDLL:
             *("-Wall", "-Wextra", "-Werror", "-Wno-unused-function"),
             *(f"-D{name}={value}" for name, value in kernel_macros().items()),
             *(f'-DKERNEL_FILE="{kernels}"', f'-DKERNEL_LIST="{names}"'),
-            *("-I", str(found[0]), "-I", str(SHADERS), "-I", str(FOLDER)),
+            *("-I", str(found[0]), "-I", str(shaders), "-I", str(FOLDER)),
             *(str(FOLDER / "fake_driver.cpp"), "-o", str(library)),
         ]
         result = subprocess.run(command, capture_output=True, text=True, check=False)

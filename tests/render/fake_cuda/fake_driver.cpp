@@ -116,7 +116,10 @@ CUresult cuMemAlloc(CUdeviceptr *at, size_t bytes) {
     size_t aligned = (bytes + 15) / 16 * 16, inner = (aligned + PAGE - 1) / PAGE * PAGE;
     char *base = (char *)mmap(
         nullptr, inner + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    mprotect(base + PAGE, inner, PROT_READ | PROT_WRITE);
+    if (base == MAP_FAILED || mprotect(base + PAGE, inner, PROT_READ | PROT_WRITE)) {
+        if (base != MAP_FAILED) munmap(base, inner + 2 * PAGE);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
     std::memset(base + PAGE, 0xff, inner);
     *at = (CUdeviceptr)(base + PAGE + inner - aligned);
     memory[*at] = {base, inner + 2 * PAGE, bytes};
