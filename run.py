@@ -36,7 +36,7 @@ PROBE = "import app.__main__, av, cv2, mediapipe, moderngl, numba, safetensors, 
 """What proves that a setup is whole: the libraries that are compiled, and the program itself."""
 
 NVIDIA_COMPILER = "nvidia-cuda-nvrtc-cu12>=12.8,<13"
-"""What the renderer for NVIDIA cards compiles its kernels with; 86 MB to fetch."""
+"""What the renderer for NVIDIA cards compiles its kernels with; 90 MB to fetch."""
 
 RUN_PACKAGES = (
     *("libportaudio2", "libasound2-plugins"),  # the microphone, through PulseAudio or PipeWire too
@@ -100,7 +100,7 @@ def set_up(testing):
         install_debian(packages, ())
     libraries = ready and bool(stamp.get("test_libraries"))
     if testing and not libraries:
-        say("installing what only the tests use: NVIDIA's compiler (86 MB), which needs no card")
+        say("installing what only the tests use: NVIDIA's compiler (90 MB), which needs no card")
         if not pip(["install", "--prefer-binary", "--editable", TEST_LIBRARIES]):
             return False
         libraries = True
@@ -216,7 +216,7 @@ def has_nvidia_driver():
 
 def add_nvidia_compiler():
     """Have the NVIDIA card draw. Without it another renderer does, so failing is no failure."""
-    say("there is an NVIDIA driver: installing the compiler for its renderer (86 MB)")
+    say("there is an NVIDIA driver: installing the compiler for its renderer (90 MB)")
     if not pip(["install", "--prefer-binary", NVIDIA_COMPILER]):
         say("going on without it; visavis doctor tells how to install it")
 

@@ -107,7 +107,6 @@ class CudaRenderer(ByteRenderer):
         """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1], by the exact rules."""
         width, height = image_size(views)
         light = np.empty((len(views), height, width, 4), np.float32)
-
         self._card.use()
         address = self._light.room(light.nbytes)
         self._draw(
@@ -116,9 +115,8 @@ class CudaRenderer(ByteRenderer):
             lambda: self._kernels.draw_floats(
                 self._lists.grid, *self._lists.addresses, width, height, address
             ),
+            lambda: self._card.read(address, light),
         )
-        self._card.read(address, light)
-        self._card.wait()
         return np.ascontiguousarray(light[..., :3]), np.ascontiguousarray(light[..., 3:])
 
     def render_textures(
@@ -128,7 +126,7 @@ class CudaRenderer(ByteRenderer):
         valid until the next call."""
         assert self._textures is not None, "opened without a context of OpenGL"
         width, height = image_size(views)
-        address = self._draw_bytes(gaussians, views, background, 4)
+        address = self._draw_bytes(gaussians, views, background, 4, None)
         return self._textures.write(address, len(views), width, height)
 
     def warm_up(self) -> float:
@@ -194,8 +192,7 @@ class CudaRenderer(ByteRenderer):
         shape = (len(views), height, width, channels)
         pictures = np.empty(shape, np.uint8) if out is None else out
         assert pictures.shape == shape, f"out: expected {shape}, got {pictures.shape}"
-        self._card.read(self._draw_bytes(gaussians, views, background, channels), pictures)
-        self._card.wait()
+        self._draw_bytes(gaussians, views, background, channels, pictures)
         return pictures
 
     def _draw_bytes(
@@ -204,15 +201,16 @@ class CudaRenderer(ByteRenderer):
         views: Sequence[View],
         background: ArrayLike,
         channels: int,
+        out: Image | None,
     ) -> int:
-        """Where on the card the finished pictures [C, H, W, channels] lie."""
+        """Where on the card the finished pictures [C, H, W, channels] lie; they are copied to `out`
+        too, where there is one."""
         width, height = image_size(views)
         behind = background_picture(background, width, height)
         pictured = int(behind.shape[:2] != (1, 1))
         self._card.use()
         self._background.take(behind)
         pictures = self._pictures.room(len(views) * height * width * channels)
-
         self._draw(
             gaussians,
             views,
@@ -221,13 +219,18 @@ class CudaRenderer(ByteRenderer):
                 *self._lists.addresses,
                 *(width, height, self._background.address, pictured, channels, pictures),
             ),
+            lambda: None if out is None else self._card.read(pictures, out),
         )
         return pictures
 
     def _draw(
-        self, gaussians: Gaussians | CardHead, views: Sequence[View], draw: Callable[[], None]
+        self,
+        gaussians: Gaussians | CardHead,
+        views: Sequence[View],
+        draw: Callable[[], None],
+        fetch: Callable[[], None],
     ) -> None:
-        """List the splats and call `draw`, again where there was too little room for the lists;
+        """List the splats, `draw` and `fetch`, again where there was too little room for the lists;
         afterwards the card is done."""
         head = gaussians if isinstance(gaussians, CudaHead) else None
         splats = head.splats if head is not None else self._copied(plain_gaussians(gaussians))
@@ -239,6 +242,7 @@ class CudaRenderer(ByteRenderer):
             self._card.mark(sorted_)
             draw()
             self._card.mark(drawn)
+            fetch()
             self._lists.ask()
             self._card.wait()
             if self._lists.complete():
