@@ -13,6 +13,7 @@ the tests (docs/rendering.md says what that shows and what it does not).
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -56,14 +57,18 @@ class CudaRenderer(ByteRenderer):
         cache: KernelCache | None = None,
         reason: str = "asked for by name: draws on the NVIDIA card",
     ) -> None:
-        """`context`: a window's, current at every call of `render_textures`.
+        """`context`: a window's, current at every call of `render_textures`. `card` becomes this
+        renderer's own.
 
         Raises:
             DeviceError: no driver, card or compiler; the text says what to do.
             ShaderError: the compiler refuses a kernel.
         """
         self._card = Card() if card is None else card
-        self._kernels = Kernels(self._card, KernelCache() if cache is None else cache)
+        with ExitStack() as undo:
+            undo.callback(self._card.release)
+            self._kernels = Kernels(self._card, KernelCache() if cache is None else cache)
+            undo.pop_all()
         self._textures = None if context is None else CardTextures(self._card, context)
         self._asked = f"{reason} ({self._card.name})"
         self.last_times = StageTimes()

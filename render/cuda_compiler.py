@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import math
 import os
+import re
 import sys
 from contextlib import suppress
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_void_p
@@ -38,6 +39,8 @@ INSTALL = f'"{sys.executable}" -m pip install {WHEEL}'
 _PLACES = (("nvidia", "cuda_nvrtc"), ("nvidia", "cu13"))
 """Where the wheels for CUDA 12 and 13 put it; torch's builds for cards bring one of them."""
 _PATTERNS = ("bin/nvrtc64_*_0.dll", "bin/x86_64/nvrtc64_*_0.dll", "lib/libnvrtc.so.1[2-9]")
+_MAJOR = re.compile(r"nvrtc64_(\d\d)\d_0\.dll|libnvrtc\.so\.(\d\d)")
+LEAST_MAJOR = 12
 _OPTIONS = ("--std=c++17", "--restrict")
 
 _FUNCTIONS: dict[str, tuple[Any, ...]] = {
@@ -91,26 +94,38 @@ def kernel_texts() -> dict[str, str]:
 
 
 @cache
-def compiler_library() -> Path | None:
-    """The newest run-time compiler that is installed beside this Python; None for none."""
-    found = []
+def compiler_library(driver_major: int = LEAST_MAJOR) -> Path | None:
+    """The run-time compiler that is installed beside this Python for such a driver; None for none.
+
+    Of several the oldest: what it makes runs with more drivers, and on older cards. A driver runs
+    binaries of its own major version of CUDA and older ones, not of a newer one.
+    """
+    found: list[Path] = []
     for package, folder in _PLACES:
         specification = importlib.util.find_spec(package)
         for root in (specification.submodule_search_locations or ()) if specification else ():
             for pattern in _PATTERNS:
                 found += Path(root, folder).glob(pattern)
-    return max(found, key=lambda path: path.name, default=None)
+    usable = [path for path in found if LEAST_MAJOR <= _major(path) <= driver_major]
+    return min(usable, key=_major, default=None)
+
+
+def _major(path: Path) -> int:
+    """Of the CUDA that a compiler belongs to; 0 where its name does not tell."""
+    match = _MAJOR.fullmatch(path.name)
+    return int(match[1] or match[2]) if match else 0
 
 
 class Compiler:
     """NVRTC."""
 
-    def __init__(self) -> None:
-        """
+    def __init__(self, driver_major: int = LEAST_MAJOR) -> None:
+        """One whose binaries a driver for this CUDA runs.
+
         Raises:
             DeviceError: it is not installed, or does not load.
         """
-        path = compiler_library()
+        path = compiler_library(driver_major)
         if path is None:
             raise DeviceError(
                 "renderer 'cuda': NVIDIA's run-time compiler is missing. This installs it: "

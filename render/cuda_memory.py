@@ -74,7 +74,7 @@ class Kernels:
             ShaderError: the compiler refuses a kernel.
         """
         self._card = card
-        compiler = Compiler()
+        compiler = Compiler(card.driver_version // 1000)
         key = compiler, card.arch, card.driver_version
         try:
             self._module = card.load(cache.get(*key))

@@ -200,14 +200,17 @@ def _opengl() -> Finding:
 
 def _cuda() -> Finding:
     from avatar.fit.backends import fitting_on_card
-    from render.cuda_probe import probe_cuda
+    from render.cuda_probe import has_nvidia_driver, probe_cuda
 
     probe, fitting = probe_cuda(), fitting_on_card()
-    fits = "fitting by gsplat" if fitting.works else f"fitting on the processor ({fitting.problem})"
+    fits = "fits avatars by gsplat"
+    if not fitting.works:
+        fits = f"avatars are fitted on the processor ({fitting.problem}. {fitting.advice})"
     if probe.card:
-        drawn = f"{probe.card}, drawing by the program's own kernels; {fits}"
-        return Finding("CUDA", "ok", drawn, fitting.advice)
-    return Finding("CUDA", "ok", f"not drawing: {probe.problem}; {fits} (not needed)")
+        return Finding("CUDA", "ok", f"{probe.card}, draws by the program's own kernels; {fits}")
+    if has_nvidia_driver():
+        return Finding("CUDA", "warn", f"does not draw; {fits}", probe.problem)
+    return Finding("CUDA", "ok", f"{probe.problem} (not needed)")
 
 
 def _renderer() -> Finding:
@@ -216,7 +219,7 @@ def _renderer() -> Finding:
 
     name, reason = fastest_renderer()
     driver = probe_driver() if name == "gl" else None
-    where = "card" if driver is not None and driver.computes else "processor"
+    where = "card" if name == "cuda" or (driver and driver.computes) else "processor"
     return Finding("renderer", "ok", f"{name}, {reason}; posing and sorting: {where}")
 
 

@@ -8,6 +8,10 @@ import pytest
 from app.__main__ import main
 from app.bundled import ASSETS
 from app.commands import doctor
+from avatar.fit import backends
+from avatar.fit.backends import CardFitting
+from render import cuda_probe
+from render.cuda_probe import CudaProbe
 
 
 def test_the_report_names_what_was_found_and_what_to_do(
@@ -27,6 +31,35 @@ def test_the_report_names_what_was_found_and_what_to_do(
     assert findings["OpenGL"]["state"] == "ok"
     assert "chosen by itself" in findings["renderer"]["found"]
     assert report["ok"] == all(finding["state"] != "fail" for finding in findings.values())
+
+
+@pytest.mark.parametrize(
+    ("driver", "probe", "fitting", "state", "found", "advice"),
+    [
+        (False, CudaProbe("", "there is no NVIDIA driver"), CardFitting(True), "ok",
+         "there is no NVIDIA driver (not needed)", ""),
+        (True, CudaProbe("RTX", ""), CardFitting(True), "ok",
+         "RTX, draws by the program's own kernels; fits avatars by gsplat", ""),
+        (True, CudaProbe("RTX", ""), CardFitting(False, "no gsplat", "Get it."), "ok",
+         "RTX, draws by the program's own kernels; avatars are fitted on the processor (no gsplat. "
+         "Get it.)", ""),
+        (True, CudaProbe("", "no compiler. Get it."), CardFitting(True), "warn",
+         "does not draw; fits avatars by gsplat", "no compiler. Get it."),
+    ],
+)  # fmt: skip
+def test_who_draws_and_who_fits_on_an_nvidia_card_and_what_would_change_that(
+    monkeypatch: pytest.MonkeyPatch,
+    driver: bool,
+    probe: CudaProbe,
+    fitting: CardFitting,
+    state: str,
+    found: str,
+    advice: str,
+) -> None:
+    monkeypatch.setattr(cuda_probe, "has_nvidia_driver", lambda: driver)
+    monkeypatch.setattr(cuda_probe, "probe_cuda", lambda: probe)
+    monkeypatch.setattr(backends, "fitting_on_card", lambda: fitting)
+    assert doctor._cuda() == doctor.Finding("CUDA", state, found, advice)  # pyright: ignore[reportArgumentType]
 
 
 def test_the_shipped_files_are_those_that_the_checksums_name() -> None:

@@ -90,15 +90,15 @@ def test_a_missing_kernel_file_is_told(monkeypatch):
 
 
 def test_without_the_compiler_the_line_that_installs_it_is_told(monkeypatch):
-    monkeypatch.setattr(cuda_compiler, "compiler_library", lambda: None)
-    with pytest.raises(DeviceError, match=r"run\.py cuda"):
+    monkeypatch.setattr(cuda_compiler, "compiler_library", lambda _: None)
+    with pytest.raises(DeviceError, match="-m pip install nvidia-cuda-nvrtc-cu12"):
         Compiler()
 
 
 def test_a_compiler_that_does_not_load_is_told(monkeypatch, tmp_path):
     broken = tmp_path / "libnvrtc.so.12"
     broken.write_bytes(b"no library")
-    monkeypatch.setattr(cuda_compiler, "compiler_library", lambda: broken)
+    monkeypatch.setattr(cuda_compiler, "compiler_library", lambda _: broken)
     with pytest.raises(DeviceError, match=r"libnvrtc\.so\.12 does not load"):
         Compiler()
 
@@ -163,7 +163,9 @@ def test_kernels_that_the_driver_refuses_are_made_again_once(tmp_path):
     calls()
     with failing("cuModuleLoadData", 200), pytest.raises(DeviceError, match="cuModuleLoadData"):
         CudaRenderer(card=card, cache=cache)
-    assert calls().count("cuModuleLoadData") == 2
+    made = calls()
+    assert made.count("cuModuleLoadData") == 2
+    assert made[-1] == "cuDevicePrimaryCtxRelease_v2"
 
 
 def test_the_cache_lies_in_the_users_own_folder_for_it(monkeypatch, tmp_path):
@@ -173,6 +175,39 @@ def test_the_cache_lies_in_the_users_own_folder_for_it(monkeypatch, tmp_path):
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "Local"))
     assert cache_folder() == tmp_path / "Local" / "visavis"
+
+
+@pytest.mark.parametrize(
+    ("there", "driver_major", "taken"),
+    [
+        ((), 13, None),
+        (("cuda_nvrtc/lib/libnvrtc.so.12",), 12, "libnvrtc.so.12"),
+        (("cuda_nvrtc/lib/libnvrtc.so.12", "cu13/lib/libnvrtc.so.13"), 13, "libnvrtc.so.12"),
+        (("cu13/lib/libnvrtc.so.13",), 13, "libnvrtc.so.13"),
+        (("cu13/lib/libnvrtc.so.13",), 12, None),
+        (("cuda_nvrtc/bin/nvrtc64_120_0.dll",), 12, "nvrtc64_120_0.dll"),
+        (
+            ("cuda_nvrtc/bin/nvrtc64_120_0.alt.dll", "cu13/bin/x86_64/nvrtc64_130_0.dll"),
+            13,
+            "nvrtc64_130_0.dll",
+        ),
+        (("cuda_nvrtc/lib/libnvrtc-builtins.so.12.9", "cuda_nvrtc/lib/libnvrtc.so.11"), 12, None),
+    ],
+)
+def test_of_several_compilers_the_oldest_is_taken_that_the_driver_follows(
+    monkeypatch, tmp_path, there, driver_major, taken
+):
+    for name in there:
+        path = tmp_path / "nvidia" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    class Namespace:
+        submodule_search_locations = (str(tmp_path / "nvidia"), str(tmp_path / "gone"))
+
+    monkeypatch.setattr(cuda_compiler.importlib.util, "find_spec", lambda name: Namespace)
+    found = compiler_library.__wrapped__(driver_major)
+    assert (found.name if found else None) == taken
 
 
 def test_the_compiler_is_found_beside_this_python():
