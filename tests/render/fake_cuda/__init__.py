@@ -4,11 +4,14 @@ library. What it can show and what not stands in emulator.h, beside this file.""
 import ctypes
 import importlib.util
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import pytest
 
 from render.cuda_compiler import KERNEL_FILES, kernel_macros
 from render.cuda_memory import kernel_parameters
@@ -27,6 +30,8 @@ CHECKS = (
 @cache
 def fake_library(shaders: Path = SHADERS) -> ctypes.CDLL:
     """The fake driver with the kernels of a folder, compiled once a process."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("the fake card is made of Linux' own memory calls")
     specification = importlib.util.find_spec("nvidia")
     roots = list(specification.submodule_search_locations or ()) if specification else []
     headers = [path for root in roots for path in [Path(root, "cuda_runtime/include")]]
