@@ -2,7 +2,7 @@
 behind on the card. In a context without a window, where Mesa's llvmpipe draws."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -12,8 +12,9 @@ import numpy as np
 import psutil
 import pytest
 
-from app.commands.live import load_scene
-from app.frame_loop import FrameLoop, LiveOptions, Loader, Picture
+from app.commands.live import load_scene, with_detail
+from app.detail import DetailedPosing
+from app.frame_loop import FrameLoop, LiveOptions, Loader, Picture, Scene
 from app.motion_channel import RECORD
 from app.panel import Orbit, PanelView, Wishes
 from app.renderers import Renderers
@@ -108,10 +109,16 @@ class Screen:
 class Run:
     """A loop on a context, a script to go with it."""
 
-    def __init__(self, context: moderngl.Context, avatars: tuple[str, ...], first: str) -> None:
+    def __init__(
+        self,
+        context: moderngl.Context,
+        avatars: tuple[str, ...],
+        first: str,
+        refine: Callable[[Scene], Scene] | None = None,
+    ) -> None:
         self.screen = Screen()
         self.renderers = Renderers(context)
-        self.loader = Loader(load_scene)
+        self.loader = Loader(load_scene, refine=refine)
         options = LiveOptions(avatar=avatars[0], avatars=avatars, renderer=first, adapts=False)
         speech = cast(SpeechProcess, Silence())
         self.loop = FrameLoop(self.screen, speech, self.loader, options, self.renderers)
@@ -151,9 +158,11 @@ def avatars(small_avatar, small_avatar_file, tmp_path_factory) -> tuple[str, ...
 
 
 @contextmanager
-def running(avatars: tuple[str, ...], first: str = "gl") -> Iterator[tuple[Run, moderngl.Context]]:
+def running(
+    avatars: tuple[str, ...], refine: Callable[[Scene], Scene] | None = None
+) -> Iterator[tuple[Run, moderngl.Context]]:
     with open_context() as context:
-        run = Run(context, avatars, first)
+        run = Run(context, avatars, "gl", refine)
         try:
             yield run, context
         finally:
@@ -233,6 +242,30 @@ def test_a_renderer_that_cannot_be_made_ready_is_given_back(avatars, monkeypatch
         raise DeviceError("no compiler here")
 
     with running(avatars) as (run, _):
+        run.play(script(run))
+
+
+def test_levels_of_detail_follow_when_they_are_made(avatars):
+    def script(run: Run) -> Iterator[None]:
+        yield from run.settled()
+        for renderer in ("gl", "cpu"):
+            end = time.perf_counter() + PATIENCE_S
+            while not isinstance(posing := run.loop._scene.deformer, DetailedPosing):
+                assert time.perf_counter() < end
+                yield
+            yield
+            small = posing.share
+            assert small < 1.0  # 64 pixels
+            run.loop.most_detail = 0.0
+            yield
+            assert posing.share < small
+            run.loop.most_detail = 1.0
+            yield
+            assert posing.share == small
+            assert run.loop.backend == renderer
+            yield from run.ask(renderer="cpu")
+
+    with running(avatars, with_detail) as (run, _):
         run.play(script(run))
 
 
