@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,29 +24,34 @@ from render.gl import GlRenderer
 SMALL, SMALLER = BELOW_PX[1][0], BELOW_PX[0][0]
 
 
+SHARES = (1.0, 0.75, 0.65, 0.5, 0.4)
+
+
 class Named:
     """Poses nothing, but says which level it is."""
 
-    def __init__(self, name: float) -> None:
-        self.name = name
+    def __init__(self, share: float) -> None:
+        self.share = share
 
-    def gaussians(self, motion, *, seen_from):
-        return self.name
+    def gaussians(self, motion: object, *, seen_from: object) -> Any:
+        return self.share
+
+
+def named_levels() -> DetailedPosing:
+    nobody: Any = None
+    levels = zip((0.0, *LOST), SHARES, strict=True)
+    return DetailedPosing([(Level(nobody, share, lost), Named(share)) for lost, share in levels])
 
 
 @pytest.fixture
-def posing(small_avatar) -> DetailedPosing:
-    shares = zip((0.0, *LOST), (1.0, 0.75, 0.65, 0.5, 0.4), strict=True)
-    return DetailedPosing(
-        [(Level(small_avatar, share, lost), Named(share)) for lost, share in shares]
-    )
+def posing() -> DetailedPosing:
+    return named_levels()
 
 
 def drawn(posing: DetailedPosing, head_px: float, most: float = 1.0) -> float:
     posing.choose(head_px, most)
-    share = posing.gaussians(neutral_motion(), seen_from=np.zeros(3))
-    assert share == posing.share
-    return share
+    assert posing.gaussians(neutral_motion(), seen_from=np.zeros(3)) == posing.share
+    return posing.share
 
 
 def test_small_heads_get_fewer_gaussians_and_large_ones_all(posing):
@@ -75,12 +81,10 @@ def test_a_display_that_cannot_hold_its_rate_gets_no_more_than_it_asks_for(posin
 
 @given(st.floats(1, 3000), st.floats(0, 1))
 def test_more_pixels_and_more_leave_never_draw_fewer(head_px, most):
-    levels = zip((0.0, *LOST), (1.0, 0.75, 0.65, 0.5, 0.4), strict=True)
-    known = [(Level(None, share, lost), Named(share)) for lost, share in levels]
-    share = drawn(DetailedPosing(known), head_px, most)
-    assert drawn(DetailedPosing(known), 1.5 * head_px, most) >= share
-    assert drawn(DetailedPosing(known), head_px, min(1, 1.5 * most)) >= share
-    assert share <= max(most, 0.4)
+    share = drawn(named_levels(), head_px, most)
+    assert drawn(named_levels(), 1.5 * head_px, most) >= share
+    assert drawn(named_levels(), head_px, min(1, 1.5 * most)) >= share
+    assert share <= max(most, SHARES[-1])
 
 
 def test_a_heads_height_is_that_of_its_projection():

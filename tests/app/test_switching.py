@@ -82,8 +82,7 @@ class Screen:
 
     def __init__(self) -> None:
         self.panel: Any = Person()
-        self.size = (64, 48)
-        self.open = True
+        self.size: tuple[int, int] = (64, 48)
         self.shown: Picture | CardPicture | None = None
         self.script: Iterator[None] = iter(())
 
@@ -250,7 +249,11 @@ def test_levels_of_detail_follow_when_they_are_made(avatars):
         yield from run.settled()
         for renderer in ("gl", "cpu"):
             end = time.perf_counter() + PATIENCE_S
-            while not isinstance(posing := run.loop._scene.deformer, DetailedPosing):
+            while True:
+                scene = run.loop._scene
+                assert scene is not None
+                if isinstance(posing := scene.deformer, DetailedPosing):
+                    break
                 assert time.perf_counter() < end
                 yield
             yield
