@@ -17,6 +17,7 @@ from app.detail import DetailedPosing
 from app.frame_loop import FrameLoop, LiveOptions, Loader, Picture, Scene
 from app.motion_channel import RECORD
 from app.panel import Orbit, PanelView, Wishes
+from app.posing import CardPosing
 from app.renderers import Renderers
 from app.speech_process import SourceState, SpeechProcess, SpeechReport
 from avatar.avatar_file import save_avatar
@@ -272,10 +273,12 @@ def test_levels_of_detail_follow_when_they_are_made(avatars):
         run.play(script(run))
 
 
-def cycles(run: Run, avatars: tuple[str, ...], counts: list, count) -> Iterator[None]:
-    """Twice through renderers, avatars and sizes; `count` is taken after each."""
+def cycles(
+    run: Run, avatars: tuple[str, ...], rounds: int, counts: list, count: Callable[[], dict]
+) -> Iterator[None]:
+    """So often through renderers, avatars and sizes; `count` is taken after each."""
     yield from run.settled()
-    for _ in range(2):
+    for _ in range(rounds):
         for size in ((200, 40), (40, 200), (64, 48), (220, 210), (64, 48)):
             run.screen.size = size
             yield
@@ -287,7 +290,7 @@ def cycles(run: Run, avatars: tuple[str, ...], counts: list, count) -> Iterator[
         counts.append(count())
 
 
-def counted(avatars: tuple[str, ...]) -> tuple[list, dict, dict]:
+def counted(avatars: tuple[str, ...], rounds: int) -> tuple[list, dict, dict]:
     """Objects on the card after each cycle, before all, and after all."""
     counts: list[dict[str, int]] = []
     with open_context() as context:
@@ -299,7 +302,7 @@ def counted(avatars: tuple[str, ...]) -> tuple[list, dict, dict]:
 
         before = count()
         run = Run(context, avatars, "gl")
-        run.play(cycles(run, avatars, counts, count))
+        run.play(cycles(run, avatars, rounds, counts, count))
         run.close()
         after = count()
     context.release()
@@ -307,7 +310,7 @@ def counted(avatars: tuple[str, ...]) -> tuple[list, dict, dict]:
 
 
 def test_switching_and_resizing_leave_nothing_on_the_card(avatars):
-    counts, before, after = counted(avatars)
+    counts, before, after = counted(avatars, 2)
     assert counts[0] == counts[1]
     assert counts[0]["Texture"] > before["Texture"]
     assert after == before
@@ -316,9 +319,47 @@ def test_switching_and_resizing_leave_nothing_on_the_card(avatars):
 @pytest.mark.parametrize("kind", [GlHead, GlRenderer, Canvas, CardOrder])
 def test_a_release_that_is_forgotten_is_seen(avatars, monkeypatch, kind):
     monkeypatch.setattr(kind, "release", lambda self: None)
-    counts, before, after = counted(avatars)
-    assert sum(counts[1].values()) > sum(counts[0].values())
+    _, before, after = counted(avatars, 1)
     assert sum(after.values()) > sum(before.values())
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_another_avatar_leaves_nothing_of_the_last_one(avatars, monkeypatch, forgotten):
+    """With the same renderer, which would give back all at its own end."""
+    counts = []
+
+    def script(run: Run, context: moderngl.Context) -> Iterator[None]:
+        yield from run.settled()
+        for _ in range(2):
+            yield from run.ask(avatar=avatars[1])
+            yield from run.ask(avatar=avatars[0])
+            counts.append(living(context))
+
+    if forgotten:
+        monkeypatch.setattr(CardPosing, "release", lambda self: None)
+    with running(avatars) as (run, context):
+        run.play(script(run, context))
+    assert (counts[0] == counts[1]) != forgotten
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_another_renderer_leaves_nothing_of_the_last_one(avatars, monkeypatch, forgotten):
+    """While it runs: at its end all are given back, if they are known."""
+    counts = []
+
+    def script(run: Run, context: moderngl.Context) -> Iterator[None]:
+        yield from run.settled()
+        if forgotten:
+            monkeypatch.setattr(run.renderers, "give_back", lambda renderer: None)
+        for _ in range(2):
+            yield from run.ask(renderer="cpu")
+            yield from run.ask(renderer="gl")
+            counts.append(living(context))
+        monkeypatch.undo()
+
+    with running(avatars) as (run, context):
+        run.play(script(run, context))
+    assert (counts[0] == counts[1]) != forgotten
 
 
 def test_once_warm_a_frame_makes_nothing_new_on_the_card(avatars, monkeypatch):
