@@ -170,9 +170,11 @@ def _speech() -> Finding:
         from avatar.speech.generator import MotionGenerator
 
         generator = MotionGenerator(seed=0)
+        prompt = MotionGenerator(seed=0, prompt=True)
     except VisavisError as error:
         return Finding("speech", "fail", str(error), "Get the checkout again.")
-    return Finding("speech", "ok", f"network loaded, looks {generator.look_ahead_s:.2f} s ahead")
+    ahead = f"{prompt.look_ahead_s:.2f} s ahead for a microphone, {generator.look_ahead_s:.2f} s"
+    return Finding("speech", "ok", f"network loaded, looks {ahead} for files")
 
 
 def _display() -> Finding:
