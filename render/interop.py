@@ -93,4 +93,4 @@ class CardTextures:
             self._pinned = self._card.allocate_pinned(size)
             self._pinned_size = size
         memory = (ctypes.c_uint8 * size).from_address(self._pinned)
-        return np.frombuffer(memory, np.uint8)
+        return np.ctypeslib.as_array(memory)

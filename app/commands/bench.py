@@ -30,7 +30,7 @@ from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
 from avatar.errors import DeviceError, VisavisError
 from avatar.types import ARKIT_NAMES, Avatar, Float, Gaussians
-from render.camera import View, orbit_view, viewer
+from render.camera import PORTRAIT_FIELD_OF_VIEW, View, orbit_view, viewer
 from render.choose import RENDERER_NAMES, open_renderer
 from render.gl import GlRenderer
 from render.renderer import CardHead, Renderer
@@ -399,9 +399,9 @@ def _views(case: Case, frame: int) -> list[View]:
     views = []
     for index in range(case.views):
         aside = (index - (case.views - 1) / 2) * EYE_DISTANCE_M
-        distance, angles = 1.0, {}
+        distance, field_of_view = 1.0, PORTRAIT_FIELD_OF_VIEW
         if case.headset:
-            distance, angles = HEADSET_DISTANCE_M, {"field_of_view": HEADSET_FIELD_RAD}
+            distance, field_of_view = HEADSET_DISTANCE_M, HEADSET_FIELD_RAD
         views.append(
             orbit_view(
                 yaw + math.atan(aside / distance),
@@ -409,7 +409,7 @@ def _views(case: Case, frame: int) -> list[View]:
                 distance,
                 width=case.size,
                 height=case.height,
-                **angles,
+                field_of_view=field_of_view,
             )
         )
     return views

@@ -7,7 +7,6 @@ rasteriser, with plain torch in gsplat's place.
 """
 
 import math
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ _LEAST_LIGHT = 1e-6
 class GsplatRasteriser:
     """`avatar.fit.backends.FitRasteriser` by gsplat. Not for two threads at once."""
 
-    def __init__(self, device: str = "cuda", parts: ModuleType | None = None) -> None:
+    def __init__(self, device: str = "cuda", parts: Any = None) -> None:
         """`parts`: another module with gsplat's functions, for tests.
 
         Raises:
@@ -41,7 +40,7 @@ class GsplatRasteriser:
                     "Use --device cpu."
                 ) from error
             parts = gsplat
-        self._parts: Any = parts
+        self._parts = parts
         self._device = torch.device(device)
 
     def try_out(self) -> None:

@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Callable
-from typing import get_args
+from types import SimpleNamespace
+from typing import cast, get_args
 
+import moderngl
 import numpy as np
 import pytest
 
@@ -260,13 +262,11 @@ def test_cuda_by_name_without_a_driver_is_refused_in_one_line(monkeypatch):
 
 
 def test_a_window_offers_cuda_where_it_works(nvidia, monkeypatch):
-    class Context:
-        version_code = 330
-
+    context = cast("moderngl.Context", SimpleNamespace(version_code=330))
     monkeypatch.setattr(cuda_probe, "probe_cuda", lambda: CudaProbe("", "no"))
-    assert openable_renderers(Context()) == ("auto", "cpu", "gl")
+    assert openable_renderers(context) == ("auto", "cpu", "gl")
     nvidia(CudaProbe("fake card", ""))
-    assert openable_renderers(Context()) == ("auto", "cpu", "cuda", "gl")
+    assert openable_renderers(context) == ("auto", "cpu", "cuda", "gl")
 
 
 @pytest.mark.parametrize("name", ["cpu", "gl", "cuda", "reference"])

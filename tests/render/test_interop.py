@@ -53,7 +53,7 @@ def shared(context) -> Iterator[dict[int, int]]:
     callback = WRITE(write)
     fake_library().fake_on_texture(callback)
     yield copies
-    fake_library().fake_on_texture(ctypes.cast(None, WRITE))
+    fake_library().fake_on_texture(None)
 
 
 def pixels(shown: CardPicture) -> np.ndarray:

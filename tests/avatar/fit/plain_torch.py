@@ -1,8 +1,8 @@
 """The rules of drawing in plain torch, every splat at every pixel, as precise as what goes in:
 what gradients are compared with. `gsplat_parts` are the same behind gsplat's own functions."""
 
-from types import ModuleType, SimpleNamespace
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,12 +64,12 @@ def blended(
     height: int,
 ) -> tuple[Tensor, Tensor]:
     """Premultiplied colour [H, W, 3] and alpha [H, W] of the splats of `order`, nearest first."""
-    kind = {"dtype": centres.dtype}
+    kind = centres.dtype
     row, column = torch.meshgrid(
-        torch.arange(height, **kind) + 0.5, torch.arange(width, **kind) + 0.5, indexing="ij"
+        torch.arange(height, dtype=kind) + 0.5, torch.arange(width, dtype=kind) + 0.5, indexing="ij"
     )
-    light = torch.ones(height, width, **kind)
-    picture = torch.zeros(height, width, 3, **kind)
+    light = torch.ones(height, width, dtype=kind)
+    picture = torch.zeros(height, width, 3, dtype=kind)
     finished = torch.zeros(height, width, dtype=torch.bool)
     for splat in order.tolist():
         dx, dy = centres[splat, 0] - column, centres[splat, 1] - row
@@ -85,7 +85,7 @@ def blended(
     return picture, 1 - light
 
 
-def gsplat_parts() -> ModuleType:
+def gsplat_parts() -> Any:
     """A stand-in for the `gsplat` package: those of its functions that the fit calls, with their
     parameters and shapes, for one camera; without tiles, as every splat is tried at every pixel."""
 
@@ -162,10 +162,9 @@ def gsplat_parts() -> ModuleType:
         nothing = 0 * (colors.sum() + opacities.sum())
         return picture[None] + nothing, alpha[None, :, :, None] + nothing
 
-    parts: Any = SimpleNamespace(
+    return SimpleNamespace(
         fully_fused_projection=fully_fused_projection,
         isect_tiles=isect_tiles,
         isect_offset_encode=isect_offset_encode,
         rasterize_to_pixels=rasterize_to_pixels,
     )
-    return cast("ModuleType", parts)
