@@ -64,7 +64,7 @@ class CudaRenderer(ByteRenderer):
             DeviceError: no driver, card or compiler; the text says what to do.
             ShaderError: the compiler refuses a kernel.
         """
-        self._card = Card() if card is None else card
+        self._card = Card(for_opengl=context is not None) if card is None else card
         with ExitStack() as undo:
             undo.callback(self._card.release)
             self._kernels = Kernels(self._card, KernelCache() if cache is None else cache)

@@ -27,6 +27,8 @@ _NON_BLOCKING = 1
 """CU_STREAM_NON_BLOCKING: does not wait for what others do in the default stream."""
 _GL_TEXTURE_2D, _WRITE_DISCARD = 0x0DE1, 2
 """CU_GRAPHICS_REGISTER_FLAGS_WRITE_DISCARD: all of the texture is written each time."""
+_ALL_DEVICES = 1
+"""CU_GL_DEVICE_LIST_ALL."""
 _DEVICE_MEMORY, _ARRAY_MEMORY = 2, 3
 """CU_MEMORYTYPE_DEVICE, CU_MEMORYTYPE_ARRAY."""
 
@@ -88,6 +90,7 @@ _FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "cuEventDestroy_v2": (c_void_p,),
     "cuGetErrorName": (c_int, POINTER(c_char_p)),
     "cuGetErrorString": (c_int, POINTER(c_char_p)),
+    "cuGLGetDevices_v2": (POINTER(c_uint), POINTER(c_int), c_uint, c_int),
     "cuGraphicsGLRegisterImage": (POINTER(c_void_p), c_uint, c_uint, c_uint),
     "cuGraphicsUnregisterResource": (c_void_p,),
     "cuGraphicsMapResources": (c_uint, POINTER(c_void_p), c_void_p),
@@ -120,8 +123,9 @@ class Card:
     Any thread may use it, one at a time, after `use`.
     """
 
-    def __init__(self, library: ctypes.CDLL | None = None, number: int = 0) -> None:
-        """`library`: another one than the system's driver, for tests.
+    def __init__(self, library: ctypes.CDLL | None = None, *, for_opengl: bool = False) -> None:
+        """`library`: another one than the system's driver, for tests. `for_opengl`: the card that
+        the current OpenGL context draws on, if it is one of ours; else the driver's first.
 
         Raises:
             DeviceError: no driver, too old a driver, or no card.
@@ -151,12 +155,14 @@ class Card:
                 f"renderer 'cuda': the NVIDIA driver is for CUDA {self.driver_version // 1000}, "
                 "expected 12 or newer. Install driver 525 or newer, or use --backend auto."
             )
-        if self._number("cuDeviceGetCount") <= number:
+        if self._number("cuDeviceGetCount") == 0:
             raise DeviceError(
                 "renderer 'cuda': there is an NVIDIA driver but no card that it can use "
                 "(CUDA_VISIBLE_DEVICES hides cards, too). Use --backend auto."
             )
-        self._device = self._number("cuDeviceGet", number)
+        self._device = (self._opengl_device() if for_opengl else None) or self._number(
+            "cuDeviceGet", 0
+        )
         name = ctypes.create_string_buffer(128)
         self._call("cuDeviceGetName", name, len(name), self._device)
         self.name = name.value.decode(errors="replace")
@@ -301,6 +307,17 @@ class Card:
             self._call("cuMemcpy2DAsync_v2", ctypes.byref(copy), self._stream)
         finally:
             self._call("cuGraphicsUnmapResources", 1, handles, self._stream)
+
+    def _opengl_device(self) -> int | None:
+        """Of several cards the one that the current OpenGL context draws on; None for none."""
+        count, device = c_uint(), c_int()
+        try:
+            self._call(
+                "cuGLGetDevices_v2", ctypes.byref(count), ctypes.byref(device), 1, _ALL_DEVICES
+            )
+        except CudaError:  # OpenGL draws on something else
+            return None
+        return device.value if count.value else None
 
     def _number(self, name: str, *arguments: int) -> int:
         """What a function writes to its first parameter, a whole number."""

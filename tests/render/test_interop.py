@@ -153,6 +153,13 @@ def test_a_second_texture_that_is_refused_gives_the_first_back(cuda, monkeypatch
     assert "cuGraphicsMapResources" not in made
 
 
+def test_of_several_cards_the_one_that_opengl_draws_on_is_taken():
+    assert Card(fake_library()).name == "fake card"
+    assert Card(fake_library(), for_opengl=True).name == "second fake card"
+    with failing("cuGLGetDevices_v2", 219):
+        assert Card(fake_library(), for_opengl=True).name == "fake card"
+
+
 def test_a_copy_that_fails_still_unmaps(cuda, shared):
     gaussians, views = random_gaussians(5, seed=1), [front_view()]
     cuda.render_textures(gaussians, views)

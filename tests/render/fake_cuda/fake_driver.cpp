@@ -71,11 +71,24 @@ void fake_on_texture(void (*write)(unsigned, size_t, size_t, const char *)) { wr
 
 CUresult cuInit(unsigned) { CALLED(); return CUDA_SUCCESS; }
 CUresult cuDriverGetVersion(int *version) { CALLED(); *version = 12090; return CUDA_SUCCESS; }
-CUresult cuDeviceGetCount(int *count) { CALLED(); *count = 1; return CUDA_SUCCESS; }
-CUresult cuDeviceGet(CUdevice *device, int) { CALLED(); *device = 0; return CUDA_SUCCESS; }
-CUresult cuDeviceGetName(char *name, int size, CUdevice) {
+// Two cards; OpenGL draws on the second.
+CUresult cuDeviceGetCount(int *count) { CALLED(); *count = 2; return CUDA_SUCCESS; }
+CUresult cuDeviceGet(CUdevice *device, int number) {
     CALLED();
-    std::snprintf(name, size, "fake card");
+    *device = number;
+    return CUDA_SUCCESS;
+}
+CUresult cuDeviceGetName(char *name, int size, CUdevice device) {
+    CALLED();
+    std::snprintf(name, size, device ? "second fake card" : "fake card");
+    return CUDA_SUCCESS;
+}
+CUresult cuGLGetDevices(
+    unsigned *count, CUdevice *devices, unsigned room, CUGLDeviceList list) {
+    CALLED();
+    if (room < 1 || list != CU_GL_DEVICE_LIST_ALL) return CUDA_ERROR_INVALID_VALUE;
+    *count = 1;
+    devices[0] = 1;
     return CUDA_SUCCESS;
 }
 CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice) {
