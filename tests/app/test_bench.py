@@ -141,7 +141,9 @@ def test_without_names_all_are_measured_that_run_here(capsys, monkeypatch):
     monkeypatch.setattr(module, "open_renderer", opened)
     bench()
     told = capsys.readouterr()
-    assert told.err == "gl: not measured. no OpenGL 3.3 here.\n"
+    # On a busy machine it also says how far it is.
+    said = [line for line in told.err.splitlines() if not line.startswith("measuring: ")]
+    assert said == ["gl: not measured. no OpenGL 3.3 here."]
     assert {line.split()[0] for line in told.out.splitlines()[2:]} == {"cpu", "torch"}
     with pytest.raises(DeviceError, match="no OpenGL"):
         bench(backends=("gl",))
