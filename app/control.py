@@ -269,7 +269,7 @@ def openapi() -> dict[str, Any]:
         return {"description": description, "content": {kind: {"schema": schema}}}
 
     state = content("application/json", schema_of[State], "the state")
-    done = content("application/json", schema_of[State], "done; the state as it was last told")
+    done = content("application/json", schema_of[State], "done; the state with it")
     paths: dict[str, Any] = {
         "/state": {"get": {"summary": "How it stands", "responses": answers(**{"200": state})}},
         "/socket": {

@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from app.control_link import Request
 from app.face_sampler import FaceSampler, Sampled
 from app.frame_sink import Shown
 from app.handoff import Latest
@@ -406,13 +407,16 @@ class FrameLoop:
         steering = self._steering
         if steering is None:
             return
+        done: list[tuple[Request, str]] = []
         for asked in steering.take():
             wishes, problem = steering.wishes(asked, self._direction)
-            steering.answer(asked, problem or self._fulfil(wishes))
+            done.append((asked, problem or self._fulfil(wishes)))
         if self._display.panel is None:
             self._orbit.advance(self._display.refresh_s)
-        if steering.wants_state(now_s):
+        if done or steering.wants_state(now_s):  # who gets an answer sees what it changed
             steering.tell(self._panel_view(), self._outputs, self._orbit, now_s)
+        for asked, problem in done:
+            steering.answer(asked, problem)
 
     def _film_size(self) -> tuple[int, int]:
         """Width and height of recordings: as large as pictures may become."""

@@ -77,6 +77,8 @@ class Outputs:
         self._turntable: tuple[Turntable, float] | None = None  # and when it began
         self._problem = ""
         self._saved = ""
+        self._named: set[str] = set()
+        self._naming = threading.Lock()
 
     @property
     def backdrop(self) -> Colour:
@@ -202,8 +204,11 @@ class Outputs:
         stem = time.strftime("visavis-%Y%m%d-%H%M%S")
         for number in range(1, 100):
             name = f"{stem}{'' if number == 1 else f'-{number}'}{ending}"
-            if not (path := self._options.folder / name).exists():
-                return path
+            path = self._options.folder / name
+            with self._naming:  # several snapshots look for a name at once
+                if name not in self._named and not path.exists():
+                    self._named.add(name)
+                    return path
         raise OutputError(f"{self._options.folder}: 99 files of this second; wait for the next.")
 
     def close(self) -> None:

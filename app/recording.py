@@ -10,6 +10,7 @@ import logging
 import shutil
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ USUAL_DELAY_S = 0.19
 """From a sound to its face, until it is known."""
 SOUND_SLACK = round(0.015 * AUDIO_RATE)
 """Samples by which blocks of sound may miss each other without a gap between them."""
+MOST_PENDING = 200
+"""Blocks of sound kept while no picture has come yet, some seconds."""
 SOUND_PATIENCE_S = 1.0
 """Sound that is later than this is taken to be silence."""
 LEAST_FREE_BYTES = 64 << 20
@@ -179,6 +182,13 @@ class Recording:
 
     def _work(self) -> None:
         try:
+            self._record()
+        except Exception as error:  # a worker's outermost frame: tell, and end
+            log.error("%s", traceback.format_exc())
+            self._end(OutputError(f"{self._path}: {type(error).__name__}: {error}"))
+
+    def _record(self) -> None:
+        try:
             beside = unfinished(self._path)
             file = open_recording_file(
                 beside, size=self._size, fps=self._fps, backdrop=self._backdrop
@@ -217,10 +227,10 @@ class Recording:
     def _write_news(self, file: RecordingFile, beside: Path) -> bool:
         """Write what has come; False when it was the last."""
         last = self._stopping  # before looking: what came until then is still written
-        for record in self._read_sound():
-            self._pending.append((float(record["end_s"]), record["samples"][: record["size"]]))
+        self._hear()
         while self._waiting:
             number, picture = self._waiting.popleft()
+            self._hear()  # a busy coder comes out of this loop seldom
             gap = number - self._pictures
             # Between two pictures each instant gets the nearer one.
             before = gap // 2 if self._pictures else 0
@@ -230,11 +240,14 @@ class Recording:
                 self._write_sound(file, self._pictures)
             if len(self._spare) < MOST_WAITING:
                 self._spare.append(picture)
-        if self._begin_s is None:  # nothing seen yet: sound of long ago will not be wanted
-            while len(self._pending) > 4 * self._fps:
-                self._pending.popleft()
         self._check_space(file, beside)
         return not last
+
+    def _hear(self) -> None:
+        for record in self._read_sound():
+            self._pending.append((float(record["end_s"]), record["samples"][: record["size"]]))
+        while self._begin_s is None and len(self._pending) > MOST_PENDING:
+            self._pending.popleft()
 
     def _write_sound(self, file: RecordingFile, pictures: int, *, to_the_end: bool = False) -> None:
         """The sound up to the end of so many pictures, each block at its time."""
@@ -266,7 +279,10 @@ class Recording:
             return
         self._space_checked_s = now
         self._size_bytes = file.size_bytes()
-        free = shutil.disk_usage(beside.parent).free
+        try:
+            free = shutil.disk_usage(beside.parent).free
+        except OSError as error:
+            raise OutputError(f"{self._path}: its folder is gone ({error.strerror})") from error
         if free < LEAST_FREE_BYTES:
             raise OutputError(
                 f"{self._path}: the disk is full ({free / 1e6:.0f} MB left). Make room for more"
