@@ -360,10 +360,11 @@ class _Doors:
 
     def admit(self, door: "_Door") -> None:
         """Take one more; where there is no room, the oldest stranger goes, or this one."""
-        if len(self._open) >= self._most:
-            strangers = (other for other in self._open if not other.trusted)
-            next(strangers, door).abort()
         self._open[door] = None
+        if len(self._open) > self._most:
+            oldest = next((other for other in self._open if not other.trusted), door)
+            oldest.abort()
+            self.leave(oldest)  # now, not when its loss is told: more may come before that
 
     def leave(self, door: "_Door") -> None:
         """It is closed."""
