@@ -498,19 +498,21 @@ class Panel:
             imgui.same_line()
             imgui.text_colored(FAULT, view.recording)
             return
-        imgui.set_next_item_width(third)
-        if imgui.begin_combo("##record", "Record"):
+        if imgui.button("Record", ImVec2(third, 0)):
+            imgui.open_popup("record")
+        if imgui.begin_popup("record"):
             for ending, what in RECORDING_KINDS.items():
                 if imgui.selectable(what, False)[0]:
                     self._wish(record=ending)
-            imgui.end_combo()
+            imgui.end_popup()
         imgui.same_line()
-        imgui.set_next_item_width(third)
-        if imgui.begin_combo("##snapshot", "Snapshot"):
+        if imgui.button("Snapshot", ImVec2(third, 0)):
+            imgui.open_popup("snapshot")
+        if imgui.begin_popup("snapshot"):
             for alpha, what in enumerate(("with the backdrop", "transparent")):
                 if imgui.selectable(what, False)[0]:
                     self._wish(snapshot=Snapshot(bool(alpha)))
-            imgui.end_combo()
+            imgui.end_popup()
         imgui.same_line()
         if imgui.button("Turn", ImVec2(third, 0)):
             self._wish(turntable=Turntable())

@@ -14,6 +14,9 @@ from typing import Annotated, Literal
 
 import tyro
 
+from app.turntable import ALL_AROUND
+from app.turntable import LEAST_S as LEAST_TURN_S
+from app.turntable import MOST_S as MOST_TURN_S
 from avatar.motion.direction import (
     DISTANCE_LIMIT_M,
     EMOTION_NAMES,
@@ -484,6 +487,45 @@ class RenderSettings:
         given = [source for source in (self.audio, self.motion, self.drive) if source is not None]
         if len(given) != 1:
             raise ValueError("expected one of --audio FILE, --motion M.npz and --drive VIDEO")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurntableSettings:
+    """Make a film of an avatar from all around, while it rests or speaks.
+
+    For example:
+      visavis turntable -o around.mp4
+      visavis turntable --avatar me.avatar --audio speech.wav --degrees 45 -o swing.mp4
+    """
+
+    output: Annotated[Path, _output("OUT.mp4")]
+    """The film to write (MP4: H.264, and AAC where there is sound)."""
+    avatar: AvatarOption = DEFAULT_AVATAR
+    """An .avatar file, or the name of a bundled avatar."""
+    audio: SoundOption = None
+    """What it says meanwhile: any sound or video file; the film is as long. Without it the face
+    rests, for one turn."""
+    seconds: Annotated[float, _scale(LEAST_TURN_S, MOST_TURN_S, "SECONDS")] = 8.0
+    """Of one turn."""
+    degrees: Annotated[float, _scale(1.0, ALL_AROUND, "DEGREES")] = ALL_AROUND
+    """360 goes all around; less swings so far to both sides."""
+    size: SizeOption = PictureSize()
+    """Pixels: SIDE or WIDTHxHEIGHT."""
+    fps: FpsOption = DEFAULT_FPS
+    """Frames a second."""
+    view: ViewOption = ViewPoint()
+    """Where the camera starts: degrees towards the avatar's left, degrees up, metres away."""
+    background: ColourOption = BACKDROP
+    """The colour behind the head: RRGGBB, black, grey or white."""
+    backend: Backend = "auto"
+    """Which renderer draws: auto takes the fastest, gl wants a graphics card, reference is slow and
+    exact."""
+    voice: VoiceOption = None
+    """Whose lips speak: a file of visavis calibrate. Without it ME.voice beside
+    ME.avatar is used, if there is one."""
+    seed: int = 0
+    """Of all that is left to chance: blinks, glances, head motion. The lips follow the sound."""
+    acting: ActingOption = Acting()
 
 
 @dataclass(frozen=True, kw_only=True)

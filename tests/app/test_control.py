@@ -251,13 +251,15 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(program):
 def spoken_to(program: Program, data: bytes, patience_s: float = 5.0) -> bytes:
     """What comes back for raw bytes until the server closes or says no more."""
     answer = b""
-    with socket.create_connection(("127.0.0.1", port_of(program)), timeout=patience_s) as client:
-        with contextlib.suppress(OSError):
-            client.sendall(data)
-            while part := client.recv(1 << 16):
-                answer += part
-                if b"\r\n\r\n" in answer:
-                    break
+    with (
+        socket.create_connection(("127.0.0.1", port_of(program)), timeout=patience_s) as client,
+        contextlib.suppress(OSError),
+    ):
+        client.sendall(data)
+        while part := client.recv(1 << 16):
+            answer += part
+            if b"\r\n\r\n" in answer:
+                break
     return answer
 
 
@@ -377,8 +379,10 @@ JSON = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                sorted({name for kind in COMMANDS for name in kind.__struct_fields__})
-                + ["command", "yaw", "pitch", "roll", "valence", "happiness"]
+                [
+                    *sorted({name for kind in COMMANDS for name in kind.__struct_fields__}),
+                    *("command", "yaw", "pitch", "roll", "valence", "happiness"),
+                ]
             )
             | st.text(max_size=4),
             inner,

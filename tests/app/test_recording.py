@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 from av.audio.frame import AudioFrame
+from av.error import InvalidDataError
 from av.video.frame import VideoFrame
 from hypothesis import given
 from hypothesis import strategies as st
@@ -228,9 +229,9 @@ def test_a_coder_that_is_too_slow_costs_pictures_but_neither_time_nor_the_frame_
         file = opened(*args, **options)
         write = file.write_picture
 
-        def write_slowly(shown):
-            time.sleep(0.06 if shown is not None else 0)
-            write(shown)
+        def write_slowly(picture):
+            time.sleep(0.06 if picture is not None else 0)
+            write(picture)
 
         file.write_picture = write_slowly
         return file
@@ -320,7 +321,7 @@ def played(path: Path) -> int:
         try:
             for _ in container.decode(stream):
                 count += 1
-        except av.error.InvalidDataError:  # the last, torn fragment
+        except InvalidDataError:  # the last, torn fragment
             pass
     return count
 
