@@ -232,7 +232,9 @@ class State(Struct):
     picture: Annotated[list[int], Meta(description="width and height as drawn, pixels")]
     backend: str
     recording: Recording | None
-    saved: Annotated[str, Meta(description="the newest snapshot's file name; or empty")]
+    saved: Annotated[
+        str, Meta(description="file name of the newest snapshot or ended recording; or empty")
+    ]
     problems: list[str]
     notes: list[str]
 

@@ -96,8 +96,11 @@ class Outputs:
 
     @property
     def saved_name(self) -> str:
-        """The newest snapshot's or recording's file name; empty before there is one."""
-        return self._saved
+        """File name of the newest snapshot or ended recording; empty before there is one."""
+        recording = self.recording
+        if self._saved or recording is None or recording.running or not recording.seconds:
+            return self._saved
+        return recording.path.name
 
     @property
     def progress(self) -> str:
@@ -157,7 +160,7 @@ class Outputs:
             raise OutputError(
                 f"{self._recording.status.path}: is being recorded; stop that before another."
             )
-        self._problem = ""
+        self._problem = self._saved = ""
         self._recording = Recording(
             path,
             size=(size[0] + size[0] % 2, size[1] + size[1] % 2),

@@ -252,7 +252,7 @@ class _PictureFolder:
 
     def _write_header(self) -> None:
         """The length stands at the beginning of a WAV: brought up to date each second."""
-        size = 2 * self._samples
+        size = min(2 * self._samples, 0xFFFF_FFFF - 36)  # 37 hours
         fields = [b"RIFF", 36 + size, b"WAVEfmt ", 16, 1, 1, AUDIO_RATE, 2 * AUDIO_RATE, 2, 16]
         widths = [0, 4, 0, 4, 2, 2, 4, 4, 2, 2]
         header = b"".join(

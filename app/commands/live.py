@@ -77,9 +77,9 @@ def live(settings: LiveSettings) -> None:
     try:
         speech.start()  # it loads for some seconds, meanwhile the window opens
         with (
+            _outputs(settings, speech) as outputs,
             _steering(settings) as steering,
             _display(settings, shows_window) as (display, loader),
-            _outputs(settings, speech) as outputs,
         ):
             options = _options(settings, shows_window)
             loop = FrameLoop(display, speech, loader, options, outputs, steering)
