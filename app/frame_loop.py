@@ -10,12 +10,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from app.control_link import Request
 from app.face_sampler import FaceSampler, Sampled
@@ -23,14 +23,15 @@ from app.frame_sink import Shown
 from app.handoff import Latest
 from app.outputs import Outputs
 from app.panel import Orbit, Panel, PanelView, Wishes
+from app.posing import CardPosing, Deforms, posed_where_drawn, who_poses
+from app.renderers import Opened, Renderers
 from app.speech_process import SourceState, SpeechProcess, SpeechReport
 from app.steering import Steering
 from app.timing import Timing
 from avatar.errors import OutputError, VisavisError
 from avatar.motion.direction import Direction
-from avatar.types import Gaussians, MotionFrame
 from render.camera import orbit_view, viewer
-from render.renderer import Renderer
+from render.renderer import CardPicture, Renderer, TextureRenderer
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ class Display(Protocol):
 
     panel: Panel | None
     refresh_s: float
+    takes_textures: bool
+    """Whether it shows pictures where the card has them."""
 
     def begin_frame(self) -> bool:
         """Take events; False when the display was closed."""
@@ -57,7 +60,7 @@ class Display(Protocol):
         """Width and height that a picture can fill, pixels."""
         ...
 
-    def show(self, picture: Picture | None) -> None:
+    def show(self, picture: Picture | CardPicture | None) -> None:
         """Show [H, W, 4]; None: the last one again."""
         ...
 
@@ -67,6 +70,7 @@ class MemoryDisplay:
 
     panel: Panel | None = None
     refresh_s = 1.0 / 60.0
+    takes_textures = False
 
     def __init__(self, width: int, height: int) -> None:
         self._size = (width, height)
@@ -78,15 +82,10 @@ class MemoryDisplay:
     def room(self) -> tuple[int, int]:
         return self._size
 
-    def show(self, picture: Picture | None) -> None:
+    def show(self, picture: Picture | CardPicture | None) -> None:
+        assert not isinstance(picture, CardPicture)
         if picture is not None:
             self.last = picture
-
-
-class Deforms(Protocol):
-    """What poses one avatar (`avatar.deform.Deformer`)."""
-
-    def gaussians(self, motion: MotionFrame, *, seen_from: ArrayLike) -> Gaussians: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +98,22 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the loader is asked for."""
+
+    avatar: str
+    opened: Opened | None = None
+    """A renderer to draw with from then on; None: the one that draws now."""
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """What the loader made of the last request."""
 
     scene: Scene | None
     problem: str = ""
+    opened: Opened | None = None
+    """As it was in the request."""
 
 
 class Loader:
@@ -116,7 +126,7 @@ class Loader:
         open already; without one the first scene brings it."""
         self._load = load
         self._renderer = renderer
-        self._wanted: Latest[str] = Latest()
+        self._wanted: Latest[Wanted] = Latest()
         self._wake = threading.Event()
         self._stop = False
         self.result: Latest[Loaded] = Latest()
@@ -124,9 +134,10 @@ class Loader:
         self._thread = threading.Thread(target=self._work, name="loader", daemon=True)
         self._thread.start()
 
-    def request(self, avatar: str) -> None:
-        """Load this one; a request that has not begun is replaced."""
-        self._wanted.publish(avatar, time.perf_counter())
+    def request(self, avatar: str, opened: Opened | None = None) -> None:
+        """Load this avatar, for another renderer where one is given; a request that has not begun
+        is replaced."""
+        self._wanted.publish(Wanted(avatar, opened), time.perf_counter())
         self._wake.set()
 
     def close(self) -> None:
@@ -143,15 +154,19 @@ class Loader:
             if wanted is None or wanted.sequence == done or self._stop:
                 continue
             done = wanted.sequence
+            avatar, opened = wanted.value.avatar, wanted.value.opened
+            renderer = self._renderer if opened is None else opened.renderer
             try:
-                scene = self._load(wanted.value, self._renderer)
+                if opened is not None and not opened.is_warm:
+                    opened.renderer.warm_up()
+                scene = self._load(avatar, renderer)
                 self._renderer = scene.renderer
-                loaded = Loaded(scene)
+                loaded = Loaded(scene, opened=opened)
             except VisavisError as error:
-                loaded = Loaded(None, str(error))
+                loaded = Loaded(None, str(error), opened)
             except Exception as error:  # a worker's outermost loop: tell, and wait for the next
                 log.error("%s", traceback.format_exc())
-                loaded = Loaded(None, f"{wanted.value}: {type(error).__name__}: {error}")
+                loaded = Loaded(None, f"{avatar}: {type(error).__name__}: {error}", opened)
             self.result.publish(loaded, time.perf_counter())
 
 
@@ -234,6 +249,8 @@ class LiveOptions:
     avatars: tuple[str, ...]
     sound_file: Path | None = None
     microphone: str = "default"
+    renderer: str = "auto"
+    """As it was asked for."""
     direction: Direction = field(default_factory=Direction)
     """What is asked of the face at first."""
     seconds: float | None = None
@@ -255,14 +272,25 @@ class FrameLoop:
         speech: SpeechProcess,
         loader: Loader,
         options: LiveOptions,
+        renderers: Renderers | None = None,
+        *,
         outputs: Outputs,
         steering: Steering | None = None,
     ) -> None:
-        """`steering`: other programs that ask, too."""
+        """`renderers`: where a person may choose; without, the loader brings the only one.
+        `steering`: other programs that ask, too.
+
+        Raises:
+            VisavisError: the first renderer does not run here.
+        """
         self._display, self._speech, self._loader = display, speech, loader
         self._outputs, self._steering = outputs, steering
         self._orbit = display.panel.orbit if display.panel is not None else Orbit()
         self._output_problem = ""
+        self._renderers = renderers
+        self._wanted_renderer = options.renderer
+        self._opened = None if renderers is None else renderers.open(options.renderer)
+        self._renderer_problem = ""
         self._options = options
         self._size = PictureSize(options.picture_px, adapts=options.adapts)
         self._sampler = FaceSampler()
@@ -274,6 +302,7 @@ class FrameLoop:
         self._direction = options.direction
         speech.direct(options.direction)
         self._buffer: Picture = np.zeros((1, 1, 1, 4), np.uint8)
+        self._picture_size = (1, 1)
         self._work_s = 1.0 / 30.0  # of a frame, lately: how far ahead its picture will be seen
         self._ended_s: float | None = None
         self._stopping = False
@@ -290,6 +319,11 @@ class FrameLoop:
         """Why it was chosen, for a person to read; empty before there is one."""
         return self._scene.renderer.reason if self._scene is not None else ""
 
+    @property
+    def posed_by(self) -> str:
+        """Who poses and sorts, "card" or "processor"; empty before there is a renderer."""
+        return who_poses(self._scene.renderer) if self._scene is not None else ""
+
     def stop(self) -> None:
         """End before the next frame. Safe in a signal handler."""
         self._stopping = True
@@ -300,7 +334,7 @@ class FrameLoop:
         Raises:
             VisavisError: the first avatar cannot be loaded.
         """
-        self._loader.request(self._options.avatar)
+        self._loader.request(self._options.avatar, self._opened)
         next_turn_s = time.perf_counter()
         while not self._stopping and self._display.begin_frame():
             began_s = time.perf_counter()
@@ -330,8 +364,10 @@ class FrameLoop:
         self._loaded_sequence = loaded.sequence
         scene, problem = loaded.value.scene, loaded.value.problem
         if scene is not None:
+            if self._drawing is not None and scene.renderer is not self._drawing.renderer:
+                return  # for one that is not wanted any more
             first = self._scene is None
-            self._scene, self._wanted_avatar, self._avatar_problem = scene, scene.avatar, ""
+            self._take_scene(scene)
             if first:
                 log.info("ready after %.1f s, drawn by %s", self.timing.seconds, self.backend)
                 self.timing.restart()
@@ -342,6 +378,47 @@ class FrameLoop:
             raise VisavisError(problem)
         else:
             self._wanted_avatar, self._avatar_problem = self._scene.avatar, problem
+            if self._opened is not None and loaded.value.opened is self._opened:
+                self._forget_opened()
+                self._wanted_renderer = self.backend
+
+    @property
+    def _drawing(self) -> Opened | None:
+        """The renderer that draws, or that will when its scene is there."""
+        if self._opened is None and self._scene is not None:
+            return Opened(self._scene.renderer, is_warm=True)
+        return self._opened
+
+    def _take_scene(self, scene: Scene) -> None:
+        """Draw this one from now on, and give back what only the last one needed."""
+        before = self._scene
+        self._scene = replace(scene, deformer=posed_where_drawn(scene.deformer, scene.renderer))
+        self._wanted_avatar, self._avatar_problem = scene.avatar, ""
+        self._opened = None
+        if before is None:
+            return
+        if isinstance(before.deformer, CardPosing):
+            before.deformer.release()
+        if self._renderers is not None and before.renderer is not scene.renderer:
+            self._renderers.give_back(before.renderer)
+
+    def _choose_renderer(self, name: str) -> None:
+        """Draw with this one as soon as the loader has made it ready."""
+        assert self._renderers is not None
+        try:
+            opened = self._renderers.open(name)
+        except VisavisError as error:
+            self._renderer_problem = str(error)
+            return
+        self._forget_opened()  # another one that was on its way
+        self._renderer_problem, self._wanted_renderer, self._opened = "", name, opened
+        self._loader.request(self._wanted_avatar, opened)
+
+    def _forget_opened(self) -> None:
+        """Stay with the renderer that draws."""
+        if self._opened is not None and self._renderers is not None:
+            self._renderers.give_back(self._opened.renderer)
+        self._opened = None
 
     def _over(self, now_s: float) -> bool:
         if self._scene is None:
@@ -367,18 +444,27 @@ class FrameLoop:
         at_s = began_s + self._work_s
         sampled = self._sampler.sample(at_s, speaker_delay_s)
         width, height = self._size.fit(self._display.room())
-        if self._buffer.shape[1:3] != (height, width):
-            self._buffer = np.zeros((1, height, width, 4), np.uint8)
+        self._picture_size = width, height
         yaw, pitch, distance = self._orbit.place
         yaw += self._outputs.turned_rad(began_s)
         views = [orbit_view(yaw, pitch, distance, width=width, height=height)]
         gaussians = scene.deformer.gaussians(sampled.motion, seen_from=viewer(views))
         drawing_s = time.perf_counter()
-        scene.renderer.render_with_alpha(gaussians, views, out=self._buffer)
-        drawing_s = time.perf_counter() - drawing_s
-        self._display.show(self._buffer[0])
+        if self._display.takes_textures and isinstance(scene.renderer, TextureRenderer):
+            picture = scene.renderer.render_textures(gaussians, views)[0]
+            self._display.show(picture)
+            # Whoever shows it waits for the card, so that is part of drawing.
+            drawing_s = time.perf_counter() - drawing_s
+        else:
+            if self._buffer.shape[1:3] != (height, width):
+                self._buffer = np.zeros((1, height, width, 4), np.uint8)
+            picture = self._buffer[0]
+            scene.renderer.render_with_alpha(gaussians, views, out=self._buffer)
+            drawing_s = time.perf_counter() - drawing_s
+            self._display.show(picture)
         if self._outputs.wants(at_s):
-            self._outputs.take(Shown(self._buffer[0], at_s, sampled.heard_s))
+            pixels = picture.read() if isinstance(picture, CardPicture) else picture
+            self._outputs.take(Shown(pixels, at_s, sampled.heard_s))
         self._measure(sampled, began_s, drawing_s, speaker_delay_s)
 
     def _measure(
@@ -426,7 +512,9 @@ class FrameLoop:
         """Do what is asked; why it cannot be done, or nothing."""
         if wishes.avatar is not None:
             self._wanted_avatar = wishes.avatar
-            self._loader.request(wishes.avatar)
+            self._loader.request(wishes.avatar, self._drawing)
+        if wishes.renderer is not None:
+            self._choose_renderer(wishes.renderer)
         if wishes.microphone is not None:
             self._microphone = wishes.microphone
             self._speech.choose_microphone(wishes.microphone)
@@ -460,6 +548,8 @@ class FrameLoop:
             loading = "Loading the avatar; the first start compiles for some seconds."
         elif scene.avatar != self._wanted_avatar:
             loading = f"Loading {Path(self._wanted_avatar).stem}."
+        elif self._opened is not None:
+            loading = f"Preparing {self._opened.renderer.name}."
         elif report.state is SourceState.LOADING:
             loading = "Loading the speech network."
         return PanelView(
@@ -479,9 +569,12 @@ class FrameLoop:
             fps=timing.recent_fps,
             sound_to_sight_ms=sight_ms if report.state is SourceState.HEARING else None,
             frame_history_ms=timing.frame_history_ms,
-            picture_size=(self._buffer.shape[2], self._buffer.shape[1]),
+            picture_size=self._picture_size,
             renderer=self.backend if scene is not None else "",
             renderer_reason=self.backend_reason,
+            posed_by=self.posed_by,
+            renderers=() if self._renderers is None else self._renderers.names,
+            wanted_renderer=self._wanted_renderer,
             speaking=report.speaking,
             recording=self._outputs.progress,
             saved=self._outputs.saved_name,
@@ -492,7 +585,7 @@ class FrameLoop:
     def _problems(self) -> tuple[str, ...]:
         steering = self._steering.problem if self._steering is not None else ""
         return (
-            *(self._avatar_problem, self.report.problem),
+            *(self._avatar_problem, self._renderer_problem, self.report.problem),
             *(self._output_problem, self._outputs.problem, steering),
         )
 

@@ -88,6 +88,11 @@ class PanelView:
     """How long and how large the recording is; empty where none runs."""
     saved: str = ""
     """Name of what was saved last."""
+    posed_by: str = ""
+    """Who poses and sorts: "card" or "processor"."""
+    renderers: tuple[str, ...] = ()
+    """What can be chosen to draw; none where there is no choice."""
+    wanted_renderer: str = "auto"
     problems: tuple[str, ...] = ()
     """What is wrong, a line each."""
     notes: tuple[str, ...] = ()
@@ -99,6 +104,7 @@ class Wishes:
     """What the person, or another program, asked for in this frame; None and False: nothing."""
 
     avatar: str | None = None
+    renderer: str | None = None
     microphone: str | None = None
     gain: float | None = None
     direction: Direction | None = None
@@ -487,7 +493,7 @@ class Panel:
 
     def _draw_outputs(self, view: PanelView) -> None:
         """Record or stop, a picture, a turn around the head."""
-        _heading("Output")
+        imgui.spacing()
         gap = imgui.get_style().item_spacing.x
         third = (imgui.get_content_region_avail().x - 2 * gap) / 3
         if view.recording:
@@ -539,6 +545,13 @@ class Panel:
             _row("Drawn by", f"{view.renderer}, {width} x {height}")
             if imgui.is_item_hovered() and view.renderer_reason:
                 imgui.set_tooltip(view.renderer_reason)
+            _row("Posed and sorted by", view.posed_by)
+        if view.renderers and imgui.begin_combo("##renderer", f"draw by {view.wanted_renderer}"):
+            for name in view.renderers:
+                chosen = name == view.wanted_renderer
+                if imgui.selectable(name, chosen)[0] and not chosen:
+                    self._wish(renderer=name)
+            imgui.end_combo()
 
     def _draw_status(self, view: PanelView) -> None:
         if view.loading:

@@ -135,11 +135,11 @@ class SpeechSettings:
     """Makes the generator inside the process; None: the trained one."""
 
 
-def trained_generator(voice: Voice | None = None) -> Generator:
-    """The network that ships with the program."""
+def trained_generator(voice: Voice | None = None, *, prompt: bool = False) -> Generator:
+    """The network that ships with the program; `prompt` for talk that cannot wait."""
     from avatar.speech.generator import MotionGenerator
 
-    return MotionGenerator(seed=0, voice=voice)
+    return MotionGenerator(seed=0, voice=voice, prompt=prompt)
 
 
 class SpeechProcess:
@@ -390,7 +390,9 @@ class _Speech:
         self._sound = sound
         self._spoken: PacedFile | None = None  # plays in place of the settings' own source
         make = settings.make_generator
-        self._generator = make() if make else trained_generator(settings.voice)
+        # A file's sound is held back until its lips are ready; a person's voice cannot be.
+        prompt = settings.audio is None
+        self._generator = make() if make else trained_generator(settings.voice, prompt=prompt)
         self._meter = LevelMeter()
         self._parent = multiprocessing.parent_process()
         self._fed = 0  # samples given to the generator since its reset

@@ -43,6 +43,12 @@ def open_renderer(
     )
 
 
+def openable_renderers(context: moderngl.Context) -> tuple[str, ...]:
+    """Names for `open_renderer` that will open beside or in this context, a window's, for a person
+    to choose from: all but the slow one."""
+    return ("auto", "cpu", *(["gl"] if context.version_code >= 330 else []))
+
+
 def fastest_renderer(driver: Driver | None = None) -> tuple[str, str]:
     """What "auto" means on this machine, "gl" or "cpu", and why, for a person to read.
 

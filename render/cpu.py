@@ -17,7 +17,14 @@ from avatar.read_only import read_only
 from avatar.types import Float, Gaussians
 from render import cpu_kernels as kernels
 from render.camera import View
-from render.renderer import ByteRenderer, Image, background_picture, image_size
+from render.renderer import (
+    ByteRenderer,
+    CardHead,
+    Image,
+    background_picture,
+    image_size,
+    plain_gaussians,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,8 @@ class StageTimes:
     """Where the time of the latest call went, seconds, all its views together."""
 
     sort_s: float = 0.0
-    """Projecting, ordering by depth and listing the splats of each tile."""
+    """Projecting, ordering by depth and listing the splats of each tile. nan, as any of them, where
+    a card does it and nobody looked."""
     raster_s: float = 0.0
 
 
@@ -50,14 +58,16 @@ class CpuRenderer(ByteRenderer):
         self._tile_memory = _TileMemory(0, self.threads)
         self._ticket = np.zeros(1, np.int64)
 
-    def render_float(self, gaussians: Gaussians, views: Sequence[View]) -> tuple[Float, Float]:
+    def render_float(
+        self, gaussians: Gaussians | CardHead, views: Sequence[View]
+    ) -> tuple[Float, Float]:
         """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1], by the exact rules."""
         width, height = image_size(views)
         colour = np.empty((len(views), height, width, 3), np.float32)
         alpha = np.empty((len(views), height, width, 1), np.float32)
         with _threads(self.threads):
             for index, view in enumerate(views):
-                self._list_splats(gaussians, view)
+                self._list_splats(plain_gaussians(gaussians), view)
                 kernels.draw_floats(
                     self._splat_memory.splats,
                     self._tile_memory.starts,
@@ -91,7 +101,7 @@ class CpuRenderer(ByteRenderer):
 
     def _render_bytes(
         self,
-        gaussians: Gaussians,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike,
         channels: int,
@@ -106,7 +116,7 @@ class CpuRenderer(ByteRenderer):
         with _threads(self.threads):
             for view, picture in zip(views, pictures, strict=True):
                 started = time.perf_counter()
-                self._list_splats(gaussians, view)
+                self._list_splats(plain_gaussians(gaussians), view)
                 listed = time.perf_counter()
                 kernels.draw_bytes(
                     self._splat_memory.splats,

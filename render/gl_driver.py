@@ -6,6 +6,7 @@ nothing of ours.
 """
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import moderngl
 
+COMPUTE_VERSION = 430
+"""OpenGL 4.3, the first with compute shaders, as moderngl counts."""
 PROBE_LIMIT_S = 20.0
 """A sound driver answers within a second; one that starts a sleeping card, in a few."""
 SOFTWARE = (
@@ -41,6 +44,12 @@ class Driver:
         """Whether a graphics card draws, and not the processor."""
         name = self.renderer.lower()
         return bool(name) and not any(part in name for part in SOFTWARE)
+
+    @property
+    def computes(self) -> bool:
+        """Whether it says that it has compute shaders."""
+        number = re.match(r"(\d+)\.(\d+)", self.version)
+        return number is not None and 100 * int(number[1]) + 10 * int(number[2]) >= COMPUTE_VERSION
 
 
 def open_context() -> moderngl.Context:

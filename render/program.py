@@ -56,6 +56,31 @@ def build_program(
         raise ShaderError(_with_file_names(report, source)) from error
 
 
+def build_compute(
+    context: moderngl.Context, name: str, **defines: int | float
+) -> moderngl.ComputeShader:
+    """Compile and link `shaders/<name>`; wants OpenGL 4.3.
+
+    Raises:
+        ShaderError: as `build_program`.
+    """
+    source = shader_text(name, **defines)
+    try:
+        return context.compute_shader(source.text)
+    except moderngl.Error as error:
+        raise ShaderError(_with_file_names(str(error), source)) from error
+
+
+def set_uniforms(
+    program: moderngl.Program | moderngl.ComputeShader, **values: float | tuple[float, ...]
+) -> None:
+    """Give each uniform its value."""
+    for name, value in values.items():
+        uniform = program[name]
+        assert isinstance(uniform, moderngl.Uniform)
+        uniform.value = value
+
+
 def _joined(name: str, parents: tuple[str, ...], names: list[str]) -> list[str]:
     """The lines of a file and of all that it includes, with `#line` where the file changes."""
     if name in parents:

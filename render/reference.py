@@ -20,9 +20,11 @@ from render.renderer import (
     MOST_ALPHA,
     NEAR_PLANE,
     SCREEN_BLUR,
+    CardHead,
     Image,
     background_picture,
     image_size,
+    plain_gaussians,
 )
 
 Double = NDArray[np.float64]
@@ -40,7 +42,7 @@ class ReferenceRenderer:
 
     def render(
         self,
-        gaussians: Gaussians,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike = BLACK,
         *,
@@ -55,7 +57,7 @@ class ReferenceRenderer:
 
     def render_with_alpha(
         self,
-        gaussians: Gaussians,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike = BLACK,
         *,
@@ -72,10 +74,12 @@ class ReferenceRenderer:
         out[...] = pictures
         return out
 
-    def render_float(self, gaussians: Gaussians, views: Sequence[View]) -> tuple[Float, Float]:
+    def render_float(
+        self, gaussians: Gaussians | CardHead, views: Sequence[View]
+    ) -> tuple[Float, Float]:
         """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1]."""
         image_size(views)
-        drawn = [_draw(gaussians, view) for view in views]
+        drawn = [_draw(plain_gaussians(gaussians), view) for view in views]
         colour = np.stack([colour for colour, _ in drawn]).astype(np.float32)
         alpha = np.stack([alpha for _, alpha in drawn]).astype(np.float32)
         return colour, alpha
@@ -83,6 +87,9 @@ class ReferenceRenderer:
     def warm_up(self) -> float:
         """Nothing to compile: 0."""
         return 0.0
+
+    def release(self) -> None:
+        """It holds nothing."""
 
 
 def _rotation_matrices(quaternions: Double) -> Double:

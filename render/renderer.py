@@ -10,12 +10,14 @@ number in it that is not finite is left out.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
+import moderngl
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from avatar.head_tables import HeadPose
+from avatar.head_tables import HeadPose, HeadTables
 from avatar.types import Float, Gaussians
 from render.camera import View
 
@@ -55,6 +57,23 @@ class CardHead(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class CardPicture:
+    """A finished picture in a texture, which never left the graphics card."""
+
+    texture: moderngl.Texture
+    """RGBA, sRGB premultiplied by alpha where nothing lies behind; row 0 is the picture's top."""
+    width: int
+    height: int
+    """The picture fills so many columns and rows of the texture from the first on."""
+
+    def read(self) -> Image:
+        """[height, width, 4] copied from the card, which is waited for; where it was drawn."""
+        pixels = np.frombuffer(self.texture.read(), np.uint8)
+        whole = pixels.reshape(self.texture.height, self.texture.width, 4)
+        return whole[: self.height, : self.width]
+
+
 class Renderer(Protocol):
     """Gaussians to pixels. One thread at a time; all views of a call have the same size."""
 
@@ -70,7 +89,7 @@ class Renderer(Protocol):
 
     def render(
         self,
-        gaussians: Gaussians,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike = BLACK,
         *,
@@ -85,7 +104,7 @@ class Renderer(Protocol):
 
     def render_with_alpha(
         self,
-        gaussians: Gaussians,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike = BLACK,
         *,
@@ -97,7 +116,9 @@ class Renderer(Protocol):
         """
         ...
 
-    def render_float(self, gaussians: Gaussians, views: Sequence[View]) -> tuple[Float, Float]:
+    def render_float(
+        self, gaussians: Gaussians | CardHead, views: Sequence[View]
+    ) -> tuple[Float, Float]:
         """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1] by the exact rules."""
         ...
 
@@ -105,13 +126,49 @@ class Renderer(Protocol):
         """Compile and load what the first frame would wait for; the seconds that it took."""
         ...
 
+    def release(self) -> None:
+        """Give back what it holds outside this program. It cannot draw afterwards."""
+        ...
+
+
+@runtime_checkable
+class PosingRenderer(Protocol):
+    """A renderer that can pose heads where it draws."""
+
+    @property
+    def poses(self) -> bool:
+        """Whether it can here; otherwise the processor poses, and it is given `Gaussians`."""
+        ...
+
+    def keep(self, tables: HeadTables) -> CardHead:
+        """Upload an avatar; its renderer draws it wherever it takes `Gaussians`, in the pose that
+        it was given last."""
+        ...
+
+
+@runtime_checkable
+class TextureRenderer(Protocol):
+    """A renderer whose finished pictures can stay on the card."""
+
+    def render_textures(
+        self,
+        gaussians: Gaussians | CardHead,
+        views: Sequence[View],
+        background: ArrayLike = BLACK,
+    ) -> list[CardPicture]:
+        """As `Renderer.render_with_alpha`, in textures that are valid until the next call."""
+        ...
+
 
 class ByteRenderer(ABC):
     """The two kinds of finished pictures of a `Renderer` that makes both alike."""
 
+    def release(self) -> None:  # noqa: B027 (optional)
+        """Most hold nothing outside this program."""
+
     def render(
         self,
-        gaussians: Gaussians,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike = BLACK,
         *,
@@ -122,7 +179,7 @@ class ByteRenderer(ABC):
 
     def render_with_alpha(
         self,
-        gaussians: Gaussians,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike = BLACK,
         *,
@@ -134,13 +191,19 @@ class ByteRenderer(ABC):
     @abstractmethod
     def _render_bytes(
         self,
-        gaussians: Gaussians,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike,
         channels: int,
         out: Image | None,
     ) -> Image:
         """[C, H, W, channels], in `out` where it is given."""
+
+
+def plain_gaussians(gaussians: Gaussians | CardHead) -> Gaussians:
+    """What a renderer that keeps no heads can draw."""
+    assert isinstance(gaussians, Gaussians), "a head that another renderer keeps"
+    return gaussians
 
 
 def image_size(views: Sequence[View]) -> tuple[int, int]:

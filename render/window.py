@@ -21,7 +21,8 @@ import moderngl
 from numpy.typing import NDArray
 
 from avatar.errors import DeviceError
-from render.program import build_program
+from render.program import build_program, set_uniforms
+from render.renderer import CardPicture
 
 FONT_PX = 16.0
 FONT = "assets/fonts/Roboto/Roboto-Regular.ttf"
@@ -80,7 +81,7 @@ class Window:
         self._program = build_program(self._context, "picture.vert", "picture.frag")
         self._triangle = self._context.vertex_array(self._program, [])
         self._texture = self._context.texture((1, 1), 4, data=bytes(4))
-        self._has_picture = False
+        self._shown: CardPicture | None = None
         self._start_imgui()
         self._closed = False
 
@@ -135,24 +136,31 @@ class Window:
         left = min(left, max(0, width - 64))
         return Area(left, 0, max(1, width - left), max(1, height))
 
-    def draw(self, picture: Picture | None) -> None:
+    def draw(self, picture: Picture | CardPicture | None) -> None:
         """Draw `picture` and the panel. It is [H, W, 4], sRGB premultiplied by its alpha, row 0 on
-        top, of any size; it is enlarged until it fits into `picture_area`. None: the last one
-        again.
+        top, of any size, or lies in a texture of this window's `context`; it is enlarged until it
+        fits into `picture_area`. None: the last one again, which must still be there.
         """
-        if picture is not None:
-            self._upload(picture)
+        if isinstance(picture, CardPicture):
+            picture.texture.filter = (moderngl.LINEAR, moderngl.LINEAR)
+            self._shown = picture
+        elif picture is not None:
+            self._shown = self._uploaded(picture)
         imgui.render()
         width, height = glfw.get_framebuffer_size(self._handle)
         self._context.screen.use()
         self._context.viewport = (0, 0, width, height)
         self._context.disable(moderngl.BLEND | moderngl.CULL_FACE | moderngl.DEPTH_TEST)
-        area = fitted(self.picture_area(), self._texture.size)
-        program = self._program
-        _set(program, "window_size", (float(width), float(height)))
-        _set(program, "area", (float(area.left), float(area.top), area.width, area.height))
-        _set(program, "strength", 1.0 if self._has_picture else 0.0)
-        self._texture.use(0)
+        shown = self._shown or CardPicture(self._texture, 1, 1)
+        area = fitted(self.picture_area(), (shown.width, shown.height))
+        set_uniforms(
+            self._program,
+            window_size=(float(width), float(height)),
+            area=(float(area.left), float(area.top), area.width, area.height),
+            picture_size=(float(shown.width), float(shown.height)),
+            strength=0.0 if self._shown is None else 1.0,
+        )
+        shown.texture.use(0)
         self._triangle.render(moderngl.TRIANGLES, vertices=3)
         imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
 
@@ -185,7 +193,11 @@ class Window:
         glfw.destroy_window(self._handle)
         glfw.terminate()
 
-    def _upload(self, picture: Picture) -> None:
+    def forget_picture(self) -> None:
+        """Show none until there is another: the texture of the last one goes away."""
+        self._shown = None
+
+    def _uploaded(self, picture: Picture) -> CardPicture:
         height, width, channels = picture.shape
         assert channels == 4, f"premultiplied RGBA expected, got {channels} channels"
         if self._texture.size != (width, height):
@@ -194,7 +206,7 @@ class Window:
             self._texture.filter = (moderngl.LINEAR, moderngl.LINEAR)
             self._texture.repeat_x = self._texture.repeat_y = False
         self._texture.write(np.ascontiguousarray(picture))
-        self._has_picture = True
+        return CardPicture(self._texture, width, height)
 
     def _start_imgui(self) -> None:
         imgui.create_context()
@@ -273,9 +285,3 @@ def _problem(what: str) -> str:
 def _address(handle: Any) -> int:
     """The C pointer behind GLFW's handle."""
     return ctypes.cast(handle, ctypes.c_void_p).value or 0
-
-
-def _set(program: moderngl.Program, name: str, value: float | tuple[float, ...]) -> None:
-    uniform = program[name]
-    assert isinstance(uniform, moderngl.Uniform)
-    uniform.value = value

@@ -1,8 +1,10 @@
 #version 330 core
 // Draws the avatar's picture over the backdrop. In: `picture`, sRGB premultiplied by its alpha, row
-// 0 on top; `area`, the rectangle that it fills (left, top, width, height in window pixels).
+// 0 on top, in the first `picture_size` texels; `area`, the rectangle that it fills (left, top, width,
+// height in window pixels).
 #include "common/backdrop.glsl"
 uniform sampler2D picture;
+uniform vec2 picture_size; // texels
 uniform vec4 area;
 uniform vec2 window_size;
 uniform float strength; // 0 no picture yet .. 1
@@ -15,7 +17,9 @@ void main() {
     vec2 inside = (place - area.xy) / area.zw;
     vec4 drawn = vec4(0.0);
     if (all(greaterThanEqual(inside, vec2(0.0))) && all(lessThan(inside, vec2(1.0)))) {
-        drawn = strength * texture(picture, inside);
+        // Half a texel within its border: beyond lies what is not of this picture.
+        vec2 at = clamp(inside * picture_size, vec2(0.5), picture_size - 0.5);
+        drawn = strength * texture(picture, at / vec2(textureSize(picture, 0)));
     }
     colour = vec4(behind * (1.0 - drawn.a) + drawn.rgb, 1.0);
 }

@@ -23,6 +23,7 @@ from rich.table import Table
 from app.bundled import avatar_path, bundled_avatars
 from app.output_file import check_output, written_beside
 from app.peak_memory import PeakMemory
+from app.posing import CardPosing, Deforms, neutral_motion, posed_where_drawn, who_poses
 from app.progress import counted
 from app.settings import DEFAULT_AVATAR
 from avatar.avatar_file import load_avatar
@@ -32,7 +33,7 @@ from avatar.types import ARKIT_NAMES, Avatar, Float, Gaussians
 from render.camera import View, orbit_view, viewer
 from render.choose import RENDERER_NAMES, open_renderer
 from render.gl import GlRenderer
-from render.renderer import Renderer
+from render.renderer import CardHead, Renderer
 
 HEAD_RADII_M = np.array([0.078, 0.115, 0.098])
 """Half-width, half-height and half-depth of an adult head."""
@@ -64,10 +65,12 @@ class Scene:
     """"avatar NAME", or "cloud" for splats on the surface of an ellipsoid."""
     count: int
     """Gaussians."""
-    pose: Callable[[int, list[View]], Gaussians]
-    """The Gaussians of frame i."""
+    pose: Callable[[int, list[View], Renderer], Gaussians | CardHead]
+    """The Gaussians of frame i, posed where this renderer has it done."""
     moves: bool
     """Whether `pose` deforms a head; a cloud keeps still, and its deform time means nothing."""
+    release: Callable[[], None] = lambda: None
+    """Give back what renderers keep of it."""
 
 
 @dataclass(slots=True)
@@ -183,7 +186,7 @@ def _open(
 def _drawn_by(renderer: Renderer) -> str:
     """The graphics driver, or how many threads."""
     if isinstance(renderer, GlRenderer):
-        return renderer.driver.renderer
+        return f"{renderer.driver.renderer}, posed and sorted by the {who_poses(renderer)}"
     threads = getattr(renderer, "threads", 1)
     return "1 thread" if threads == 1 else f"{threads} threads"
 
@@ -207,7 +210,9 @@ def _measure_all(
     with counted("measuring", len(cases) * len(renderers)) as progress:
         for case in cases:
             if case.count not in scenes:
-                scenes.clear()  # one at a time: they take memory
+                for each in scenes.values():  # one at a time: they take memory
+                    each.release()
+                scenes.clear()
                 scenes[case.count] = _scene(case.count)
             scene = scenes[case.count]
             for renderer in renderers:
@@ -285,7 +290,7 @@ def _ellipsoid_area(radii: np.ndarray) -> float:
 def _scene(count: int | None) -> Scene:
     if DEFAULT_AVATAR not in bundled_avatars():
         gaussians = head_shaped_cloud(count or 60_000)
-        return Scene("cloud", len(gaussians), lambda frame, views: gaussians, False)
+        return Scene("cloud", len(gaussians), lambda frame, views, by: gaussians, False)
     avatar = load_avatar(avatar_path(DEFAULT_AVATAR))
     return _moving(avatar if count is None else with_count(avatar, count))
 
@@ -317,19 +322,28 @@ def _moving(avatar: Avatar) -> Scene:
     """The avatar opening and closing its mouth, looking about, nodding."""
     deformer = Deformer(avatar)
     jaw = ARKIT_NAMES.index("jawOpen")
+    poses: dict[int, Deforms] = {}  # by renderer: each keeps its own head
 
-    def pose(frame: int, views: list[View]) -> Gaussians:
+    def pose(frame: int, views: list[View], by: Renderer) -> Gaussians | CardHead:
         swing = math.sin(0.3 * frame)
         expression = np.zeros(len(ARKIT_NAMES), np.float32)
         expression[jaw] = 0.3 + 0.3 * swing
-        return deformer.gaussians(
+        motion = replace(
+            neutral_motion(),
             expression=expression,
             gaze=np.array([0.1 * swing, 0.0], np.float32),
             head_rotation=np.array([0.05 * swing, 0.0, 0.0], np.float32),
-            seen_from=viewer(views),
         )
+        if id(by) not in poses:
+            poses[id(by)] = posed_where_drawn(deformer, by)
+        return poses[id(by)].gaussians(motion, seen_from=viewer(views))
 
-    return Scene(f"avatar {DEFAULT_AVATAR}", len(avatar), pose, True)
+    def release() -> None:
+        for each in poses.values():
+            if isinstance(each, CardPosing):
+                each.release()
+
+    return Scene(f"avatar {DEFAULT_AVATAR}", len(avatar), pose, True, release)
 
 
 def _cases(quick: bool) -> list[Case]:
@@ -363,8 +377,9 @@ def _visit(
     for frame in range(WARM_FRAMES + frames):
         views = _views(case, frame)
         started = time.perf_counter()
-        gaussians = scene.pose(frame, views)
-        posed = time.perf_counter()
+        gaussians = scene.pose(frame, views, renderer)
+        # A card is only told what to do: when it has done so shows in the whole frame alone.
+        posed = time.perf_counter() if isinstance(gaussians, Gaussians) else math.nan
         renderer.render(gaussians, views, out=out)
         ended = time.perf_counter()
         times = getattr(renderer, "last_times", None)

@@ -29,9 +29,11 @@ from render.renderer import (
     NEAR_PLANE,
     SCREEN_BLUR,
     ByteRenderer,
+    CardHead,
     Image,
     background_picture,
     image_size,
+    plain_gaussians,
 )
 
 TILE = 16
@@ -67,11 +69,15 @@ class TorchTiles(ByteRenderer):
         self.threads = 1
         self.last_times = StageTimes()
 
-    def render_float(self, gaussians: Gaussians, views: Sequence[View]) -> tuple[Float, Float]:
+    def render_float(
+        self, gaussians: Gaussians | CardHead, views: Sequence[View]
+    ) -> tuple[Float, Float]:
         """Premultiplied colour [C, H, W, 3] and alpha [C, H, W, 1]."""
         image_size(views)
         with _one_thread():
-            drawn = [_blended(_listed(gaussians, view), view).numpy() for view in views]
+            drawn = [
+                _blended(_listed(plain_gaussians(gaussians), view), view).numpy() for view in views
+            ]
         pictures = np.stack(drawn)
         return pictures[..., :3], pictures[..., 3:]
 
@@ -92,7 +98,7 @@ class TorchTiles(ByteRenderer):
 
     def _render_bytes(
         self,
-        gaussians: Gaussians,
+        gaussians: Gaussians | CardHead,
         views: Sequence[View],
         background: ArrayLike,
         channels: int,
@@ -105,7 +111,7 @@ class TorchTiles(ByteRenderer):
         with _one_thread():
             for view, picture in zip(views, pictures, strict=True):
                 started = time.perf_counter()
-                listed = _listed(gaussians, view)
+                listed = _listed(plain_gaussians(gaussians), view)
                 sorted_ = time.perf_counter()
                 drawn = _blended(listed, view)
                 drawn[..., :3] += (1 - drawn[..., 3:]) * behind

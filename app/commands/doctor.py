@@ -170,9 +170,11 @@ def _speech() -> Finding:
         from avatar.speech.generator import MotionGenerator
 
         generator = MotionGenerator(seed=0)
+        prompt = MotionGenerator(seed=0, prompt=True)
     except VisavisError as error:
         return Finding("speech", "fail", str(error), "Get the checkout again.")
-    return Finding("speech", "ok", f"network loaded, looks {generator.look_ahead_s:.2f} s ahead")
+    ahead = f"{prompt.look_ahead_s:.2f} s ahead for a microphone, {generator.look_ahead_s:.2f} s"
+    return Finding("speech", "ok", f"network loaded, looks {ahead} for files")
 
 
 def _display() -> Finding:
@@ -192,14 +194,18 @@ def _opengl() -> Finding:
             "The window needs OpenGL 3.3: install the graphics driver (Debian: libgl1-mesa-dri)."
         )
         return Finding("OpenGL", "warn", "no context", advice)
-    return Finding("OpenGL", "ok", f"{driver.renderer} / OpenGL {driver.version}")
+    can = "poses and sorts" if driver.computes else "draws only: posing and sorting want OpenGL 4.3"
+    return Finding("OpenGL", "ok", f"{driver.renderer} / OpenGL {driver.version}; {can}")
 
 
 def _renderer() -> Finding:
     from render.choose import fastest_renderer
+    from render.gl_driver import probe_driver
 
     name, reason = fastest_renderer()
-    return Finding("renderer", "ok", f"{name}, {reason}")
+    driver = probe_driver() if name == "gl" else None
+    where = "card" if driver is not None and driver.computes else "processor"
+    return Finding("renderer", "ok", f"{name}, {reason}; posing and sorting: {where}")
 
 
 def _microphones() -> Finding:

@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-import numpy as np
-
 from app.bundled import avatar_path, bundled_avatars
 from app.control_link import ControlLink, new_token, write_control_file
 from app.frame_loop import (
@@ -25,7 +23,9 @@ from app.frame_loop import (
 from app.output_file import check_folder_of, check_output, written_beside
 from app.outputs import OutputOptions, Outputs
 from app.panel import Panel
+from app.posing import neutral_motion
 from app.recording import check_recording
+from app.renderers import Renderers
 from app.settings import LiveSettings
 from app.sound_file import read_blocks
 from app.speech_process import SpeechProcess, SpeechSettings
@@ -36,11 +36,9 @@ from app.voices import chosen_voice
 from avatar.avatar_file import check_avatar_file, load_avatar
 from avatar.deform import Deformer
 from avatar.errors import DeviceError, OutputError, SoundError
-from avatar.types import ARKIT_NAMES, MotionFrame
 from render.camera import orbit_view
 from render.choose import open_renderer
-from render.gl import GlRenderer
-from render.renderer import Renderer
+from render.renderer import CardPicture, Renderer
 from render.window import Window, display_available
 
 log = logging.getLogger(__name__)
@@ -79,10 +77,13 @@ def live(settings: LiveSettings) -> None:
         with (
             _outputs(settings, speech) as outputs,
             _steering(settings) as steering,
-            _display(settings, shows_window) as (display, loader),
+            _display(settings, shows_window) as (display, loader, renderers),
         ):
-            options = _options(settings, shows_window)
-            loop = FrameLoop(display, speech, loader, options, outputs, steering)
+            loop = FrameLoop(
+                *(display, speech, loader, _options(settings, shows_window), renderers),
+                outputs=outputs,
+                steering=steering,
+            )
             with _ended_by_signals(loop):
                 loop.run()
         recorded = outputs.recording
@@ -94,6 +95,7 @@ def live(settings: LiveSettings) -> None:
                     "seconds": round(recorded.seconds, 3),
                     "dropped": recorded.dropped,
                 }
+            statistics["posing"] = statistics["sorting"] = loop.posed_by
             text = statistics_text(statistics)
             with written_beside(settings.stats) as beside:
                 beside.write_text(text, encoding="utf-8")
@@ -150,13 +152,15 @@ def load_scene(
         renderer.warm_up()
         view = orbit_view(0.0, 0.0, 1.0, width=64, height=64)
         renderer.render_with_alpha(
-            deformer.gaussians(_neutral_motion(), seen_from=view.position), [view]
+            deformer.gaussians(neutral_motion(), seen_from=view.position), [view]
         )
     return Scene(avatar, deformer, renderer)
 
 
 class WindowDisplay:
     """A window with its panel, as the frame loop sees it."""
+
+    takes_textures = True
 
     def __init__(self, window: Window) -> None:
         self._window = window
@@ -172,34 +176,31 @@ class WindowDisplay:
         area = self._window.picture_area()
         return area.width, area.height
 
-    def show(self, picture: Picture | None) -> None:
+    def show(self, picture: Picture | CardPicture | None) -> None:
         self._window.draw(picture)
         self._window.present()
 
 
 @contextmanager
-def _display(settings: LiveSettings, shows_window: bool) -> Iterator[tuple[Display, Loader]]:
-    """Where pictures go, and who loads what is drawn for it."""
+def _display(
+    settings: LiveSettings, shows_window: bool
+) -> Iterator[tuple[Display, Loader, Renderers | None]]:
+    """Where pictures go, who loads what is drawn for it, and what a person can have it drawn by."""
     with ExitStack() as opened:
+        renderers = None
         if shows_window:
             window = opened.enter_context(Window("visavis", *WINDOW_SIZE))
             log.info("window: %s", window.description)
             display: Display = WindowDisplay(window)
-            # In the window's own context: under X11 a thread cannot leave it for another and come
-            # back. That binds the renderer to this thread, so the loader does not open it.
-            renderer = open_renderer(settings.backend, context=window.context)
-            if isinstance(renderer, GlRenderer):
-                opened.enter_context(renderer)
-                renderer.warm_up()
-                loader = Loader(load_scene, renderer)
-            else:
-                loader = Loader(partial(load_scene, opening=lambda: renderer))
+            renderers = Renderers(window.context)
+            opened.callback(renderers.close)
+            loader = Loader(load_scene)
         else:
             display = MemoryDisplay(settings.size.width, settings.size.height)
             opening = partial(open_renderer, settings.backend)
             loader = Loader(partial(load_scene, opening=opening))
         opened.callback(loader.close)
-        yield display, loader
+        yield display, loader, renderers
 
 
 @contextmanager
@@ -252,6 +253,7 @@ def _options(settings: LiveSettings, shows_window: bool) -> LiveOptions:
         avatars=tuple(names),
         sound_file=settings.audio,
         microphone=settings.microphone or "default",
+        renderer=settings.backend,
         direction=settings.acting.direction,
         seconds=settings.seconds,
         picture_px=max(settings.size.width, settings.size.height),
@@ -280,16 +282,3 @@ def _ended_by_signals(loop: FrameLoop) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _neutral_motion() -> MotionFrame:
-    zeros = np.zeros(3, np.float32)
-    return MotionFrame(
-        index=0,
-        time_s=0.0,
-        latent=np.zeros(0, np.float32),
-        expression=np.zeros(len(ARKIT_NAMES), np.float32),
-        gaze=zeros[:2],
-        head_rotation=zeros,
-        head_translation=zeros,
-    )

@@ -8,7 +8,7 @@ from app.commands.motion_material import Material
 from app.progress import counted
 from app.score_table import NOT_MEASURED, Outcome, ScoreTable, number, share
 from avatar.motion.direction import Direction
-from avatar.speech.generator import MotionGenerator
+from avatar.speech.generator import LOOK_AHEAD_S
 from avatar.training.life_trials import (
     DISTANCES_M,
     EMOTIONS,
@@ -286,7 +286,7 @@ def silence_part(material: Material) -> Outcome:
     means = {name: mean_known([getattr(one, name) for one in phrases.values()]) for name in names}
     # nan is the worst: lips that never part, or do not close within three seconds
     worst = {n: float(np.max([getattr(one, n) for one in phrases.values()])) for n in names}
-    look_ahead_ms = 1000 * MotionGenerator.look_ahead_s
+    look_ahead_ms = 1000 * LOOK_AHEAD_S
     ends = ScoreTable(
         name="onset",
         title="Speech begins and ends",

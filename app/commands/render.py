@@ -9,6 +9,7 @@ from app.bundled import avatar_path
 from app.film import film
 from app.motion_track import sampled, spoken
 from app.output_file import check_output
+from app.posing import neutral_motion, posed_where_drawn
 from app.progress import busy, counted
 from app.settings import RenderSettings
 from app.sound_file import SoundFacts, examine_sound
@@ -91,10 +92,11 @@ def _film(
         height=size.height,
     )
     renderer = open_renderer(settings.backend)
-    deformer = Deformer(avatar)
+    deformer = posed_where_drawn(Deformer(avatar), renderer)
     background = settings.background.rgb
     with busy("preparing (the first time after an install up to a minute)"):
-        renderer.render(deformer.gaussians(seen_from=view.position), [view], background)
+        rest = deformer.gaussians(neutral_motion(), seen_from=view.position)
+        renderer.render(rest, [view], background)
     title = f"{avatar.name}, {len(avatar)} Gaussians, {renderer.name}"
     with (
         film(

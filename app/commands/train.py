@@ -122,6 +122,8 @@ class Scoring:
     """The same question to so many hours of new synthetic speech (.1 takes a minute)."""
     seed: int = 3
     """Of that speech; training heard 0 and 1."""
+    prompt: bool = False
+    """As lips move to a microphone: sooner, by guessing part of the look-ahead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,12 +188,37 @@ class LipReadingTraining:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ForesightTraining:
+    """Fit what lets a talk with a microphone wait less: guesses of what the speech network says.
+
+    To be done after `train speech` and `train lips`. Needs the packages that `visavis train speech
+    --help` names. It takes some minutes; the same seed and packages give the same.
+    """
+
+    speech: Path = Path("assets/speech/speech.safetensors")
+    """The speech network."""
+    grid: Path | None = None
+    """A folder with the tracked GRID corpus, whose sentences are heard too."""
+    output: Annotated[
+        Path, tyro.conf.arg(name="output", aliases=["-o"], metavar="OUT.safetensors")
+    ] = Path("foresight.safetensors")
+    """Belongs into assets/speech."""
+    frames: int = 3
+    """How far to guess ahead, of 20 ms each, 1 to 4."""
+    hours: float = 1.0
+    """Of synthetic speech."""
+    seed: int = 0
+    """Of speech and rooms."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """Make the weights that ship with the program, or score them."""
 
     task: tyro.conf.OmitSubcommandPrefixes[
         Annotated[SpeechTraining, tyro.conf.subcommand("speech")]
         | Annotated[LipTraining, tyro.conf.subcommand("lips")]
+        | Annotated[ForesightTraining, tyro.conf.subcommand("foresight")]
         | Annotated[VideoTracking, tyro.conf.subcommand("videos")]
         | Annotated[MotionTraining, tyro.conf.subcommand("motion")]
         | Annotated[LandmarkTraining, tyro.conf.subcommand("landmarks")]
@@ -216,6 +243,8 @@ def train(settings: TrainSettings) -> None:
             _show(_train_speech(task))
         case LipTraining() as task:
             _show(_fit_lips(task))
+        case ForesightTraining() as task:
+            _show(_foresee(task))
         case VideoTracking() as task:
             _show(track_videos(task))
         case MotionTraining() as task:
@@ -263,6 +292,29 @@ def _fit_lips(task: LipTraining) -> Mapping[str, object]:
         raise VisavisError("--readout-steps, --tuning-steps, --more-readouts: expected 0 or more")
     torch.set_num_threads(1)
     return fit_lips(task.weights, task.grid, task.hours, tasks, task.seed, task.output)
+
+
+def _foresee(task: ForesightTraining) -> Mapping[str, object]:
+    import torch
+
+    from app.output_file import check_output, written_beside
+    from avatar.speech.network import LOOK_AHEAD_FRAMES
+    from avatar.training.foresight import train_foresight
+
+    _check_amounts(task.hours)
+    if not 1 <= task.frames <= LOOK_AHEAD_FRAMES:
+        raise VisavisError(f"--frames {task.frames}: expected 1 to {LOOK_AHEAD_FRAMES}")
+    check_output(task.output, (".safetensors",))
+    torch.set_num_threads(1)
+    with written_beside(task.output) as beside:
+        return train_foresight(
+            task.speech,
+            task.grid,
+            frames=task.frames,
+            hours=task.hours,
+            seed=task.seed,
+            output=beside,
+        )
 
 
 def _train_motion(task: MotionTraining) -> Mapping[str, object]:
@@ -356,18 +408,22 @@ def _score(task: Scoring) -> Mapping[str, object]:
     from avatar.training import score
 
     figures: dict[str, object] = {
-        "clips": score.score_lips(score.talking_clips(task.talking, task.tracks))
+        "clips": score.score_lips(
+            score.talking_clips(task.talking, task.tracks), prompt=task.prompt
+        )
     }
     if task.grid is not None:
-        figures["unseen_grid"] = score.score_lips(score.unseen_grid_clips(task.grid))
+        figures["unseen_grid"] = score.score_lips(
+            score.unseen_grid_clips(task.grid), prompt=task.prompt
+        )
     if task.labelled is not None:
-        figures["closures"] = score.score_labelled(task.labelled)
+        figures["closures"] = score.score_labelled(task.labelled, prompt=task.prompt)
     if task.synthetic_hours is not None:
         from avatar.training.corpus import make_corpus
 
         _check_amounts(task.synthetic_hours)
         speech = make_corpus(task.synthetic_hours, task.seed)
-        figures["synthetic_closures"] = score.score_synthetic(speech)
+        figures["synthetic_closures"] = score.score_synthetic(speech, prompt=task.prompt)
     return figures
 
 

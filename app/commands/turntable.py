@@ -10,6 +10,7 @@ from app.face_sampler import FaceSampler
 from app.film import film
 from app.motion_track import sampled, spoken
 from app.output_file import check_output
+from app.posing import posed_where_drawn
 from app.progress import busy, counted
 from app.settings import TurntableSettings
 from app.sound_file import SoundFacts, examine_sound
@@ -51,7 +52,8 @@ def turntable(settings: TurntableSettings) -> None:
         motion = _resting(settings.fps, count)
     turn = Turntable(settings.seconds, settings.degrees)
     size, start = settings.size.even(), settings.view
-    renderer, deformer = open_renderer(settings.backend), Deformer(avatar)
+    renderer = open_renderer(settings.backend)
+    deformer = posed_where_drawn(Deformer(avatar), renderer)
     with busy("preparing (the first time after an install up to a minute)"):
         renderer.warm_up()
     with (

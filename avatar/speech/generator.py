@@ -30,6 +30,13 @@ from avatar.motion.direction import (
 from avatar.motion.latent import load_codec
 from avatar.motion.lip_reading import load_lip_reading
 from avatar.speech.features import FRAME, FeatureState, extract
+from avatar.speech.foresight import (
+    Foresight,
+    ForesightState,
+    check_foresight,
+    foresee,
+    load_foresight,
+)
 from avatar.speech.hearing import heard_of
 from avatar.speech.lip_sync import LipSync
 from avatar.speech.motion_network import (
@@ -60,28 +67,45 @@ _LIFE_BEFORE = 25
 """Tokens of life in silence before the first frame: the face begins in the middle of living."""
 
 
+LOOK_AHEAD_S = (LOOK_AHEAD_FRAMES + TOKEN_FRAMES - 0.5) / MOTION_RATE
+"""A frame's instant to the last sample that it needs, where nothing is guessed."""
+
+
 class MotionGenerator:
     """Streams sound to motion frames. Not for more than one thread at a time."""
 
-    look_ahead_s: float = (LOOK_AHEAD_FRAMES + TOKEN_FRAMES - 0.5) / MOTION_RATE
-    """A frame's instant to the last sample that it needs: sound must run this far ahead."""
-
     def __init__(
-        self, *, seed: int = 0, direction: Direction | None = None, voice: Voice | None = None
+        self,
+        *,
+        seed: int = 0,
+        direction: Direction | None = None,
+        voice: Voice | None = None,
+        prompt: bool = False,
     ) -> None:
         """`seed` decides blinks, glances and sway; `direction` is what is asked of the face;
-        `voice` corrects the lips for who speaks.
+        `voice` corrects the lips for who speaks. `prompt`: guess part of the look-ahead
+        (`avatar.speech.foresight`), for talk in which waiting is worse than lips that follow a
+        little less well.
 
         Raises:
             AssetError: the weights are missing or damaged.
         """
         self._seed = seed
         self._encoder = load_network()
+        self._foresight = load_foresight() if prompt else None
+        if self._foresight is not None:
+            check_foresight(self._foresight, self._encoder)
+        self._look_ahead = LOOK_AHEAD_FRAMES - (self._foresight.frames if self._foresight else 0)
         self._network = load_motion_network()
         self._codec = load_codec()
         self._direction = direction or Direction()
         self._voice = voice
         self.reset()
+
+    @property
+    def look_ahead_s(self) -> float:
+        """A frame's instant to the last sample that it needs: sound must run this far ahead."""
+        return (self._look_ahead + TOKEN_FRAMES - 0.5) / MOTION_RATE
 
     def direct(self, direction: Direction) -> None:
         """Ask something else of the face from the next token on."""
@@ -89,9 +113,10 @@ class MotionGenerator:
 
     def reset(self) -> None:
         """Forget all sound and start again at frame 0, as if new."""
-        rested = _rested(self._encoder)
+        rested = _rested(self._encoder, self._foresight)
         self._features = rested.features.copy()
         self._heard_state = rested.encoder.copy()
+        self._foreseen = rested.foreseen.copy()
         self._voice_state = VoiceState()
         self._chance = np.random.default_rng(self._seed)
         self._state = first_state(self._network)
@@ -102,7 +127,7 @@ class MotionGenerator:
         for _ in range(_LIFE_BEFORE):
             latents = self._token(silence)
             self._poise.apply(self._codec.decode(latents), 1.0, self._direction.head)
-        self._loudness: deque[float] = deque(maxlen=LOOK_AHEAD_FRAMES + 1)
+        self._loudness: deque[float] = deque(maxlen=self._look_ahead + 1)
         self._heard: list[Float] = []
         self._next = 0
         self._samples = 0
@@ -120,7 +145,7 @@ class MotionGenerator:
         self._ended = True
         wanted = -(-self._samples // FRAME)
         whole = -(-wanted // TOKEN_FRAMES) * TOKEN_FRAMES
-        missing = (whole + LOOK_AHEAD_FRAMES) * FRAME - self._samples if wanted else 0
+        missing = (whole + self._look_ahead) * FRAME - self._samples if wanted else 0
         already = self._next
         return self._advance(np.zeros(missing, np.float32))[: wanted - already]
 
@@ -128,13 +153,15 @@ class MotionGenerator:
         new = extract(samples, self._features)
         frames: list[MotionFrame] = []
         for values, loudness in zip(new.values, new.loudness.tolist(), strict=True):
-            outputs, lips = advance(self._encoder, values, self._heard_state)
-            if self._voice is not None and lips is not None:
+            outputs, lips = _hear(
+                self._encoder, self._foresight, values, self._heard_state, self._foreseen
+            )
+            if self._voice is not None:
                 lips = adapt(self._voice, outputs, lips, self._voice_state)
             self._loudness.append(loudness)
-            if len(self._loudness) <= LOOK_AHEAD_FRAMES:
+            if len(self._loudness) <= self._look_ahead:
                 continue  # what was said now describes a frame before the first
-            self._heard.append(_heard_of(outputs, lips, self._loudness[0]))
+            self._heard.append(heard_of(outputs, lips, np.float32(self._loudness[0])))
             if len(self._heard) == TOKEN_FRAMES:
                 latents = self._token(np.stack(self._heard))
                 self._heard.clear()
@@ -184,28 +211,39 @@ def _within(direction: Direction) -> Float:
     return asked
 
 
-def _heard_of(outputs: Float, lips: Float | None, loudness: float) -> Float:
+def _hear(
+    encoder: SpeechNetwork,
+    foresight: Foresight | None,
+    features: Float,
+    state: NetworkState,
+    foreseen: ForesightState,
+) -> tuple[Float, Float]:
+    """[19] outputs and [3] lips, the encoder's own or, sooner, guessed ones."""
+    outputs, lips = advance(encoder, features, state)
     assert lips is not None, "the encoder that ships has a readout"
-    return heard_of(outputs, lips, np.float32(loudness))
+    if foresight is None:
+        return outputs, lips
+    return foresee(foresight, state.stream, outputs, lips, foreseen)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rested:
-    """The encoder after a long silence. Never to be changed: copy it."""
+    """What hears, after a long silence. Never to be changed: copy it."""
 
     features: FeatureState
     encoder: NetworkState
+    foreseen: ForesightState
     heard: Float
     """[23] what silence sounds like."""
 
 
-@lru_cache(maxsize=2)
-def _rested(encoder: SpeechNetwork) -> _Rested:
-    features, state = FeatureState(), initial_state(encoder)
+@lru_cache(maxsize=4)
+def _rested(encoder: SpeechNetwork, foresight: Foresight | None) -> _Rested:
+    features, state, foreseen = FeatureState(), initial_state(encoder), ForesightState()
     silence = np.zeros(_SILENCE_BEFORE * FRAME, np.float32)
     new = extract(silence, features)
     heard = np.zeros(0, np.float32)
     for values, loudness in zip(new.values, new.loudness.tolist(), strict=True):
-        outputs, lips = advance(encoder, values, state)
-        heard = _heard_of(outputs, lips, loudness)
-    return _Rested(features, state, heard)
+        outputs, lips = _hear(encoder, foresight, values, state, foreseen)
+        heard = heard_of(outputs, lips, np.float32(loudness))
+    return _Rested(features, state, foreseen, heard)

@@ -6,7 +6,7 @@ the process that speaks need not load torch.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -85,10 +85,12 @@ class NetworkState:
     """For each layer of the stack, then of each readout: [2 * dilation, W]."""
     frame: int = 0
     """Frames heard, modulo the least common multiple of the rings' lengths."""
+    stream: Float = field(default_factory=lambda: np.zeros(0, np.float32))
+    """[W] what the stack made of the newest frame."""
 
     def copy(self) -> "NetworkState":
         """A state that goes its own way."""
-        return NetworkState([ring.copy() for ring in self.rings], self.frame)
+        return NetworkState([ring.copy() for ring in self.rings], self.frame, self.stream)
 
 
 _RING_PERIOD = 2 * max(DILATIONS)
@@ -119,6 +121,7 @@ def advance(
     heard = np.concatenate([stream, outputs])
     said = [_read_lips(one, heard, rings, state.frame) for one in network.readouts]
     state.frame = (state.frame + 1) % _RING_PERIOD
+    state.stream = stream
     return outputs, sum(said[1:], said[0]) / np.float32(len(said)) if said else None
 
 

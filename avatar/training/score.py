@@ -65,9 +65,9 @@ class RealLips:
     """Video time + this = time of its own sound."""
 
 
-def motion_of(sound: Float) -> list[MotionFrame]:
-    """All frames of a sound, by the shipped network."""
-    generator = MotionGenerator(seed=0)
+def motion_of(sound: Float, *, prompt: bool = False) -> list[MotionFrame]:
+    """All frames of a sound, by the shipped network; `prompt`: as for a microphone."""
+    generator = MotionGenerator(seed=0, prompt=prompt)
     return [*generator.step(sound), *generator.flush()]
 
 
@@ -158,12 +158,12 @@ def unseen_grid_clips(folder: Path) -> list[RealLips]:
     ]
 
 
-def score_lips(clips: Sequence[RealLips]) -> dict[str, dict[str, float]]:
+def score_lips(clips: Sequence[RealLips], *, prompt: bool = False) -> dict[str, dict[str, float]]:
     """For each clip: what the generated face on the template scores."""
     template = load_template()
     scores = {}
     for clip in clips:
-        frames = motion_of(clip.sound)
+        frames = motion_of(clip.sound, prompt=prompt)
         face = template_lips(frames, template)
         opening = agreement(clip, 0, face[:, 0])
         scores[clip.name] = {
@@ -190,10 +190,14 @@ def labelled_phones(file: Path) -> list[tuple[float, float, str]]:
 
 
 def score_closures(
-    sound: Float, phones: Sequence[tuple[float, float, int | None]], template: HeadTemplate
+    sound: Float,
+    phones: Sequence[tuple[float, float, int | None]],
+    template: HeadTemplate,
+    *,
+    prompt: bool = False,
 ) -> dict[str, int]:
     """How many p, b, m the template's lips closed in, and vowels in whose middle they did."""
-    lips = template_lips(motion_of(sound), template)[:, 0]
+    lips = template_lips(motion_of(sound, prompt=prompt), template)[:, 0]
     visemes = [phone.viseme for phone in PHONES.values()]
     counts: Counter[str] = Counter(bilabials=0, closed=0, vowels=0, vowels_closed=0)
     for start, end, phone in phones:
@@ -231,17 +235,17 @@ def labelled_sentence(file: Path) -> list[tuple[float, float, int | None]]:
     return phones
 
 
-def score_labelled(folder: Path) -> dict[str, int]:
+def score_labelled(folder: Path, *, prompt: bool = False) -> dict[str, int]:
     """`score_closures` summed over the WAV files with a Praat TextGrid in `folder`."""
     template = load_template()
     total: Counter[str] = Counter()
     for file in sorted(folder.glob("*.TextGrid")):
         sound = read_sound(file.with_suffix(".wav"))
-        total.update(score_closures(sound, labelled_sentence(file), template))
+        total.update(score_closures(sound, labelled_sentence(file), template, prompt=prompt))
     return dict(total)
 
 
-def score_synthetic(utterances: Iterable[Utterance]) -> dict[str, int]:
+def score_synthetic(utterances: Iterable[Utterance], *, prompt: bool = False) -> dict[str, int]:
     """`score_closures` summed over synthetic sentences, whose phones are known."""
     template = load_template()
     total: Counter[str] = Counter()
@@ -249,5 +253,5 @@ def score_synthetic(utterances: Iterable[Utterance]) -> dict[str, int]:
         phones = list(
             zip(one.starts_s.tolist(), one.ends_s.tolist(), one.phones.tolist(), strict=True)
         )
-        total.update(score_closures(one.samples, phones, template))
+        total.update(score_closures(one.samples, phones, template, prompt=prompt))
     return dict(total)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from avatar.head.template import HeadTemplate
-from avatar.speech.generator import MotionGenerator
+from avatar.speech.generator import LOOK_AHEAD_S, MotionGenerator
 from avatar.training.motion_measures import correlation, largest_step, open_share, opening, wide
 from avatar.training.takes import Sound, Take, perform, take_of
 from avatar.types import AUDIO_RATE, MOTION_RATE, Float
@@ -53,7 +53,7 @@ def changed_before(samples: Float, cut_s: float, *, seed: int = 0) -> float:
     other[cut:] = np.clip(0.2 * noise, -1, 1)
     one, two = perform(samples, seed=seed), perform(other, seed=seed)
     times = np.array([frame.time_s for frame in one.frames])
-    settled = times + MotionGenerator.look_ahead_s <= cut / AUDIO_RATE + 1e-9
+    settled = times + LOOK_AHEAD_S <= cut / AUDIO_RATE + 1e-9
     return float(np.abs(one.everything - two.everything)[settled].max(initial=0.0))
 
 

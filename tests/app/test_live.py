@@ -92,8 +92,7 @@ def test_a_run_without_a_window_measures_itself_and_ends_with_its_file(small_ava
     result = json.loads(stats.read_text())
     assert set(result) == {
         *("frames", "seconds", "fps", "frame_ms", "sound_to_sight_ms", "audio", "generator"),
-        "backend",
-        "backend_reason",
+        *("backend", "backend_reason", "posing", "sorting"),
     }
     assert set(result["frame_ms"]) == {"p50", "p95", "p99"}
     assert set(result["sound_to_sight_ms"]) == {"p50", "p95"}
@@ -108,6 +107,7 @@ def test_a_run_without_a_window_measures_itself_and_ends_with_its_file(small_ava
     assert result["sound_to_sight_ms"]["p50"] > 90
     assert result["backend"] == "cpu"
     assert "asked for" in result["backend_reason"]
+    assert result["posing"] == result["sorting"] == "processor"
     assert "fps, frame p50" in errors  # the digest of each 5 s
 
 

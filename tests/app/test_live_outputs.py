@@ -79,7 +79,7 @@ def run_recorded(path: Path, speech: SpeechProcess, wav: Path, told: Any = None)
         adapts=False,
         record=path,
     )
-    loop = FrameLoop(MemoryDisplay(64, 64), speech, loader, options, outputs)
+    loop = FrameLoop(MemoryDisplay(64, 64), speech, loader, options, outputs=outputs)
 
     def tell() -> None:
         told(loop)

@@ -118,6 +118,21 @@ def test_dragging_down_looks_from_above_and_stops_at_a_limit(hand):
     assert hand.panel.orbit.pitch_rad == pytest.approx(Orbit.MOST_PITCH, abs=1e-3)
 
 
+def test_a_renderer_can_be_chosen_of_those_that_open(hand):
+    hand.view = replace(VIEW, renderer="cpu", posed_by="processor", renderers=("auto", "cpu", "gl"))
+    imgui.get_io().display_size = ImVec2(1180, 900)  # room for the list below
+    for y in range(560, 760, 9):
+        for below in (52, 72):
+            hand.click(150, y)
+            hand.click(150, y + below)
+            hand.key(imgui.Key.escape)
+    assert {wish.renderer for wish in hand.wishes} == {
+        None,
+        "cpu",
+        "gl",
+    }  # "auto" is chosen already
+
+
 def test_the_wheel_comes_nearer_and_double_click_goes_home(hand):
     hand.move(*FACE)
     imgui.get_io().add_mouse_wheel_event(0, 3)

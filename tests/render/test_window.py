@@ -181,3 +181,18 @@ def test_a_renderer_draws_in_the_windows_own_context(window, name):
     if isinstance(renderer, GlRenderer):
         renderer.release()
     assert drawn(window, expected, panel=True).shape == with_panel.shape
+
+
+def test_a_picture_on_the_card_is_shown_from_its_texture(window):
+    gaussians, views = random_gaussians(40, seed=3, size=0.1), [front_view(64, 48)]
+    expected = drawn(window, CpuRenderer().render_with_alpha(gaussians, views)[0])
+    with GlRenderer(context=window.context) as renderer:
+        for larger in (False, True):  # a texture that the picture fills, and one that it does not
+            if larger:
+                renderer.render_textures(gaussians, [front_view(90, 90)])
+            [picture] = renderer.render_textures(gaussians, views)
+            assert (picture.texture.size == (64, 48)) != larger
+            shown = drawn(window, picture)
+            # One is bytes that were rounded, and so it is enlarged.
+            assert np.abs(shown.astype(int) - expected).max() <= 2
+            assert np.array_equal(drawn(window, None), shown)

@@ -12,22 +12,22 @@ from avatar.head.template import load_template
 from avatar.motion.direction import EMOTION_NAMES, Direction, no_emotion
 from avatar.motion.latent import LATENT_SIZE
 from avatar.speech.features import FRAME
-from avatar.speech.generator import MotionGenerator
+from avatar.speech.generator import LOOK_AHEAD_S, MotionGenerator
 from avatar.speech.motion_network import TOKEN_FRAMES
 from avatar.training.score import template_lips
 from avatar.types import ARKIT_NAMES, AUDIO_RATE, MOTION_RATE, Float, MotionFrame
 from tests.avatar.speech.sounds import syllables
 
-_performed: dict[tuple[bytes, int, str], list[MotionFrame]] = {}
+_performed: dict[tuple[bytes, int, str, bool], list[MotionFrame]] = {}
 
 
 def all_frames(
-    sound: Float, seed: int = 0, direction: Direction | None = None
+    sound: Float, seed: int = 0, direction: Direction | None = None, *, prompt: bool = False
 ) -> list[MotionFrame]:
     """What a generator of its own makes of `sound` in one go; made once for all who ask for it."""
-    asked = (sound.tobytes(), seed, repr(direction or Direction()))
+    asked = (sound.tobytes(), seed, repr(direction or Direction()), prompt)
     if asked not in _performed:
-        generator = MotionGenerator(seed=seed, direction=direction)
+        generator = MotionGenerator(seed=seed, direction=direction, prompt=prompt)
         _performed[asked] = [*generator.step(sound), *generator.flush()]
     return _performed[asked]
 
@@ -61,41 +61,50 @@ def everything(frames: Sequence[MotionFrame]) -> Float:
 
 
 @settings(max_examples=12, deadline=None)
-@given(blocks=st.lists(st.integers(0, 2500), min_size=1, max_size=10), seed=st.integers(0, 3))
-def test_any_blocks_give_the_same_motion_to_the_bit(blocks: list[int], seed: int) -> None:
+@given(
+    blocks=st.lists(st.integers(0, 2500), min_size=1, max_size=10),
+    seed=st.integers(0, 3),
+    prompt=st.booleans(),
+)
+def test_any_blocks_give_the_same_motion_to_the_bit(
+    blocks: list[int], seed: int, prompt: bool
+) -> None:
     sound = syllables(0.6)
-    generator = MotionGenerator(seed=seed)
+    generator = MotionGenerator(seed=seed, prompt=prompt)
     frames, start = [], 0
     for block in blocks:
         frames += generator.step(sound[start : start + block])
         start = min(start + block, len(sound))
     frames += [*generator.step(sound[start:]), *generator.flush()]
-    assert np.array_equal(everything(frames), everything(all_frames(sound, seed)))
+    assert np.array_equal(everything(frames), everything(all_frames(sound, seed, prompt=prompt)))
 
 
-def test_later_sound_never_changes_an_earlier_frame() -> None:
+@pytest.mark.parametrize("prompt", [False, True])
+def test_later_sound_never_changes_an_earlier_frame(prompt: bool) -> None:
     sound = syllables(2)
     changed = sound.copy()
     cut = 60 * FRAME
     changed[cut:] = syllables(2, seed=1)[cut:][::-1]
-    one, other = all_frames(sound), all_frames(changed)
+    one, other = (all_frames(each, prompt=prompt) for each in (sound, changed))
+    look_ahead_s = MotionGenerator(prompt=prompt).look_ahead_s
     for before, after in zip(one, other, strict=True):
-        if (before.time_s + MotionGenerator.look_ahead_s) * AUDIO_RATE <= cut + 1e-6:
+        if (before.time_s + look_ahead_s) * AUDIO_RATE <= cut + 1e-6:
             assert np.array_equal(before.latent, after.latent)
     assert not np.array_equal(one[60].latent, other[60].latent)
 
 
-def test_a_token_of_frames_comes_as_soon_as_its_look_ahead_is_heard() -> None:
-    generator = MotionGenerator()
+@pytest.mark.parametrize("prompt", [False, True])
+def test_a_token_of_frames_comes_as_soon_as_its_look_ahead_is_heard(prompt: bool) -> None:
+    generator = MotionGenerator(prompt=prompt)
     sound = syllables(1)
     heard, frames = 0, []
     while heard < len(sound):
         heard += FRAME
         frames += generator.step(sound[heard - FRAME : heard])
-        ready = heard / AUDIO_RATE - MotionGenerator.look_ahead_s
+        ready = heard / AUDIO_RATE - generator.look_ahead_s
         tokens = max(0, int((ready * MOTION_RATE + 0.5 + 1e-6) / TOKEN_FRAMES + 0.5))
         assert len(frames) == TOKEN_FRAMES * tokens
-    assert 0 < MotionGenerator.look_ahead_s <= 0.16
+    assert 0 < generator.look_ahead_s <= (0.07 if prompt else LOOK_AHEAD_S)
 
 
 @pytest.mark.parametrize("samples", [0, 1, 319, 320, 321, 5000, 16000])
