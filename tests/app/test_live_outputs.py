@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,9 @@ class JawAsLight:
         out[..., 3] = 255
 
 
-def run_recorded(path: Path, speech: SpeechProcess, wav: Path, told: Any = None) -> None:
+def run_recorded(
+    path: Path, speech: SpeechProcess, wav: Path, told: "Callable[[FrameLoop], None] | None" = None
+) -> None:
     """The frame loop itself with the stand-in, until the file `wav` is over; or, where the sound
     comes otherwise, until `told` returns, which runs beside it."""
     light: Any = JawAsLight()
@@ -81,13 +84,13 @@ def run_recorded(path: Path, speech: SpeechProcess, wav: Path, told: Any = None)
     )
     loop = FrameLoop(MemoryDisplay(64, 64), speech, loader, options, outputs=outputs)
 
-    def tell() -> None:
+    def tell(told: Callable[[FrameLoop], None]) -> None:
         told(loop)
         time.sleep(0.7)  # the face comes after its sound
         loop.stop()
 
     if told is not None:
-        threading.Thread(target=tell, daemon=True).start()
+        threading.Thread(target=tell, args=(told,), daemon=True).start()
     try:
         loop.run()
     finally:
