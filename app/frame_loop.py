@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.control_link import Request
+from app.detail import DetailedPosing, head_height_px
 from app.face_sampler import FaceSampler, Sampled
 from app.frame_sink import Shown
 from app.handoff import Latest
@@ -120,11 +121,15 @@ class Loader:
     """Makes scenes in a thread of its own: reading files and compiling take seconds."""
 
     def __init__(
-        self, load: Callable[[str, Renderer | None], Scene], renderer: Renderer | None = None
+        self,
+        load: Callable[[str, Renderer | None], Scene],
+        renderer: Renderer | None = None,
+        refine: Callable[[Scene], Scene] | None = None,
     ) -> None:
         """`load(avatar name, renderer already open)` runs in the thread. `renderer`: one that is
-        open already; without one the first scene brings it."""
-        self._load = load
+        open already; without one the first scene brings it. `refine` makes a better scene of one
+        that is shown meanwhile."""
+        self._load, self._refine = load, refine
         self._renderer = renderer
         self._wanted: Latest[Wanted] = Latest()
         self._wake = threading.Event()
@@ -162,6 +167,9 @@ class Loader:
                 scene = self._load(avatar, renderer)
                 self._renderer = scene.renderer
                 loaded = Loaded(scene, opened=opened)
+                if self._refine is not None:
+                    self.result.publish(loaded, time.perf_counter())
+                    loaded = Loaded(self._refine(scene), opened=opened)
             except VisavisError as error:
                 loaded = Loaded(None, str(error), opened)
             except Exception as error:  # a worker's outermost loop: tell, and wait for the next
@@ -306,6 +314,9 @@ class FrameLoop:
         self._work_s = 1.0 / 30.0  # of a frame, lately: how far ahead its picture will be seen
         self._ended_s: float | None = None
         self._stopping = False
+        self.most_detail = 1.0
+        """0..1 of an avatar's Gaussians that a frame may draw, where it has levels of detail: for a
+        display that cannot hold its rate to lower."""
         self.timing = Timing()
         self.report: SpeechReport = speech.report()
 
@@ -392,12 +403,17 @@ class FrameLoop:
     def _take_scene(self, scene: Scene) -> None:
         """Draw this one from now on, and give back what only the last one needed."""
         before = self._scene
-        self._scene = replace(scene, deformer=posed_where_drawn(scene.deformer, scene.renderer))
+        posing, renderer = scene.deformer, scene.renderer
+        if isinstance(posing, DetailedPosing):
+            posing = posing.posed_by(renderer)
+        else:
+            posing = posed_where_drawn(posing, renderer)
+        self._scene = replace(scene, deformer=posing)
         self._wanted_avatar, self._avatar_problem = scene.avatar, ""
         self._opened = None
         if before is None:
             return
-        if isinstance(before.deformer, CardPosing):
+        if isinstance(before.deformer, CardPosing | DetailedPosing):
             before.deformer.release()
         if self._renderers is not None and before.renderer is not scene.renderer:
             self._renderers.give_back(before.renderer)
@@ -448,6 +464,8 @@ class FrameLoop:
         yaw, pitch, distance = self._orbit.place
         yaw += self._outputs.turned_rad(began_s)
         views = [orbit_view(yaw, pitch, distance, width=width, height=height)]
+        if isinstance(scene.deformer, DetailedPosing):
+            scene.deformer.choose(head_height_px(views[0], distance), self.most_detail)
         gaussians = scene.deformer.gaussians(sampled.motion, seen_from=viewer(views))
         drawing_s = time.perf_counter()
         if self._display.takes_textures and isinstance(scene.renderer, TextureRenderer):

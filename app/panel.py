@@ -541,17 +541,23 @@ class Panel:
             graph_size=ImVec2(-1, 36.0 * self._scale),
         )
         if view.renderer:
-            width, height = view.picture_size
-            _row("Drawn by", f"{view.renderer}, {width} x {height}")
-            if imgui.is_item_hovered() and view.renderer_reason:
-                imgui.set_tooltip(view.renderer_reason)
-            _row("Posed and sorted by", view.posed_by)
-        if view.renderers and imgui.begin_combo("##renderer", f"draw by {view.wanted_renderer}"):
+            self._draw_renderer(view)
+
+    def _draw_renderer(self, view: PanelView) -> None:
+        """Who draws, at what size and why; a list of others where there is a choice."""
+        width, height = view.picture_size
+        _row("Posed and sorted by", view.posed_by)
+        drawn = f"{view.renderer}, {width} x {height}"
+        if not view.renderers:
+            _row("Drawn by", drawn)
+        elif imgui.begin_combo("##renderer", f"drawn by {drawn}"):
             for name in view.renderers:
                 chosen = name == view.wanted_renderer
                 if imgui.selectable(name, chosen)[0] and not chosen:
                     self._wish(renderer=name)
             imgui.end_combo()
+        if imgui.is_item_hovered() and view.renderer_reason:
+            imgui.set_tooltip(view.renderer_reason)
 
     def _draw_status(self, view: PanelView) -> None:
         if view.loading:

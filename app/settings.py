@@ -699,6 +699,9 @@ class LiveSettings:
     """Write how many frames were shown and how long they took, in milliseconds."""
     size: SizeOption = PictureSize(720, 720)
     """Pixels: the most that is drawn; a window enlarges it, and a slow machine draws less."""
+    detail: Literal["full", "auto"] = "full"
+    """auto draws fewer Gaussians where the head is small, after some seconds of work for each
+    avatar; full draws all."""
     backend: Backend = "auto"
     """Which renderer draws: auto takes the fastest, gl wants a graphics card, reference is slow and
     exact."""

@@ -5,12 +5,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from app.bundled import avatar_path, bundled_avatars
 from app.control_link import ControlLink, new_token, write_control_file
+from app.detail import detailed
 from app.frame_loop import (
     Display,
     FrameLoop,
@@ -157,6 +159,12 @@ def load_scene(
     return Scene(avatar, deformer, renderer)
 
 
+def with_detail(scene: Scene) -> Scene:
+    """The same with fewer Gaussians where the head is small on the screen."""
+    assert isinstance(scene.deformer, Deformer)
+    return replace(scene, deformer=detailed(scene.deformer.avatar))
+
+
 class WindowDisplay:
     """A window with its panel, as the frame loop sees it."""
 
@@ -188,17 +196,18 @@ def _display(
     """Where pictures go, who loads what is drawn for it, and what a person can have it drawn by."""
     with ExitStack() as opened:
         renderers = None
+        refine = with_detail if settings.detail == "auto" else None
         if shows_window:
             window = opened.enter_context(Window("visavis", *WINDOW_SIZE))
             log.info("window: %s", window.description)
             display: Display = WindowDisplay(window)
             renderers = Renderers(window.context)
             opened.callback(renderers.close)
-            loader = Loader(load_scene)
+            loader = Loader(load_scene, refine=refine)
         else:
             display = MemoryDisplay(settings.size.width, settings.size.height)
             opening = partial(open_renderer, settings.backend)
-            loader = Loader(partial(load_scene, opening=opening))
+            loader = Loader(partial(load_scene, opening=opening), refine=refine)
         opened.callback(loader.close)
         yield display, loader, renderers
 

@@ -1,6 +1,7 @@
 """The doctor tells the truth about this machine and about the files that ship."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from app.__main__ import main
 from app.bundled import ASSETS
 from app.commands import doctor
+from render.gl_driver import Driver
 
 
 def test_the_report_names_what_was_found_and_what_to_do(
@@ -54,3 +56,19 @@ def test_a_damaged_and_a_missing_file_are_named(
     assert doctor.damaged_assets() == ["damaged", "missing"]
     sums.unlink()
     assert doctor.damaged_assets() == ["SHA256SUMS"]
+
+
+@pytest.mark.parametrize(
+    ("version", "opengl", "renderer"),
+    [
+        ("4.6.0 NVIDIA 570", "poses and sorts", "gl, .*posing and sorting: card"),
+        ("4.1 Metal", "draws only", "gl, .*posing and sorting: processor"),
+        ("", "no context", "cpu, .*posing and sorting: processor"),
+    ],
+)
+def test_it_tells_whether_the_card_poses_and_sorts(monkeypatch, version, opengl, renderer) -> None:
+    monkeypatch.setattr("render.gl_driver.has_card", lambda: True)
+    driver = Driver("a card", version) if version else None
+    monkeypatch.setattr("render.gl_driver.probe_driver", lambda: driver)
+    assert opengl in doctor._opengl().found
+    assert re.match(renderer, doctor._renderer().found)
