@@ -5,17 +5,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
 from typing import Any, cast
 
 import moderngl
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 from app.commands.live import load_scene, with_detail
 from app.detail import DetailedPosing
 from app.frame_loop import FrameLoop, LiveOptions, Loader, Picture, Scene
 from app.motion_channel import RECORD
+from app.outputs import OutputOptions, Outputs, Snapshot
 from app.panel import Orbit, PanelView, Wishes
 from app.posing import CardPosing
 from app.renderers import Renderers
@@ -51,6 +55,7 @@ class Silence:
             speaker_delay_s=0.0,
             speaker_late_s=0.0,
             file_position_s=0.0,
+            speaking=False,
             microphones=(),
             problem="",
         )
@@ -99,9 +104,7 @@ class Screen:
     def pixels(self) -> np.ndarray:
         """[H, W, 4] of what was shown last."""
         if isinstance(self.shown, CardPicture):
-            width, height = self.shown.texture.size
-            pixels = np.frombuffer(self.shown.texture.read(), np.uint8).reshape(height, width, 4)
-            return pixels[: self.shown.height, : self.shown.width]
+            return self.shown.read()
         assert self.shown is not None
         return self.shown
 
@@ -121,7 +124,13 @@ class Run:
         self.loader = Loader(load_scene, refine=refine)
         options = LiveOptions(avatar=avatars[0], avatars=avatars, renderer=first, adapts=False)
         speech = cast(SpeechProcess, Silence())
-        self.loop = FrameLoop(self.screen, speech, self.loader, options, self.renderers)
+        self.outputs = Outputs(
+            OutputOptions(folder=Path(), fps=30.0, backdrop=(0.0, 0.0, 0.0)),
+            lambda: np.zeros(0, np.void),
+        )
+        self.loop = FrameLoop(
+            self.screen, speech, self.loader, options, self.renderers, outputs=self.outputs
+        )
 
     def play(self, script: Iterator[None]) -> None:
         """Run until `script` is over; it goes on by one `yield` a frame."""
@@ -412,3 +421,33 @@ def test_memory_stays_flat_over_hundreds_of_frames_and_switches(avatars):
         run.play(script(run))
     # The last third against the second: by then all that is kept has been made.
     assert np.median(taken[8:]) - np.median(taken[4:8]) < 12
+
+
+def test_a_picture_leaves_the_card_only_for_who_wants_it(avatars):
+    delivered: list[bytes] = []
+
+    def script(run: Run) -> Iterator[None]:
+        yield from run.settled()
+        reads = []
+        with pytest.MonkeyPatch.context() as patch:
+            read = CardPicture.read
+            patch.setattr(CardPicture, "read", lambda it: reads.append(it) or read(it))
+            for _ in range(5):
+                yield
+            assert reads == []
+            run.outputs.snapshot(Snapshot(alpha=True, deliver=delivered.append))
+            yield
+            yield
+            assert len(reads) == 1
+        run.outputs.close()
+
+    with running(avatars) as (run, _):
+        run.play(script(run))
+    with Image.open(BytesIO(delivered[0])) as image:
+        picture = np.asarray(image)
+    assert picture.shape[2] == 4
+    assert picture[0, 0, 3] == 0
+    # A face stands upright in it: more of it in the middle than at the rim, and skin, not blue.
+    assert picture[..., 3].mean() > 20
+    skin = picture[picture[..., 3] > 200]
+    assert skin[:, 0].mean() > skin[:, 2].mean() + 20
