@@ -12,8 +12,9 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import moderngl
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -21,11 +22,12 @@ from app.face_sampler import FaceSampler, Sampled
 from app.handoff import Latest
 from app.panel import Panel, PanelView, Wishes
 from app.speech_process import SourceState, SpeechProcess, SpeechReport
-from app.timing import Timing
+from app.timing import HeadsetTiming, Timing
 from avatar.errors import VisavisError
 from avatar.motion.direction import Direction
 from avatar.types import Gaussians, MotionFrame
 from render.camera import orbit_view, viewer
+from render.headset import Turn
 from render.renderer import Renderer
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,11 @@ class Display(Protocol):
         """Show [H, W, 4]; None: the last one again."""
         ...
 
+    def show_texture(self, texture: moderngl.Texture | None) -> None:
+        """Show what is in a texture, as OpenGL drew it. It does not wait for the monitor: what it
+        shows beside has a pace of its own."""
+        ...
+
 
 class MemoryDisplay:
     """Pictures of a fixed size that nobody sees: for measuring, and machines without a display."""
@@ -78,6 +85,9 @@ class MemoryDisplay:
         if picture is not None:
             self.last = picture
 
+    def show_texture(self, texture: moderngl.Texture | None) -> None:
+        """Nobody sees it."""
+
 
 class Deforms(Protocol):
     """What poses one avatar (`avatar.deform.Deformer`)."""
@@ -92,6 +102,43 @@ class Scene:
     avatar: str
     deformer: Deforms
     renderer: Renderer
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What came of one of a headset's turns."""
+
+    wishes: Wishes
+    """Of the panel in its room."""
+    talking: bool
+    """Whether push-to-talk is held."""
+
+
+class HeadsetTurns(Protocol):
+    """A headset that comes and goes (`app.headset.HeadsetSide`)."""
+
+    timing: HeadsetTiming
+
+    @property
+    def problem(self) -> str:
+        """Why there is none, one line; empty while there is one."""
+        ...
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def mirror(self) -> moderngl.Texture | None: ...
+
+    def begin(self, scene: "Scene | None") -> Turn | None: ...
+
+    def skip(self, turn: Turn) -> None: ...
+
+    def show(
+        self, turn: Turn, scene: "Scene", motion: MotionFrame, view: PanelView, *, mirrors: bool
+    ) -> Shown: ...
+
+    def return_now(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +286,16 @@ class FrameLoop:
     """One live run."""
 
     def __init__(
-        self, display: Display, speech: SpeechProcess, loader: Loader, options: LiveOptions
+        self,
+        display: Display,
+        speech: SpeechProcess,
+        loader: Loader,
+        options: LiveOptions,
+        headset: HeadsetTurns | None = None,
     ) -> None:
+        """`headset`: one that may be there; None: nobody looks for one."""
         self._display, self._speech, self._loader = display, speech, loader
+        self._headset = headset
         self._options = options
         self._size = PictureSize(options.picture_px, adapts=options.adapts)
         self._sampler = FaceSampler()
@@ -250,6 +304,7 @@ class FrameLoop:
         self._wanted_avatar = options.avatar
         self._avatar_problem = ""
         self._microphone, self._gain = options.microphone, 1.0
+        self._push_to_talk, self._is_heard = False, True
         self._direction = options.direction
         speech.direct(options.direction)
         self._buffer: Picture = np.zeros((1, 1, 1, 4), np.uint8)
@@ -269,6 +324,11 @@ class FrameLoop:
         """Why it was chosen, for a person to read; empty before there is one."""
         return self._scene.renderer.reason if self._scene is not None else ""
 
+    def headset_statistics(self) -> dict[str, Any]:
+        """What the headset's turns took, for `--stats`."""
+        timing = HeadsetTiming() if self._headset is None else self._headset.timing
+        return timing.statistics()
+
     def stop(self) -> None:
         """End before the next frame. Safe in a signal handler."""
         self._stopping = True
@@ -282,12 +342,16 @@ class FrameLoop:
         self._loader.request(self._options.avatar)
         next_turn_s = time.perf_counter()
         while not self._stopping and self._display.begin_frame():
+            # A headset's display sets the pace while it is worn: this waits for it.
+            turn = None if self._headset is None else self._headset.begin(self._scene)
             began_s = time.perf_counter()
             self._take_news(began_s)
             wishes = self._draw_panel()
             self._fulfil(wishes)
             if wishes.quit or self._over(began_s):
                 break
+            if self._show_in_headset(turn, began_s):
+                continue
             self._show_frame(began_s)
             turn_s = self._display.refresh_s if self._scene is not None else LOADING_TURN_S
             next_turn_s = max(next_turn_s + turn_s, time.perf_counter())
@@ -353,6 +417,39 @@ class FrameLoop:
         self._display.show(self._buffer[0])
         self._measure(sampled, began_s, drawing_s, speaker_delay_s)
 
+    def _show_in_headset(self, turn: Turn | None, began_s: float) -> bool:
+        """As `_show_frame`, for both eyes of a headset; whether it was seen there."""
+        headset, scene = self._headset, self._scene
+        if headset is None or turn is None or scene is None:
+            return False
+        if not turn.is_seen:
+            headset.skip(turn)
+            return False
+        sampled = self._sampler.sample(turn.display_s, self.report.speaker_delay_s or None)
+        mirrors = self._display.panel is not None
+        shown = headset.show(turn, scene, sampled.motion, self._panel_view(), mirrors=mirrors)
+        self._fulfil(shown.wishes)
+        self._talk(shown.talking)
+        self._display.show_texture(headset.mirror)
+        work_s = time.perf_counter() - began_s
+        self.timing.starved += sampled.starved
+        delay_s = None
+        if sampled.heard_s is not None and self.report.state is SourceState.HEARING:
+            delay_s = turn.display_s - sampled.heard_s
+            headset.timing.sound_to_sight_ms.add(1e3 * delay_s)
+        speaker_s = self.report.speaker_delay_s or None
+        behind_s = None if delay_s is None or speaker_s is None else delay_s - speaker_s
+        self.timing.add_frame(work_s, delay_s, behind_s)
+        self.timing.digest(self.report, self.backend)
+        return True
+
+    def _talk(self, talking: bool) -> None:
+        """Hear the microphone only while push-to-talk is held, where that is asked for."""
+        heard = talking or not self._push_to_talk
+        if heard != self._is_heard:
+            self._is_heard = heard
+            self._speech.set_gain(self._gain if heard else 0.0)
+
     def _measure(
         self, sampled: Sampled, began_s: float, drawing_s: float, speaker_delay_s: float | None
     ) -> None:
@@ -391,7 +488,13 @@ class FrameLoop:
             self._speech.choose_microphone(wishes.microphone)
         if wishes.gain is not None:
             self._gain = wishes.gain
-            self._speech.set_gain(wishes.gain)
+            if self._is_heard:
+                self._speech.set_gain(wishes.gain)
+        if wishes.push_to_talk is not None:
+            self._push_to_talk = wishes.push_to_talk
+            self._talk(False)
+        if wishes.headset and self._headset is not None:
+            self._headset.return_now()
         if wishes.direction is not None:
             self._direction = wishes.direction
             self._speech.direct(wishes.direction)
@@ -422,6 +525,10 @@ class FrameLoop:
             speech=report.speech,
             hearing=report.state is SourceState.HEARING,
             gain=self._gain,
+            push_to_talk=self._push_to_talk,
+            headset="" if self._headset is None else self._headset.description,
+            headset_problem="" if self._headset is None else self._headset.problem,
+            headset_missed=0 if self._headset is None else self._headset.timing.missed,
             direction=self._direction,
             frame_ms=frame_ms,
             fps=timing.recent_fps,

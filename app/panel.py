@@ -69,6 +69,14 @@ class PanelView:
     speech: bool = False
     hearing: bool = False
     gain: float = 1.0
+    push_to_talk: bool = False
+    """Whether the microphone is heard only while a button is held."""
+    headset: str = ""
+    """The headset in use; empty without one."""
+    headset_problem: str = ""
+    """Why there is none, where one is looked for."""
+    headset_missed: int = 0
+    """Turns of its display for which no picture was ready."""
     direction: Direction = field(default_factory=Direction)
     """What is asked of the face."""
     frame_ms: float | None = None
@@ -91,6 +99,9 @@ class Wishes:
     avatar: str | None = None
     microphone: str | None = None
     gain: float | None = None
+    push_to_talk: bool | None = None
+    headset: bool = False
+    """Go back into the headset."""
     direction: Direction | None = None
     look_for_microphones: bool = False
     play_again: bool = False

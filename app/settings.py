@@ -589,6 +589,9 @@ class LiveSettings:
     voice: VoiceOption = None
     """Whose lips speak: a file of visavis calibrate. Without it ME.voice beside
     ME.avatar is used, if there is one."""
+    xr: Literal["auto", "on", "off"] = "auto"
+    """The headset: auto takes one whenever one is there, on says why where there is none, off looks
+    for none."""
     display: Literal["auto", "window", "none"] = "auto"
     """none draws into memory, to measure; auto opens a window where there is a display."""
     seconds: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from app.speech_process import SpeechReport
+from render.headset import Turn
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +154,77 @@ class Timing:
         }
         if self.lips_behind_ms.total:
             result["lips_behind_sound_ms"] = self.lips_behind_ms.summary(50, 95)
+        return result
+
+
+class HeadsetTiming:
+    """What the headset's turns took."""
+
+    STAGES = ("wait", "hands", "panel", "pose", "draw", "paint", "submit")
+    """Waiting for the turn; reading and following the hands; drawing the panel; posing the
+    Gaussians; drawing them for both eyes; laying them into the room; handing over."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        """Stereo pictures that were handed over."""
+        self.missed = 0
+        """Turns of the display for which no new picture was ready."""
+        self.sessions = 0
+        self.work_ms = Distribution()
+        """All stages but the waiting."""
+        self.stage_ms = {name: Distribution() for name in self.STAGES}
+        self.sound_to_sight_ms = Distribution()
+        """From a sound's entry until its face is lit in the headset, as the runtime predicts."""
+        self.usual_period_s = 1.0 / 90.0
+        self.description = ""
+        self.eye_sizes: list[tuple[int, int]] = []
+        self.scale = self.share = 1.0
+        self._last_display_s: float | None = None
+
+    def session_began(self, description: str, eye_sizes: list[tuple[int, int]]) -> None:
+        """A headset was taken up."""
+        self.sessions += 1
+        self.description, self.eye_sizes = description, eye_sizes
+        self.paused()
+
+    def paused(self) -> None:
+        """No turns for a while: none of them is missed."""
+        self._last_display_s = None
+
+    def begin(self, turn: Turn, waited_s: float) -> None:
+        """A turn has begun."""
+        self.usual_period_s = turn.period_s
+        last_s, self._last_display_s = self._last_display_s, turn.display_s
+        if last_s is not None:
+            self.missed += max(0, round((turn.display_s - last_s) / turn.period_s) - 1)
+        self.stage_ms["wait"].add(1e3 * waited_s)
+
+    def stage(self, name: str, began_s: float) -> None:
+        """A stage of this turn ends now."""
+        self.stage_ms[name].add(1e3 * (time.perf_counter() - began_s))
+
+    def end(self, work_s: float, scale: float, share: float) -> None:
+        """A stereo picture was handed over, drawn at so much of the eyes' resolution and with so
+        much of the splats."""
+        self.frames += 1
+        self.work_ms.add(1e3 * work_s)
+        self.scale, self.share = scale, share
+
+    def statistics(self) -> dict[str, Any]:
+        """For `--stats`. Milliseconds of the processor's clock."""
+        result: dict[str, Any] = {"frames": self.frames, "missed": self.missed}
+        if self.sessions:
+            result |= {
+                "sessions": self.sessions,
+                "headset": self.description,
+                "eye_size": [list(size) for size in self.eye_sizes],
+                "display_hz": round(1 / self.usual_period_s, 2),
+                "work_ms": self.work_ms.summary(50, 95, 99),
+                "stage_ms": {name: ms.summary(50, 95) for name, ms in self.stage_ms.items()},
+                "sound_to_sight_ms": self.sound_to_sight_ms.summary(50, 95),
+                "scale": round(self.scale, 3),
+                "splat_share": round(self.share, 3),
+            }
         return result
 
 

@@ -73,6 +73,7 @@ class Window:
                 raise DeviceError(problem)
         glfw.make_context_current(self._handle)
         glfw.swap_interval(1)
+        self._waits = True
         glfw.set_window_size_limits(self._handle, *SMALLEST_WINDOW, glfw.DONT_CARE, glfw.DONT_CARE)
         self.panel_width = 0.0
         """Room kept free of the picture on the left, desktop units."""
@@ -142,17 +143,32 @@ class Window:
         """
         if picture is not None:
             self._upload(picture)
+        self._draw(self._texture, is_upright=True, strength=1.0 if self._has_picture else 0.0)
+
+    def draw_texture(self, texture: moderngl.Texture) -> None:
+        """Draw a texture of this context as `draw` draws a picture: sRGB premultiplied, but row 0 at
+        the bottom, as OpenGL draws into it."""
+        self._draw(texture, is_upright=False, strength=1.0)
+
+    def wait_for_monitor(self, waits: bool) -> None:
+        """Whether `present` waits: not where something else sets the pace."""
+        if waits != self._waits:
+            self._waits = waits
+            glfw.swap_interval(1 if waits else 0)
+
+    def _draw(self, texture: moderngl.Texture, *, is_upright: bool, strength: float) -> None:
         imgui.render()
         width, height = glfw.get_framebuffer_size(self._handle)
         self._context.screen.use()
         self._context.viewport = (0, 0, width, height)
         self._context.disable(moderngl.BLEND | moderngl.CULL_FACE | moderngl.DEPTH_TEST)
-        area = fitted(self.picture_area(), self._texture.size)
+        area = fitted(self.picture_area(), texture.size)
         program = self._program
         _set(program, "window_size", (float(width), float(height)))
         _set(program, "area", (float(area.left), float(area.top), area.width, area.height))
-        _set(program, "strength", 1.0 if self._has_picture else 0.0)
-        self._texture.use(0)
+        _set(program, "strength", strength)
+        _set(program, "upright", 1 if is_upright else 0)
+        texture.use(0)
         self._triangle.render(moderngl.TRIANGLES, vertices=3)
         imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
 

@@ -6,6 +6,7 @@ uniform sampler2D picture;
 uniform vec4 area;
 uniform vec2 window_size;
 uniform float strength; // 0 no picture yet .. 1
+uniform int upright; // 1 row 0 of `picture` is on top, 0 at the bottom
 in vec2 place;
 out vec4 colour;
 
@@ -15,7 +16,7 @@ void main() {
     vec2 inside = (place - area.xy) / area.zw;
     vec4 drawn = vec4(0.0);
     if (all(greaterThanEqual(inside, vec2(0.0))) && all(lessThan(inside, vec2(1.0)))) {
-        drawn = strength * texture(picture, inside);
+        drawn = strength * texture(picture, upright == 1 ? inside : vec2(inside.x, 1.0 - inside.y));
     }
     colour = vec4(behind * (1.0 - drawn.a) + drawn.rgb, 1.0);
 }

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+import moderngl
 import numpy as np
 
 from app.bundled import avatar_path, bundled_avatars
@@ -21,8 +22,10 @@ from app.frame_loop import (
     Picture,
     Scene,
 )
+from app.headset import HeadsetSide
 from app.output_file import check_output, written_beside
 from app.panel import Panel
+from app.placement_file import default_file
 from app.settings import LiveSettings
 from app.sound_file import read_blocks
 from app.speech_process import SpeechProcess, SpeechSettings
@@ -34,7 +37,7 @@ from avatar.errors import DeviceError, SoundError
 from avatar.types import ARKIT_NAMES, MotionFrame
 from render.camera import orbit_view
 from render.choose import open_renderer
-from render.gl import GlRenderer
+from render.gl import GlRenderer, unseen_context
 from render.renderer import Renderer
 from render.window import Window, display_available
 
@@ -68,13 +71,15 @@ def live(settings: LiveSettings) -> None:
     )
     try:
         speech.start()  # it loads for some seconds, meanwhile the window opens
-        with _display(settings, shows_window) as (display, loader):
-            loop = FrameLoop(display, speech, loader, _options(settings, shows_window))
+        with _display(settings, shows_window) as (display, loader, headset):
+            options = _options(settings, shows_window)
+            loop = FrameLoop(display, speech, loader, options, headset)
             with _ended_by_signals(loop):
                 loop.run()
         if settings.stats is not None:
             statistics = loop.timing.statistics(loop.report, loop.backend)
             statistics["backend_reason"] = loop.backend_reason
+            statistics["xr"] = loop.headset_statistics()
             text = statistics_text(statistics)
             with written_beside(settings.stats) as beside:
                 beside.write_text(text, encoding="utf-8")
@@ -92,7 +97,7 @@ def wants_window(settings: LiveSettings) -> bool:
         return False
     if settings.display == "window" or display_available():
         return True
-    if settings.seconds is None and settings.audio is None:
+    if settings.seconds is None and settings.audio is None and settings.xr != "on":
         raise DeviceError(
             "no display for a window. Start it on a desktop, make a film with visavis render, "
             "or measure without a window: --display none --seconds 20."
@@ -150,16 +155,29 @@ class WindowDisplay:
         return area.width, area.height
 
     def show(self, picture: Picture | None) -> None:
+        self._window.wait_for_monitor(True)
         self._window.draw(picture)
+        self._window.present()
+
+    def show_texture(self, texture: moderngl.Texture | None) -> None:
+        self._window.wait_for_monitor(False)
+        if texture is None:
+            self._window.draw(None)
+        else:
+            self._window.draw_texture(texture)
         self._window.present()
 
 
 @contextmanager
-def _display(settings: LiveSettings, shows_window: bool) -> Iterator[tuple[Display, Loader]]:
-    """Where pictures go, and who loads what is drawn for it."""
+def _display(
+    settings: LiveSettings, shows_window: bool
+) -> Iterator[tuple[Display, Loader, HeadsetSide | None]]:
+    """Where pictures go, who loads what is drawn for it, and who looks for a headset."""
     with ExitStack() as opened:
+        context = None
         if shows_window:
             window = opened.enter_context(Window("visavis", *WINDOW_SIZE))
+            context = window.context
             log.info("window: %s", window.description)
             display: Display = WindowDisplay(window)
             # In the window's own context: under X11 a thread cannot leave it for another and come
@@ -176,7 +194,27 @@ def _display(settings: LiveSettings, shows_window: bool) -> Iterator[tuple[Displ
             opening = partial(open_renderer, settings.backend)
             loader = Loader(partial(load_scene, opening=opening))
         opened.callback(loader.close)
-        yield display, loader
+        yield display, loader, _headset(settings, context, opened)
+
+
+def _headset(
+    settings: LiveSettings, context: moderngl.Context | None, opened: ExitStack
+) -> HeadsetSide | None:
+    """What looks for a headset. It draws in the window's context; without a window, which is for
+    measuring, there is one of its own where a headset is asked for.
+
+    Raises:
+        DeviceError: there is no OpenGL for it.
+    """
+    if settings.xr == "off" or (context is None and settings.xr == "auto"):
+        return None
+    if context is None:
+        context = unseen_context()
+        opened.callback(context.release)
+        opened.enter_context(context)
+    headset = HeadsetSide(context, default_file(), insists=settings.xr == "on")
+    opened.callback(headset.close)
+    return headset
 
 
 def _options(settings: LiveSettings, shows_window: bool) -> LiveOptions:
