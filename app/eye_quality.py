@@ -33,8 +33,7 @@ def eye_parts(views: Sequence[View], box: NDArray[np.float64], scale: float) -> 
     whole view; one out of sight, a few pixels. A part may lie beyond the eye's edge where the other
     eye needs the room.
     """
-    corners = np.array(np.meshgrid(*box.T, indexing="ij")).reshape(3, -1).T
-    areas = [_area(view, corners) for view in views]
+    areas = [_area(view, box) for view in views]
     width = max(8, *(right - left for left, _, right, _ in areas))
     height = max(8, *(bottom - top for _, top, _, bottom in areas))
     drawn_width, drawn_height = max(4, round(width * scale)), max(4, round(height * scale))
@@ -53,8 +52,14 @@ def eye_parts(views: Sequence[View], box: NDArray[np.float64], scale: float) -> 
     return parts
 
 
-def _area(view: View, corners: NDArray[np.float64]) -> tuple[int, int, int, int]:
+def height_px(views: Sequence[View], box: NDArray[np.float64]) -> int:
+    """How many of the eyes' pixels `box` is high."""
+    return max(bottom - top for _, top, _, bottom in (_area(view, box) for view in views))
+
+
+def _area(view: View, box: NDArray[np.float64]) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of what the box covers, whole pixels within the image."""
+    corners = np.array(np.meshgrid(*box.T, indexing="ij")).reshape(3, -1).T
     seen = view.project(corners)
     if (seen[:, 2] < 0.05).any():
         return 0, 0, view.width, view.height
@@ -72,6 +77,8 @@ class Quality:
     """
 
     LEAST_SCALE = 0.35
+    LEAST_PX = 220
+    """Height of the avatar's picture, below which fewer pixels save no time: splats then do."""
     LEAST_SHARE = 0.3
     SETTLE_FRAMES = 8
     TIGHT, ROOMY = 0.92, 0.60
@@ -82,8 +89,10 @@ class Quality:
     MOST_PATIENCE_FRAMES = 3600
     """A step up that did not hold is tried again later each time."""
 
-    def __init__(self, scale: float = 1.0) -> None:
-        self.scale = min(max(scale, self.LEAST_SCALE), 1.0)
+    def __init__(self, *, adapts: bool = True) -> None:
+        """`adapts`: False draws all, whatever it takes."""
+        self._adapts = adapts
+        self.scale = 1.0
         """Pixels drawn for one of the eye's, along a side."""
         self.share = 1.0
         """Of the splats."""
@@ -92,12 +101,22 @@ class Quality:
         self._patience = self.PATIENCE_FRAMES
         self._just_grew = False
 
-    def observe(self, work_s: float, period_s: float) -> None:
-        """A frame took so long of the time that there is for one."""
+    def expect(self, work_s: float, period_s: float, full_px: int) -> None:
+        """Begin with what a first frame in full, which took `work_s`, lets hope for."""
+        if self._adapts and work_s > self.TIGHT * period_s:
+            wanted = math.sqrt(self.TIGHT * period_s / work_s)
+            self.scale = max(wanted, self._least_scale(full_px))
+
+    def observe(self, work_s: float, period_s: float, full_px: int) -> None:
+        """A frame took so long of the time that there is for one; the avatar's picture would be
+        `full_px` high at a scale of 1."""
+        if not self._adapts:
+            return
         self._recent[self._filled % self.SETTLE_FRAMES] = work_s / period_s
         self._filled += 1
         if self._filled < self.SETTLE_FRAMES:
             return
+        least_scale = self._least_scale(full_px)
         # Most of them, not one: a single late frame is somebody else's.
         used = float(np.percentile(self._recent, 25))
         self._roomy_frames = self._roomy_frames + 1 if np.median(self._recent) < self.ROOMY else 0
@@ -105,8 +124,8 @@ class Quality:
             if self._just_grew:
                 self._patience = min(2 * self._patience, self.MOST_PATIENCE_FRAMES)
             step = min(max(math.sqrt(self.TIGHT / used), self.LARGEST_STEP), self.STEP)
-            if self.scale > self.LEAST_SCALE:
-                self._change(scale=max(self.scale * step, self.LEAST_SCALE))
+            if self.scale > least_scale:
+                self._change(scale=max(self.scale * step, least_scale))
             elif self.share > self.LEAST_SHARE:
                 self._change(share=max(self.share * step, self.LEAST_SHARE))
         elif self._roomy_frames >= self._patience:
@@ -114,6 +133,9 @@ class Quality:
                 self._change(share=min(self.share / self.STEP, 1.0), grew=True)
             elif self.scale < 1.0:
                 self._change(scale=min(self.scale / self.STEP, 1.0), grew=True)
+
+    def _least_scale(self, full_px: int) -> float:
+        return min(max(self.LEAST_PX / max(full_px, 1), self.LEAST_SCALE), 1.0)
 
     def _change(
         self, *, scale: float | None = None, share: float | None = None, grew: bool = False

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from app.attention import Attention
 from app.face_sampler import FaceSampler
-from app.eye_quality import Quality, Thinning, bounds_of, eye_parts
+from app.eye_quality import Quality, Thinning, bounds_of, eye_parts, height_px
 from app.headset_watch import HeadsetWatch
 from app.panel import Panel, PanelView, Wishes
 from app.placement import Handling, Placement, Relation
@@ -82,25 +82,35 @@ class HeadsetSide:
     """A headset, when there is one. One OpenGL context, current at every call."""
 
     def __init__(
-        self, context: moderngl.Context, placement_file: Path | None, *, insists: bool = False
+        self,
+        context: moderngl.Context,
+        placement_file: Path | None,
+        *,
+        insists: bool = False,
+        adapts: bool = True,
+        finer: float = 1.0,
     ) -> None:
         """`placement_file`: where the avatar's place is remembered; None: nowhere. `insists`: say
-        in the log why there is no headset."""
-        self._context = context
+        in the log why there is no headset. `adapts`: draw less where the machine is slow.
+        `finer` multiplies the sides of the eyes' pictures."""
+        self._context, self._finer = context, finer
         self._watch = HeadsetWatch(logging.WARNING if insists else logging.INFO)
         self._headset: Headset | None = None
         self._runtime: Any = None
         self._placement_file = placement_file
         self._relation = read_relation(placement_file)
         self._relation_is_new = False  # written when the headset is left, not within a frame
-        self._placement: Placement | None = None
+        self.placement: Placement | None = None
+        """Of the avatar, once it stands in a room."""
         self._handling, self._attention = Handling(), Attention()
-        self._quality = Quality()
+        self._adapts, self._quality = adapts, Quality(adapts=adapts)
+        self._warm_s = 0.0  # of a frame in full, before the first turn
         self._thinning: Thinning | None = None
         self._painter: EyePainter | None = None
         self._pictures = EyePictures(context)
         self._room_panel: RoomPanel | None = None
-        self._panel_place: PanelPlace | None = None
+        self.panel_place: PanelPlace | None = None
+        """Where the panel hangs in the room; None: it is hidden."""
         self._pressed_by: int | None = None
         self._pointing: int = 1
         self._mirror: moderngl.Framebuffer | None = None
@@ -211,11 +221,16 @@ class HeadsetSide:
         module = importlib.import_module("render.xr")
         if self._room_panel is None:
             self._room_panel = RoomPanel(self._context)
-        headset = module.Headset(runtime, self._context, self._room_panel.surface.texture.size)
+        headset = module.Headset(
+            runtime,
+            self._context,
+            panel_px=self._room_panel.surface.texture.size,
+            finer=self._finer,
+        )
         self._headset = headset
         self._painter = EyePainter(self._context, is_encoded=headset.is_encoded)
         self._painter.show_only(headset.masks)
-        self._placement, self._last_s, self._lost = None, None, ""
+        self.placement, self._last_s, self._lost = None, None, ""
         self._warm_up(scene, headset.eye_sizes)
         self.timing.session_began(headset.description, headset.eye_sizes)
         return True
@@ -227,14 +242,13 @@ class HeadsetSide:
             Eye(Pose((0.032 * side, 0.0, 1.0)), (-0.75, 0.75, -0.75, 0.75)) for side in (-1, 1)
         ]
         views = [eye.view(*size) for eye, size in zip(eyes, sizes, strict=True)]
-        seconds = 0.0
         for _ in range(2):  # the first compiles, the second tells
             began_s = time.perf_counter()
             gaussians = scene.deformer.gaussians(motion, seen_from=viewer(views))
             parts = eye_parts(views, bounds_of(gaussians), 1.0)
             self._draw(scene, gaussians, parts)
-            seconds = time.perf_counter() - began_s
-        self._quality = Quality((0.7 * self.timing.usual_period_s / seconds) ** 0.5)
+            self._warm_s = time.perf_counter() - began_s
+        self._quality = Quality(adapts=self._adapts)
 
     def _show(
         self,
@@ -252,14 +266,14 @@ class HeadsetSide:
             headset.end_turn(turn)
             return Shown(Wishes(), False)
         head = middle(eyes[0].pose, eyes[1].pose)
-        if self._placement is None or headset.recentred_by(turn):
-            self._placement = self._relation.placed(head)
-            self._panel_place = None if self._panel_place is None else PanelPlace.beside(head)
+        if self.placement is None or headset.recentred_by(turn):
+            self.placement = self._relation.placed(head)
+            self.panel_place = None if self.panel_place is None else PanelPlace.beside(head)
         hands = headset.hands(turn, eyes)
         talking = self._handle(headset, hands, head, turn)
         timing.stage("hands", began_s)
         wishes = self._draw_panel(headset, hands, view, turn)
-        placement = self._placement
+        placement = self.placement
         posing_s = time.perf_counter()
         seen = self._attention.followed(
             motion, placement.in_avatar(np.array(head.position)), turn.display_s
@@ -283,7 +297,12 @@ class HeadsetSide:
             )
             for eye, size in zip(eyes, headset.eye_sizes, strict=True)
         ]
-        parts = eye_parts(views, bounds_of(gaussians), self._quality.scale)
+        box = bounds_of(gaussians)
+        full_px = height_px(views, box)
+        if self._warm_s:
+            self._quality.expect(self._warm_s, turn.period_s, full_px)
+            self._warm_s = 0.0
+        parts = eye_parts(views, box, self._quality.scale)
         self._draw(scene, gaussians, parts)
         timing.stage("draw", drawing_s)
         painting_s = time.perf_counter()
@@ -303,11 +322,11 @@ class HeadsetSide:
         headset.end_turn(turn, eyes, None if board is None else (board.pose, board.size))
         timing.stage("submit", handing_s)
         work_s = time.perf_counter() - began_s
-        self._quality.observe(work_s, turn.period_s)
+        self._quality.observe(work_s, turn.period_s, full_px)
         timing.end(work_s, self._quality.scale, self._quality.share)
         if self.looked_at is not None:
             self.looked_at(
-                EyesSeen(pictures, eyes, placement, seen, gaussians, self._panel_place, turn)
+                EyesSeen(pictures, eyes, placement, seen, gaussians, self.panel_place, turn)
             )
         return Shown(wishes, talking)
 
@@ -315,16 +334,16 @@ class HeadsetSide:
         self, headset: "Headset", hands: tuple[Hand, Hand], head: Pose, turn: Turn
     ) -> bool:
         """Let the hands act; whether push-to-talk is held."""
-        assert self._placement is not None
+        assert self.placement is not None
         seconds = 0.0 if self._last_s is None else min(turn.display_s - self._last_s, 0.1)
         handled = self._handling.update(
-            self._placement, hands, head, self._panel_place, turn.display_s, seconds
+            self.placement, hands, head, self.panel_place, turn.display_s, seconds
         )
-        self._placement = handled.placement
+        self.placement = handled.placement
         for side in handled.ticks:
             headset.tick(side)
         if handled.toggle_panel:
-            self._panel_place = PanelPlace.beside(head) if self._panel_place is None else None
+            self.panel_place = PanelPlace.beside(head) if self.panel_place is None else None
         if handled.changed:
             self._relation = Relation.of(handled.placement, head)
             self._relation_is_new = True
@@ -334,7 +353,7 @@ class HeadsetSide:
         self, headset: "Headset", hands: tuple[Hand, Hand], view: PanelView, turn: Turn
     ) -> Wishes:
         """The panel in the room, where it is shown: pointed at by whichever hand points there."""
-        place, last_s, panel = self._panel_place, self._last_s, self._room_panel
+        place, last_s, panel = self.panel_place, self._last_s, self._room_panel
         self._last_s = turn.display_s
         if place is None or panel is None:
             self._pressed_by = None
@@ -382,7 +401,7 @@ class HeadsetSide:
         boards: tuple[Board, ...],
     ) -> None:
         assert self._painter is not None
-        assert self._placement is not None
+        assert self.placement is not None
         self._painter.paint(
             target,
             size,
@@ -390,7 +409,7 @@ class HeadsetSide:
             eye,
             self._pictures.textures[side],
             part,
-            body_of(self._placement),
+            body_of(self.placement),
             marks=marks,
             boards=boards,
         )
@@ -418,7 +437,7 @@ class HeadsetSide:
             self._paint(self._mirror, size, 0, eye, part, marks, (board,))
 
     def _board(self) -> Board | None:
-        place, panel = self._panel_place, self._room_panel
+        place, panel = self.panel_place, self._room_panel
         if place is None or panel is None:
             return None
         return Board(panel.surface.texture, place.pose, place.size)
@@ -431,7 +450,7 @@ class HeadsetSide:
                 continue
             start, along = np.array(hand.aim.position), hand.aim.forward
             end = start + RAY_M * along
-            place = self._panel_place
+            place = self.panel_place
             point = None if place is None else place.pointed_at(hand.aim)
             if place is not None and point is not None:
                 end = place.point(point)

@@ -51,9 +51,16 @@ class News:
 class Headset:
     """One session."""
 
-    def __init__(self, runtime: Runtime, context: moderngl.Context, panel_px: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        context: moderngl.Context,
+        *,
+        panel_px: tuple[int, int],
+        finer: float = 1.0,
+    ) -> None:
         """`context` is current and stays the one that is drawn in; `panel_px` is the size of the
-        picture of the panel.
+        picture of the panel; `finer` multiplies the eyes' sides that the runtime recommends.
 
         Raises:
             HeadsetError: the runtime does not want this graphics card or this OpenGL, or is gone.
@@ -75,9 +82,9 @@ class Headset:
                 ),
             )
             self._binding = binding  # pointed to by the session while it was made
-            self._prepare(panel_px)
+            self._prepare(panel_px, finer)
 
-    def _prepare(self, panel_px: tuple[int, int]) -> None:
+    def _prepare(self, panel_px: tuple[int, int], finer: float) -> None:
         has = self._runtime.extensions.__contains__
         self.room = Room(self._session, has("XR_EXT_local_floor"))
         self._actions = Actions(
@@ -105,8 +112,16 @@ class Headset:
                 self._context,
                 self._session,
                 (
-                    min(view.recommended_image_rect_width, self._runtime.largest_px[0]),
-                    min(view.recommended_image_rect_height, self._runtime.largest_px[1]),
+                    min(
+                        round(finer * view.recommended_image_rect_width),
+                        view.max_image_rect_width,
+                        self._runtime.largest_px[0],
+                    ),
+                    min(
+                        round(finer * view.recommended_image_rect_height),
+                        view.max_image_rect_height,
+                        self._runtime.largest_px[1],
+                    ),
                 ),
                 colour_format=colour,
                 depth_format=depth,
