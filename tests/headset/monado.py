@@ -180,6 +180,11 @@ class Remote:
         )
         self._socket.sendall(record)
 
+    def hands_away(self) -> None:
+        """No controllers: nothing is in the picture but the avatar."""
+        self.left.active = self.right.active = False
+        self.send()
+
     def close(self) -> None:
         self._socket.close()
 

@@ -11,10 +11,10 @@ from app.commands.live import load_scene
 from app.frame_loop import Scene
 from app.headset import EyesSeen
 from avatar.motion.direction import EMOTION_NAMES
-from avatar.portrait.landmarks import MediapipeFaceFinder
 from avatar.types import Gaussians
 from render.choose import open_renderer
 from tests.headset.monado import Remote, Service
+from tests.headset.track import landmarks
 from tests.headset.worn import Worn, avatar_centre, worn
 
 pytestmark = pytest.mark.monado
@@ -50,6 +50,7 @@ def splat_pixel(picture: np.ndarray) -> np.ndarray:
 
 def test_both_eyes_see_the_avatar_for_three_hundred_frames(scene, service, remote):
     widths = []
+    remote.hands_away()
     with worn(scene, service) as headset:
         for frame in range(300):
             if frame % 10 == 0:
@@ -66,12 +67,12 @@ def test_both_eyes_see_the_avatar_for_three_hundred_frames(scene, service, remot
 
 
 def test_the_tracker_finds_the_face_in_what_both_eyes_see(scene, service, remote):
+    remote.hands_away()
     with worn(scene, service, finer=4.0) as headset:
         seen = headset.turns(3)
-    with MediapipeFaceFinder() as finder:
-        faces = [finder.find(picture / np.float32(255)) for picture in seen.pictures]
+    faces = landmarks(seen.pictures)
     assert [len(found) for found in faces] == [1, 1]
-    left, right = (found[0].landmarks for found in faces)
+    left, right = (found[0] for found in faces)
     views = [
         eye.view(picture.shape[1], picture.shape[0])
         for eye, picture in zip(seen.eyes, seen.pictures, strict=True)
@@ -86,6 +87,7 @@ def test_the_tracker_finds_the_face_in_what_both_eyes_see(scene, service, remote
 @pytest.mark.parametrize("place", [(0.0, 0.0, 0.0), (0.15, -0.1, 0.05)])
 def test_a_landmark_lies_where_the_eyes_poses_say_to_half_a_pixel(service, remote, place):
     ball = Scene("ball", OneSplat(place), open_renderer("cpu"))
+    remote.hands_away()
     with worn(ball, service, finer=2.0) as headset:
         headset.turns(2)
         remote.position, remote.yaw, remote.pitch = (0.12, 1.5, 0.1), 0.25, -0.1
@@ -113,6 +115,7 @@ def test_a_landmark_lies_where_the_eyes_poses_say_to_half_a_pixel(service, remot
     ids=["to the right", "up", "turned left", "raised"],
 )
 def test_the_picture_moves_against_the_head(scene, service, remote, move, goes):
+    remote.hands_away()
     with worn(scene, service) as headset:
         before = avatar_centre(headset.turns(3).pictures[0])
         move(remote)
