@@ -95,7 +95,8 @@ class HeadsetSide:
         `finer` multiplies the sides of the eyes' pictures."""
         self._context, self._finer = context, finer
         self._watch = HeadsetWatch(logging.WARNING if insists else logging.INFO)
-        self._headset: Headset | None = None
+        self.headset: Headset | None = None
+        """The session, while there is one."""
         self._runtime: Any = None
         self._placement_file = placement_file
         self._relation = read_relation(placement_file)
@@ -124,14 +125,14 @@ class HeadsetSide:
     @property
     def problem(self) -> str:
         """Why nobody sees anything in a headset, one line; empty while somebody may."""
-        if self._headset is not None:
+        if self.headset is not None:
             return ""
         return self._lost or self._watch.problem
 
     @property
     def description(self) -> str:
         """The headset in use, for a person to read; empty without one."""
-        return "" if self._headset is None else self._headset.description
+        return "" if self.headset is None else self.headset.description
 
     @property
     def mirror(self) -> moderngl.Texture | None:
@@ -148,9 +149,9 @@ class HeadsetSide:
         A headset that was found is taken up here, once there is a scene to show in it.
         """
         try:
-            if self._headset is None and (scene is None or not self._take_up(scene)):
+            if self.headset is None and (scene is None or not self._take_up(scene)):
                 return None
-            headset = self._headset
+            headset = self.headset
             assert headset is not None
             news = headset.take_events()
             if news.ended:
@@ -169,10 +170,10 @@ class HeadsetSide:
 
     def skip(self, turn: Turn) -> None:
         """End a turn in which nothing is to be seen."""
-        if self._headset is None:
+        if self.headset is None:
             return
         try:
-            self._headset.end_turn(turn)
+            self.headset.end_turn(turn)
         except HeadsetError as error:
             self._leave(str(error), is_lost=True)
 
@@ -182,7 +183,7 @@ class HeadsetSide:
         """Draw the face of this moment for both eyes and hand it over. `mirrors`: whether `mirror`
         is wanted."""
         began_s = time.perf_counter()
-        headset = self._headset
+        headset = self.headset
         if headset is None:
             return Shown(Wishes(), False)
         try:
@@ -198,9 +199,9 @@ class HeadsetSide:
 
     def close(self) -> None:
         """Leave the headset in order and give everything back."""
-        if self._headset is not None:
+        if self.headset is not None:
             try:
-                self._end_in_order(self._headset)
+                self._end_in_order(self.headset)
             except HeadsetError as error:
                 log.info("%s", error)
             self._leave("", may_return=False)
@@ -227,7 +228,7 @@ class HeadsetSide:
             panel_px=self._room_panel.surface.texture.size,
             finer=self._finer,
         )
-        self._headset = headset
+        self.headset = headset
         self._painter = EyePainter(self._context, is_encoded=headset.is_encoded)
         self._painter.show_only(headset.masks)
         self.placement, self._last_s, self._lost = None, None, ""
@@ -473,7 +474,7 @@ class HeadsetSide:
         if why:
             log.warning("%s", why)
         self._lost = why
-        headset, self._headset = self._headset, None
+        headset, self.headset = self.headset, None
         if headset is not None:
             headset.release(is_lost=is_lost)
         if self._relation_is_new:

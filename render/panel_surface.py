@@ -100,9 +100,7 @@ class PanelSurface:
         """Give it back."""
         with self.within(), state_put_back(self._context):
             imgui.backends.opengl3_shutdown()
-        before = imgui.get_current_context()
-        imgui.destroy_context(self._imgui)
-        _back_to(before)
+        imgui.destroy_context(self._imgui)  # where it was the current one, none is afterwards
         self._framebuffer.release()
         self._texture.release()
 

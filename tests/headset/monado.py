@@ -43,7 +43,7 @@ class Service:
     """Monado's service in a folder of its own; `environment` leads clients to it."""
 
     def __init__(self, monado: Monado, folder: Path) -> None:
-        self._monado, self._folder = monado, folder
+        self.monado, self._folder = monado, folder
         self._process: subprocess.Popen[bytes] | None = None
         self.log = folder / "service.log"
         self.port = _free_port()
@@ -60,11 +60,16 @@ class Service:
             "XDG_CONFIG_HOME": str(folder / "config"),
         }
 
+    @staticmethod
+    def launcher() -> list[str]:
+        """What starts a program on Monado's libraries."""
+        return monado_here().launcher
+
     def start(self, **more: str) -> None:
         """Start it and wait until it takes clients. `more`: variables of its environment."""
         environment = {
             **os.environ,
-            **inside_environment(self._monado),
+            **inside_environment(self.monado),
             **self.environment,
             "XRT_NO_STDIN": "1",
             "XRT_COMPOSITOR_NULL": "1",
@@ -75,7 +80,7 @@ class Service:
         (self._folder / "run").mkdir(mode=0o700)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*self._monado.launcher, str(self._monado.service)],
+                [*self.monado.launcher, str(self.monado.service)],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
