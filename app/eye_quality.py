@@ -83,7 +83,7 @@ class Quality:
     SETTLE_FRAMES = 8
     TIGHT, ROOMY = 0.92, 0.60
     """Of the time for a frame: above the first less is drawn, long below the second more. What is
-    between them is hysteresis: a step up costs at most 1 / STEP² = 1.35 as much, .6 * 1.35 = .81."""
+    between them is hysteresis: a step up costs at most 1 / STEP² = 1.35 of it, .6 * 1.35 = .81."""
     STEP, LARGEST_STEP = 0.86, 0.6
     PATIENCE_FRAMES = 60
     MOST_PATIENCE_FRAMES = 3600

@@ -125,20 +125,44 @@ class HeadsetTurns(Protocol):
         ...
 
     @property
-    def description(self) -> str: ...
+    def lost(self) -> str:
+        """Why the last session ended, one line; empty in one, and before the first."""
+        ...
 
     @property
-    def mirror(self) -> moderngl.Texture | None: ...
+    def description(self) -> str:
+        """The headset in use; empty without one."""
+        ...
 
-    def begin(self, scene: "Scene | None") -> Turn | None: ...
+    @property
+    def mirror(self) -> moderngl.Texture | None:
+        """What one eye sees, row 0 at the bottom."""
+        ...
 
-    def skip(self, turn: Turn) -> None: ...
+    def begin(self, scene: "Scene | None") -> Turn | None:
+        """Wait for its next turn; None, at once, where none is worn."""
+        ...
+
+    def skip(self, turn: Turn) -> None:
+        """End a turn in which nothing is to be seen."""
+        ...
 
     def show(
-        self, turn: Turn, scene: "Scene", motion: MotionFrame, view: PanelView, *, mirrors: bool
-    ) -> Shown: ...
+        self,
+        turn: Turn,
+        scene: "Scene",
+        motion: MotionFrame,
+        view: PanelView,
+        *,
+        mirrors: tuple[int, int] | None,
+    ) -> Shown:
+        """Draw for both eyes, hand over, end the turn. `mirrors`: the size of `mirror`, where it is
+        wanted."""
+        ...
 
-    def return_now(self) -> None: ...
+    def return_now(self) -> None:
+        """Look for it again, whatever ended the last session."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,8 +374,9 @@ class FrameLoop:
             self._fulfil(wishes)
             if wishes.quit or self._over(began_s):
                 break
-            if self._show_in_headset(turn, began_s):
+            if self._show_in_headset(turn, began_s, wishes.talk):
                 continue
+            self._talk(wishes.talk)
             self._show_frame(began_s)
             turn_s = self._display.refresh_s if self._scene is not None else LOADING_TURN_S
             next_turn_s = max(next_turn_s + turn_s, time.perf_counter())
@@ -417,8 +442,9 @@ class FrameLoop:
         self._display.show(self._buffer[0])
         self._measure(sampled, began_s, drawing_s, speaker_delay_s)
 
-    def _show_in_headset(self, turn: Turn | None, began_s: float) -> bool:
-        """As `_show_frame`, for both eyes of a headset; whether it was seen there."""
+    def _show_in_headset(self, turn: Turn | None, began_s: float, talking: bool) -> bool:
+        """As `_show_frame`, for both eyes of a headset; whether it was seen there. `talking`: the
+        window's key of push-to-talk is held."""
         headset, scene = self._headset, self._scene
         if headset is None or turn is None or scene is None:
             return False
@@ -426,10 +452,10 @@ class FrameLoop:
             headset.skip(turn)
             return False
         sampled = self._sampler.sample(turn.display_s, self.report.speaker_delay_s or None)
-        mirrors = self._display.panel is not None
+        mirrors = self._display.room() if self._display.panel is not None else None
         shown = headset.show(turn, scene, sampled.motion, self._panel_view(), mirrors=mirrors)
         self._fulfil(shown.wishes)
-        self._talk(shown.talking)
+        self._talk(talking or shown.talking)
         self._display.show_texture(headset.mirror)
         work_s = time.perf_counter() - began_s
         self.timing.starved += sampled.starved
@@ -492,7 +518,6 @@ class FrameLoop:
                 self._speech.set_gain(wishes.gain)
         if wishes.push_to_talk is not None:
             self._push_to_talk = wishes.push_to_talk
-            self._talk(False)
         if wishes.headset and self._headset is not None:
             self._headset.return_now()
         if wishes.direction is not None:
@@ -528,6 +553,7 @@ class FrameLoop:
             push_to_talk=self._push_to_talk,
             headset="" if self._headset is None else self._headset.description,
             headset_problem="" if self._headset is None else self._headset.problem,
+            headset_lost="" if self._headset is None else self._headset.lost,
             headset_missed=0 if self._headset is None else self._headset.timing.missed,
             direction=self._direction,
             frame_ms=frame_ms,

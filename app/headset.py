@@ -6,6 +6,7 @@ program: the window goes on, and the watch looks for the headset again.
 
 import importlib
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.attention import Attention
-from app.face_sampler import FaceSampler
 from app.eye_quality import Quality, Thinning, bounds_of, eye_parts, height_px
+from app.face_sampler import FaceSampler
+from app.frame_loop import Scene, Shown
 from app.headset_watch import HeadsetWatch
 from app.panel import Panel, PanelView, Wishes
 from app.placement import Handling, Placement, Relation
 from app.placement_file import read_relation, write_relation
 from app.room_panel import SIZE_M, PanelPlace
-from app.frame_loop import Scene, Shown
 from app.timing import HeadsetTiming
 from avatar.errors import HeadsetError
 from avatar.types import Float, Gaussians, MotionFrame
@@ -49,6 +50,8 @@ HOLD_TINT = np.array([0.62, 0.78, 0.62, 0.85], np.float32)
 RAY_M = 1.2
 """Where it meets nothing."""
 PRESSED, RELEASED = 0.55, 0.35
+MIRROR_RAD = math.radians(62.0)
+"""How much of an eye's view the window shows, from top to bottom."""
 LEAVE_S = 1.5
 """How long the runtime may take to end a session in order, at the program's end."""
 NO_MARKS: Float = np.zeros((0, 7), np.float32)
@@ -117,7 +120,7 @@ class HeadsetSide:
         self._mirror: moderngl.Framebuffer | None = None
         self._buffer = np.zeros((2, 1, 1, 4), np.uint8)
         self._last_s: float | None = None
-        self._lost = ""
+        self.lost = ""
         self.timing = HeadsetTiming()
         self.looked_at: Callable[[EyesSeen], None] | None = None
         """Called with what both eyes see, for tests and pictures; costs a read for each eye."""
@@ -127,7 +130,7 @@ class HeadsetSide:
         """Why nobody sees anything in a headset, one line; empty while somebody may."""
         if self.headset is not None:
             return ""
-        return self._lost or self._watch.problem
+        return self.lost or self._watch.problem
 
     @property
     def description(self) -> str:
@@ -178,10 +181,16 @@ class HeadsetSide:
             self._leave(str(error), is_lost=True)
 
     def show(
-        self, turn: Turn, scene: Scene, motion: MotionFrame, view: PanelView, *, mirrors: bool
+        self,
+        turn: Turn,
+        scene: Scene,
+        motion: MotionFrame,
+        view: PanelView,
+        *,
+        mirrors: tuple[int, int] | None,
     ) -> Shown:
-        """Draw the face of this moment for both eyes and hand it over. `mirrors`: whether `mirror`
-        is wanted."""
+        """Draw the face of this moment for both eyes and hand it over. `mirrors`: the size that
+        `mirror` is wanted in, None where nobody looks at it."""
         began_s = time.perf_counter()
         headset = self.headset
         if headset is None:
@@ -194,7 +203,7 @@ class HeadsetSide:
 
     def return_now(self) -> None:
         """Look for the headset again, whatever ended the last session."""
-        self._lost = ""
+        self.lost = ""
         self._watch.look_again()
 
     def close(self) -> None:
@@ -209,9 +218,7 @@ class HeadsetSide:
         self._pictures.release()
         if self._room_panel is not None:
             self._room_panel.surface.release()
-        if self._mirror is not None:
-            self._mirror.color_attachments[0].release()
-            self._mirror.release()
+        self._release_mirror()
 
     def _take_up(self, scene: Scene) -> bool:
         """Begin a session with a headset that was found; whether one was."""
@@ -231,7 +238,7 @@ class HeadsetSide:
         self.headset = headset
         self._painter = EyePainter(self._context, is_encoded=headset.is_encoded)
         self._painter.show_only(headset.masks)
-        self.placement, self._last_s, self._lost = None, None, ""
+        self.placement, self._last_s, self.lost = None, None, ""
         self._warm_up(scene, headset.eye_sizes)
         self.timing.session_began(headset.description, headset.eye_sizes)
         return True
@@ -239,9 +246,7 @@ class HeadsetSide:
     def _warm_up(self, scene: Scene, sizes: list[tuple[int, int]]) -> None:
         """Draw once what the first turn would wait for, and see how much this machine can draw."""
         motion = FaceSampler().sample(0.0).motion
-        eyes = [
-            Eye(Pose((0.032 * side, 0.0, 1.0)), (-0.75, 0.75, -0.75, 0.75)) for side in (-1, 1)
-        ]
+        eyes = [Eye(Pose((0.032 * side, 0.0, 1.0)), (-0.75, 0.75, -0.75, 0.75)) for side in (-1, 1)]
         views = [eye.view(*size) for eye, size in zip(eyes, sizes, strict=True)]
         for _ in range(2):  # the first compiles, the second tells
             began_s = time.perf_counter()
@@ -258,7 +263,7 @@ class HeadsetSide:
         scene: Scene,
         motion: MotionFrame,
         view: PanelView,
-        mirrors: bool,
+        mirrors: tuple[int, int] | None,
         began_s: float,
     ) -> Shown:
         timing = self.timing
@@ -316,13 +321,15 @@ class HeadsetSide:
                 self._paint(target, size, side, eye, parts[side], marks, ())
                 if self.looked_at is not None:
                     pictures.append(_read(target, size))
-                if mirrors and side == 0:
-                    self._mirror_eye(target, size, eye, parts[side], marks, board)
         timing.stage("paint", painting_s)
         handing_s = time.perf_counter()
         headset.end_turn(turn, eyes, None if board is None else (board.pose, board.size))
         timing.stage("submit", handing_s)
         work_s = time.perf_counter() - began_s
+        if mirrors is not None:
+            mirroring_s = time.perf_counter()
+            self._mirror_eye(mirrors, eyes[0], parts[0], hands, board)
+            timing.stage("mirror", mirroring_s)
         self._quality.observe(work_s, turn.period_s, full_px)
         timing.end(work_s, self._quality.scale, self._quality.share)
         if self.looked_at is not None:
@@ -331,9 +338,7 @@ class HeadsetSide:
             )
         return Shown(wishes, talking)
 
-    def _handle(
-        self, headset: "Headset", hands: tuple[Hand, Hand], head: Pose, turn: Turn
-    ) -> bool:
+    def _handle(self, headset: "Headset", hands: tuple[Hand, Hand], head: Pose, turn: Turn) -> bool:
         """Let the hands act; whether push-to-talk is held."""
         assert self.placement is not None
         seconds = 0.0 if self._last_s is None else min(turn.display_s - self._last_s, 0.1)
@@ -395,7 +400,7 @@ class HeadsetSide:
         self,
         target: moderngl.Framebuffer,
         size: tuple[int, int],
-        side: int,
+        side: int | None,
         eye: Eye,
         part: View,
         marks: Float,
@@ -408,7 +413,7 @@ class HeadsetSide:
             size,
             side,
             eye,
-            self._pictures.textures[side],
+            self._pictures.textures[side or 0],
             part,
             body_of(self.placement),
             marks=marks,
@@ -417,25 +422,35 @@ class HeadsetSide:
 
     def _mirror_eye(
         self,
-        seen: moderngl.Framebuffer,
         size: tuple[int, int],
         eye: Eye,
         part: View,
-        marks: Float,
+        hands: tuple[Hand, Hand],
         board: Board | None,
     ) -> None:
-        """Keep what the eye sees for the window, the panel too, which is a layer of its own."""
+        """What the eye has before it, in the shape of the window: without the edges of its lens,
+        and with the panel, which is a layer of its own in the headset."""
         if self._mirror is None or self._mirror.size != size:
-            if self._mirror is not None:
-                self._mirror.color_attachments[0].release()
-                self._mirror.release()
+            self._release_mirror()
             texture = self._context.texture(size, 4)
             texture.filter = (moderngl.LINEAR, moderngl.LINEAR)
-            self._mirror = self._context.framebuffer([texture])
-        if board is None:
-            self._context.copy_framebuffer(self._mirror, seen)
-        else:
-            self._paint(self._mirror, size, 0, eye, part, marks, (board,))
+            depth = self._context.depth_renderbuffer(size)
+            self._mirror = self._context.framebuffer([texture], depth)
+        up = MIRROR_RAD / 2
+        across = math.atan(math.tan(up) * size[0] / size[1])
+        framed = Eye(eye.pose, (-across, across, -up, up))
+        boards = () if board is None else (board,)
+        self._paint(self._mirror, size, None, framed, part, self._marks(hands, eye), boards)
+
+    def _release_mirror(self) -> None:
+        if self._mirror is None:
+            return
+        texture, depth = self.mirror, self._mirror.depth_attachment
+        self._mirror.release()
+        for each in (texture, depth):
+            if each is not None:
+                each.release()
+        self._mirror = None
 
     def _board(self) -> Board | None:
         place, panel = self.panel_place, self._room_panel
@@ -473,7 +488,7 @@ class HeadsetSide:
         """Back to the window."""
         if why:
             log.warning("%s", why)
-        self._lost = why
+        self.lost = why
         headset, self.headset = self.headset, None
         if headset is not None:
             headset.release(is_lost=is_lost)

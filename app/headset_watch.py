@@ -73,7 +73,7 @@ class HeadsetWatch:
                 runtime.find_headset()
             except HeadsetError as error:
                 self._tell(error)
-                if isinstance(error, module.RuntimeLost) and runtime is not None:
+                if isinstance(error, module.RuntimeLostError) and runtime is not None:
                     runtime.close()
                     runtime = None
                 self._stop.wait(AGAIN_S)

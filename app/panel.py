@@ -75,6 +75,8 @@ class PanelView:
     """The headset in use; empty without one."""
     headset_problem: str = ""
     """Why there is none, where one is looked for."""
+    headset_lost: str = ""
+    """Why the one that was in use is no more."""
     headset_missed: int = 0
     """Turns of its display for which no picture was ready."""
     direction: Direction = field(default_factory=Direction)
@@ -100,6 +102,8 @@ class Wishes:
     microphone: str | None = None
     gain: float | None = None
     push_to_talk: bool | None = None
+    talk: bool = False
+    """The key of push-to-talk is held."""
     headset: bool = False
     """Go back into the headset."""
     direction: Direction | None = None
@@ -227,6 +231,8 @@ class Panel:
         for key, action in keys:
             if imgui.is_key_pressed(key, repeat=False):
                 action()
+        if imgui.is_key_down(imgui.Key.space):
+            self._wish(talk=True)
         # `?` is a character, on a different key of each keyboard.
         if any(chr(code) == "?" for code in _typed()):
             self.help_visible = not self.help_visible
@@ -305,6 +311,12 @@ class Panel:
         )
         if changed:
             self._wish(gain=float(gain))
+        if not view.sound_file:
+            clicked, push_to_talk = imgui.checkbox("Push to talk", view.push_to_talk)
+            if clicked:
+                self._wish(push_to_talk=push_to_talk)
+            if imgui.is_item_hovered():
+                imgui.set_tooltip(TALK_HELP)
 
     def _draw_acting(self, direction: Direction) -> None:
         """Mood, gaze, head, nearness, lips and stillness, as `Direction` has them."""
@@ -478,6 +490,17 @@ class Panel:
             _row("Drawn by", f"{view.renderer}, {width} x {height}")
             if imgui.is_item_hovered() and view.renderer_reason:
                 imgui.set_tooltip(view.renderer_reason)
+        self._draw_headset(view)
+
+    def _draw_headset(self, view: PanelView) -> None:
+        if view.headset:
+            _row("Headset", f"missed frames: {view.headset_missed}")
+        elif view.headset_problem:
+            _row("Headset", "none")
+        if imgui.is_item_hovered() and (view.headset or view.headset_problem):
+            imgui.set_tooltip(view.headset or view.headset_problem)
+        if view.headset_lost and imgui.button("Back into the headset", ImVec2(-1, 0)):
+            self._wish(headset=True)
 
     def _draw_status(self, view: PanelView) -> None:
         if view.loading:
@@ -554,11 +577,14 @@ class Panel:
             style.set_color_(index, ImVec4(*colour))
 
 
+TALK_HELP = """Your microphone is heard only while you hold Space,
+or in a headset a controller's thumb stick (Vive: the right pad)."""
 HELP = (
     ("drag", "turn the camera"),
     ("wheel", "nearer, further"),
     ("double click, R", "back to the front"),
     ("H, F1", "hide or show the panel"),
+    ("Space", "talk, where push to talk is on"),
     ("?", "this help"),
     ("Esc", "close help, then quit"),
 )

@@ -182,9 +182,7 @@ class Handling:
             talking=any(hand.talk for hand in hands),
         )
 
-    def _grips(
-        self, side: int, hand: Hand, placement: Placement, panel: PanelPlace | None
-    ) -> bool:
+    def _grips(self, side: int, hand: Hand, placement: Placement, panel: PanelPlace | None) -> bool:
         """Take hold or let go; whether the hand has just taken hold."""
         if not hand.is_tracked:
             self._holding[side] = self._pulled[side] = False

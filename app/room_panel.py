@@ -11,7 +11,7 @@ SIZE_M = (0.30, 0.68)
 """Width and height. A unit of its layout is 1 mm: capitals stand 1 degree high at 60 cm, twice
 what reads with ease."""
 AWAY_M = 0.62
-ASIDE_RAD = math.radians(38.0)
+ASIDE_RAD = math.radians(30.0)
 """To the wearer's left, beside the avatar's face."""
 BELOW_M = 0.10
 """Its middle under the eyes: the rest position of the gaze."""

@@ -160,9 +160,10 @@ class Timing:
 class HeadsetTiming:
     """What the headset's turns took."""
 
-    STAGES = ("wait", "hands", "panel", "pose", "draw", "paint", "submit")
+    STAGES = ("wait", "hands", "panel", "pose", "draw", "paint", "submit", "mirror")
     """Waiting for the turn; reading and following the hands; drawing the panel; posing the
-    Gaussians; drawing them for both eyes; laying them into the room; handing over."""
+    Gaussians; drawing them for both eyes; laying them into the room; handing over; what the window
+    shows of it, once the headset has its picture."""
 
     def __init__(self) -> None:
         self.frames = 0

@@ -97,7 +97,9 @@ class EyePainter:
         self._rectangle = context.vertex_array(self._eye, [(self._corners, "2f", "place")])
         self._masks: list[tuple[moderngl.Buffer, moderngl.VertexArray] | None] = [None, None]
         self._mark_data = context.buffer(reserve=28, dynamic=True)
-        self._marks = context.vertex_array(self._mark, [(self._mark_data, "3f 4f", "place", "tint")])
+        self._marks = context.vertex_array(
+            self._mark, [(self._mark_data, "3f 4f", "place", "tint")]
+        )
         self._board_corners = context.buffer(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32))
         self._boards = context.vertex_array(self._board, [(self._board_corners, "2f", "corner")])
 
@@ -114,7 +116,7 @@ class EyePainter:
         self,
         target: moderngl.Framebuffer,
         size: tuple[int, int],
-        side: int,
+        side: int | None,
         eye: Eye,
         picture: moderngl.Texture,
         part: View,
@@ -124,7 +126,8 @@ class EyePainter:
         boards: Sequence[Board] = (),
         room: float = 1.0,
     ) -> None:
-        """Fill `target` with what the eye sees. `picture` shows `part`, whose intrinsics count in
+        """Fill `target` with what the eye sees: the left (0) or right (1) one of a headset, or one
+        without a lens (None). `picture` shows `part`, whose intrinsics count in
         its pixels; `marks` [N * 3, 7] are corners of triangles in the room and their premultiplied
         colours; `room` 0 leaves out all but the avatar."""
         context, program = self._context, self._eye
@@ -147,7 +150,7 @@ class EyePainter:
             _set(program, "room", room)
             _set(program, "encoded", int(self._is_encoded))
             picture.use(0)
-            mask = self._masks[side]
+            mask = None if side is None else self._masks[side]
             if mask is not None:
                 mask[1].render(moderngl.TRIANGLES)
             else:
@@ -200,14 +203,21 @@ def depth_terms(near: float, far: float) -> tuple[float, float]:
     return 0.5 * ((far + near) / (far - near) + 1), -far * near / (far - near)
 
 
-def pointer_ray(start: NDArray[np.float64], end: NDArray[np.float64], eye: Eye, tint: Float) -> Float:
+def pointer_ray(
+    start: NDArray[np.float64], end: NDArray[np.float64], eye: Eye, tint: Float
+) -> Float:
     """[6, 7] a thin ribbon from a hand towards what it points at, turned to the eye; its far end
     fades. `tint` [4] premultiplied."""
     along, to_eye = end - start, np.array(eye.pose.position) - start
     side = np.cross(along, to_eye)
     side *= RAY_WIDTH_M / 2 / max(float(np.linalg.norm(side)), 1e-9)
     near, far = np.asarray(tint, np.float32), np.asarray(tint, np.float32) * 0.15
-    corners = ((start - side, near), (start + side, near), (end + 0.4 * side, far), (end - 0.4 * side, far))
+    corners = (
+        (start - side, near),
+        (start + side, near),
+        (end + 0.4 * side, far),
+        (end - 0.4 * side, far),
+    )
     rows = [np.concatenate([place, colour]) for place, colour in corners]
     return np.array([rows[0], rows[1], rows[2], rows[0], rows[2], rows[3]], np.float32)
 

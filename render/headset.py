@@ -1,8 +1,7 @@
 """What a headset tells and takes, in plain values: no OpenXR here, so that all who use it can be
 tried without one. `render.xr` fills them in."""
 
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, field
 
 from render.camera import View
 from render.pose import Pose
@@ -33,9 +32,9 @@ class Hand:
     """Whether its poses are known; else they mean nothing."""
     is_bare: bool = False
     """No controller: a pinch takes the place of trigger and squeeze."""
-    grip: Pose = Pose()
+    grip: Pose = field(default_factory=Pose)
     """The middle of the palm, in the room."""
-    aim: Pose = Pose()
+    aim: Pose = field(default_factory=Pose)
     """Points along its -z."""
     select: float = 0.0
     """Trigger, or pinch: 0..1."""
@@ -55,14 +54,6 @@ NO_HAND = Hand()
 
 
 @dataclass(frozen=True, slots=True)
-class Gaze:
-    """Where the wearer's eyes look, from an eye tracker."""
-
-    pose: Pose
-    """Between the eyes, looking along its -z, in the room."""
-
-
-@dataclass(frozen=True, slots=True)
 class Turn:
     """One frame of the headset, begun and to be ended."""
 
@@ -74,10 +65,3 @@ class Turn:
     """The same as `display_s` on the runtime's own clock, ns."""
     is_seen: bool
     """Whether the runtime wants a picture; else the turn is only ended."""
-
-
-class Backdrop(Enum):
-    """What is behind the avatar."""
-
-    ROOM = "the plain dark room"
-    PASSTHROUGH = "the wearer's own room, by cameras or through the glass"

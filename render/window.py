@@ -146,8 +146,8 @@ class Window:
         self._draw(self._texture, is_upright=True, strength=1.0 if self._has_picture else 0.0)
 
     def draw_texture(self, texture: moderngl.Texture) -> None:
-        """Draw a texture of this context as `draw` draws a picture: sRGB premultiplied, but row 0 at
-        the bottom, as OpenGL draws into it."""
+        """Draw a texture of this context as `draw` draws a picture: sRGB premultiplied, but row 0
+        at the bottom, as OpenGL draws into it."""
         self._draw(texture, is_upright=False, strength=1.0)
 
     def wait_for_monitor(self, waits: bool) -> None:

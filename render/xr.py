@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,10 +92,8 @@ class Headset:
         )
         self._trackers: HandTrackers | None = None
         if has(HAND_TRACKING):
-            try:
+            with suppress(xr.FeatureUnsupportedError):  # the runtime knows them, not the headset
                 self._trackers = HandTrackers(self._instance, self._session)
-            except xr.FeatureUnsupportedError:  # of this runtime, not of this headset
-                pass
         modes = list(
             xr.enumerate_environment_blend_modes(self._instance, self._runtime.system, STEREO)
         )
@@ -104,9 +102,7 @@ class Headset:
         colour, depth = formats(self._session, has("XR_KHR_composition_layer_depth"))
         self.is_encoded = colour == SRGB
         """Whether its pictures take sRGB-encoded bytes as they are; else linear ones."""
-        views = xr.enumerate_view_configuration_views(
-            self._instance, self._runtime.system, STEREO
-        )
+        views = xr.enumerate_view_configuration_views(self._instance, self._runtime.system, STEREO)
         self._targets = [
             Target(
                 self._context,
@@ -182,7 +178,10 @@ class Headset:
             state = xr.wait_frame(self._session)
             now_s = time.perf_counter()
             xr.begin_frame(self._session)
-            display_time, period_s = state.predicted_display_time, state.predicted_display_period / 1e9
+            display_time, period_s = (
+                state.predicted_display_time,
+                state.predicted_display_period / 1e9,
+            )
             return Turn(
                 display_s=self._seconds(display_time, now_s, period_s),
                 period_s=period_s,

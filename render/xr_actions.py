@@ -20,7 +20,12 @@ PROFILES: dict[str, tuple[dict[str, str], dict[str, str], dict[str, str]]] = {
         {},
     ),
     "oculus/touch_controller": (
-        {**_POSES, **_THUMBSTICK, "select": "input/trigger/value", "squeeze": "input/squeeze/value"},
+        {
+            **_POSES,
+            **_THUMBSTICK,
+            "select": "input/trigger/value",
+            "squeeze": "input/squeeze/value",
+        },
         {"panel": "input/x/click", "recenter": "input/y/click"},
         {"panel": "input/a/click", "recenter": "input/b/click"},
     ),

@@ -14,6 +14,7 @@ from avatar.errors import HeadsetError
 
 EGL_EXTENSION = "XR_MNDX_egl_enable"
 _EGL_CONFIG_ID, _EGL_NONE = 0x3028, 0x3038
+_GLX_VISUAL_ID, _GLX_FBCONFIG_ID = 0x800B, 0x8013
 
 
 def is_egl() -> bool:
@@ -34,7 +35,9 @@ def binding() -> Any:
         return _egl_binding()
     if sys.platform.startswith("linux"):
         return _glx_binding()
-    raise HeadsetError(f"no headset on {sys.platform}: OpenXR with OpenGL is for Windows and Linux.")
+    raise HeadsetError(
+        f"no headset on {sys.platform}: OpenXR with OpenGL is for Windows and Linux."
+    )
 
 
 def _wgl_binding() -> Any:
@@ -50,26 +53,25 @@ def _wgl_binding() -> Any:
 
 
 def _glx_binding() -> Any:
-    from OpenGL import GLX
-
-    display, context = GLX.glXGetCurrentDisplay(), GLX.glXGetCurrentContext()
+    glx = _glx()
+    display, context = glx.glXGetCurrentDisplay(), glx.glXGetCurrentContext()
     if not context:
         raise HeadsetError("no headset: no OpenGL context is current. Report this as a fault.")
-    number, found = ctypes.c_int(), ctypes.c_int()
-    GLX.glXQueryContext(display, context, GLX.GLX_FBCONFIG_ID, ctypes.byref(number))
-    wanted = (ctypes.c_int * 3)(GLX.GLX_FBCONFIG_ID, number.value, 0)
-    configs = GLX.glXChooseFBConfig(display, 0, wanted, ctypes.byref(found))
+    number, found, visual = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    glx.glXQueryContext(display, context, _GLX_FBCONFIG_ID, ctypes.byref(number))
+    wanted = (ctypes.c_int * 3)(_GLX_FBCONFIG_ID, number.value, 0)
+    configs = glx.glXChooseFBConfig(display, 0, wanted, ctypes.byref(found))
     if not found.value:
         raise HeadsetError("no headset: X11 does not know the window's own pixel format.")
-    visual = ctypes.c_int()
-    GLX.glXGetFBConfigAttrib(display, configs[0], GLX.GLX_VISUAL_ID, ctypes.byref(visual))
-    return xr.GraphicsBindingOpenGLXlibKHR(
-        x_display=display,
-        visualid=visual.value,
-        glx_fbconfig=configs[0],
-        glx_drawable=GLX.glXGetCurrentDrawable(),
-        glx_context=context,
-    )
+    glx.glXGetFBConfigAttrib(display, configs[0], _GLX_VISUAL_ID, ctypes.byref(visual))
+    made = xr.GraphicsBindingOpenGLXlibKHR()
+    fields: dict[str, Any] = dict(xr.GraphicsBindingOpenGLXlibKHR._fields_)
+    made.x_display = ctypes.cast(display, fields["x_display"])
+    made.visualid = visual.value
+    made.glx_fbconfig = ctypes.cast(configs[0], fields["glx_fbconfig"])
+    made.glx_drawable = glx.glXGetCurrentDrawable()
+    made.glx_context = ctypes.cast(context, fields["glx_context"])
+    return made
 
 
 def _egl_binding() -> Any:
@@ -90,6 +92,35 @@ def _egl_binding() -> Any:
     return made
 
 
+def _glx() -> ctypes.CDLL:
+    """The GLX that the window uses. (PyOpenGL may find another copy of the library, which knows no
+    context of this one.)"""
+    try:
+        glx = ctypes.CDLL("libGLX.so.0")
+    except OSError:
+        glx = ctypes.CDLL("libGL.so.1")
+    pointer, integer = ctypes.c_void_p, ctypes.c_int
+    signatures: dict[str, tuple[Any, list[Any]]] = {
+        "glXGetCurrentDisplay": (pointer, []),
+        "glXGetCurrentContext": (pointer, []),
+        "glXGetCurrentDrawable": (ctypes.c_ulong, []),
+        "glXQueryContext": (integer, [pointer, pointer, integer, pointer]),
+        "glXChooseFBConfig": (
+            ctypes.POINTER(pointer),
+            [pointer, integer, pointer, pointer],
+        ),
+        "glXGetFBConfigAttrib": (integer, [pointer, pointer, integer, pointer]),
+    }
+    return _typed(glx, signatures)
+
+
+def _typed(library: ctypes.CDLL, signatures: dict[str, tuple[Any, list[Any]]]) -> ctypes.CDLL:
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
 def _egl() -> ctypes.CDLL | None:
     """libEGL by plain ctypes: importing `xr` binds PyOpenGL to GLX, and then it has no EGL."""
     if not sys.platform.startswith("linux"):
@@ -105,7 +136,4 @@ def _egl() -> ctypes.CDLL | None:
         "eglQueryContext": (integer, [pointer, pointer, integer, pointer]),
         "eglChooseConfig": (integer, [pointer, pointer, pointer, integer, pointer]),
     }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(egl, name)
-        function.restype, function.argtypes = result, arguments
-    return egl
+    return _typed(egl, signatures)

@@ -20,9 +20,7 @@ class HandTrackers:
     def __init__(self, instance: Any, session: Any) -> None:
         self._trackers = []
         for hand in (xr.HandEXT.LEFT, xr.HandEXT.RIGHT):
-            info = xr.HandTrackerCreateInfoEXT(
-                hand=hand, hand_joint_set=xr.HandJointSetEXT.DEFAULT
-            )
+            info = xr.HandTrackerCreateInfoEXT(hand=hand, hand_joint_set=xr.HandJointSetEXT.DEFAULT)
             self._trackers.append(xr.create_hand_tracker_ext(session, info))
         # pyopenxr 1.1.6501 asks for no joints at all in its own function of this name.
         self._locate = ctypes.cast(

@@ -75,7 +75,7 @@ def xr_problems(doing: str) -> Iterator[None]:
         raise HeadsetError(text) from error
 
 
-class RuntimeLost(HeadsetError):
+class RuntimeLostError(HeadsetError):
     """The runtime itself is gone, not only its headset."""
 
 
@@ -117,7 +117,7 @@ class Runtime:
         """See whether a headset is connected now.
 
         Raises:
-            HeadsetError: none is; a `RuntimeLost` where the runtime is gone.
+            HeadsetError: none is; a `RuntimeLostError` where the runtime is gone.
         """
         wanted = xr.SystemGetInfo(form_factor=xr.FormFactor.HEAD_MOUNTED_DISPLAY)
         try:
@@ -126,7 +126,7 @@ class Runtime:
         except HeadsetError as error:
             if isinstance(error.__cause__, xr.FormFactorUnavailableError):
                 raise
-            raise RuntimeLost(str(error)) from error
+            raise RuntimeLostError(str(error)) from error
         with xr_problems("looking at it"):
             properties = xr.get_system_properties(self.instance, self._system)
         self.headset_name = properties.system_name.decode(errors="replace")

@@ -33,7 +33,7 @@ KIND = "x86_64-linux-gnu"
 FETCH_LIMIT_S = 300.0
 
 
-class NoMonado(Exception):
+class NoMonadoError(Exception):
     """It cannot be had here; the text says why and what to do."""
 
 
@@ -82,7 +82,7 @@ class Monado:
 def get_monado(folder: Path | None = None) -> Monado:
     """Monado in `folder` (default: the user's cache), fetched where it is not there yet.
 
-    Raises: NoMonado.
+    Raises: NoMonadoError.
     """
     if folder is None:
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -108,12 +108,12 @@ def get_monado(folder: Path | None = None) -> Monado:
 def _check_machine() -> None:
     machine = os.uname().machine if hasattr(os, "uname") else sys.platform
     if not sys.platform.startswith("linux") or machine != "x86_64":
-        raise NoMonado(f"Monado is fetched for Linux on x86_64 only, this is {machine}.")
+        raise NoMonadoError(f"Monado is fetched for Linux on x86_64 only, this is {machine}.")
     for tool in ("apt-get", "dpkg-deb"):
         if not shutil.which(tool):
-            raise NoMonado(f"Monado is fetched by {tool}, which is not here. Use a Debian.")
+            raise NoMonadoError(f"Monado is fetched by {tool}, which is not here. Use a Debian.")
     if not Path(KEYRING).is_file():
-        raise NoMonado(f"{KEYRING} is missing: sudo apt-get install debian-archive-keyring")
+        raise NoMonadoError(f"{KEYRING} is missing: sudo apt-get install debian-archive-keyring")
 
 
 def _fetch(made: Path) -> list[Path]:
@@ -158,7 +158,9 @@ def _unpack(packages: list[Path], root: Path) -> None:
 def _write_manifests(root: Path, final: Path) -> None:
     """Where the libraries are, for loaders that would look for them in the system."""
     libraries = Monado(final).libraries
-    egl = f'{{"file_format_version":"1.0.0","ICD":{{"library_path":"{libraries}/libEGL_mesa.so.0"}}}}'
+    egl = (
+        f'{{"file_format_version":"1.0.0","ICD":{{"library_path":"{libraries}/libEGL_mesa.so.0"}}}}'
+    )
     (root / "egl.json").write_text(egl)
     lavapipe = (root / "usr/share/vulkan/icd.d/lvp_icd.json").read_text()
     absolute = lavapipe.replace("libvulkan_lvp.so", f"{libraries}/libvulkan_lvp.so")
@@ -184,15 +186,15 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
             timeout=FETCH_LIMIT_S,
         )
     except subprocess.TimeoutExpired:
-        raise NoMonado(f"{command[0]} took longer than {FETCH_LIMIT_S:.0f} s.") from None
+        raise NoMonadoError(f"{command[0]} took longer than {FETCH_LIMIT_S:.0f} s.") from None
     if result.returncode != 0:
         lines = (result.stderr or result.stdout).strip().splitlines() or ["no word"]
-        raise NoMonado(f"{' '.join(command[:3])} failed: {lines[-1]} Is there a network?")
+        raise NoMonadoError(f"{' '.join(command[:3])} failed: {lines[-1]} Is there a network?")
 
 
 if __name__ == "__main__":
     try:
         print(get_monado().root)
-    except NoMonado as problem:
+    except NoMonadoError as problem:
         print(f"get_monado: {problem}", file=sys.stderr)
         sys.exit(1)

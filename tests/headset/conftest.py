@@ -10,9 +10,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import xml.etree.ElementTree as xml
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -58,7 +58,15 @@ def _run_inside(path: Path, names: list[str]) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [
-            *(*monado.launcher, sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider"),
+            *(
+                *monado.launcher,
+                sys.executable,
+                "-m",
+                "pytest",
+                "--quiet",
+                "-p",
+                "no:cacheprovider",
+            ),
             *("-p", "no:xdist", f"--junitxml={report}", f"--rootdir={ROOT}"),
             *(f"{path}::{name}" for name in names),
         ]
@@ -85,8 +93,10 @@ def _run_inside(path: Path, names: list[str]) -> dict[str, str]:
 
 def _read_report(report: Path, said: str) -> dict[str, str]:
     problems = {}
-    for case in xml.parse(report).iter("testcase"):
-        texts = [child.text or child.get("message", "") for child in case if child.tag != "system-out"]
+    for case in ElementTree.parse(report).iter("testcase"):
+        texts = [
+            child.text or child.get("message", "") for child in case if child.tag != "system-out"
+        ]
         kinds = {child.tag for child in case}
         bad = kinds & {"failure", "error", "skipped"}
         problems[case.get("name", "")] = "\n".join(filter(None, texts)) or said if bad else ""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.get_monado import Monado, NoMonado, get_monado
+from scripts.get_monado import Monado, NoMonadoError, get_monado
 
 INSIDE = "VISAVIS_TESTS_ON_MONADO"
 """Set where tests run on Monado's libraries."""
@@ -25,7 +25,7 @@ def monado_here() -> Monado:
     """Monado, fetched where it is not there yet; its absence is a failure."""
     try:
         return get_monado()
-    except NoMonado as problem:
+    except NoMonadoError as problem:
         pytest.fail(f"Monado cannot be had: {problem}", pytrace=False)
 
 

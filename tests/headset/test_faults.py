@@ -28,9 +28,7 @@ def scene(small_avatar_file: Path) -> Scene:
     return load_scene(str(small_avatar_file), None)
 
 
-def test_the_validation_layer_reports_nothing(
-    scene, service, remote, tmp_path, monkeypatch, capfd
-):
+def test_the_validation_layer_reports_nothing(scene, service, remote, tmp_path, monkeypatch, capfd):
     monado = service.monado
     monkeypatch.setenv("XR_API_LAYER_PATH", str(monado.layers))
     monkeypatch.setenv("XR_ENABLE_API_LAYERS", LAYER)

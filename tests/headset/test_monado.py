@@ -13,7 +13,7 @@ from app.headset import EyesSeen
 from avatar.motion.direction import EMOTION_NAMES
 from avatar.types import Gaussians
 from render.choose import open_renderer
-from tests.headset.monado import Remote, Service
+from tests.headset.monado import Remote
 from tests.headset.track import landmarks
 from tests.headset.worn import Worn, avatar_centre, worn
 

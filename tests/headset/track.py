@@ -1,5 +1,6 @@
-"""Finds faces in pictures, on the system's own libraries: `python -m tests.headset.track A.png B.png`
-prints the landmarks [faces, 478, 2] of each, as JSON. The tracker's graphics do not run on Monado's.
+"""Finds faces in pictures, on the system's own libraries: the tracker does not run on Monado's.
+
+`python -m tests.headset.track A.png B.png` prints the landmarks [faces, 478, 2] of each, as JSON.
 """
 
 import json

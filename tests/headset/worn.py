@@ -45,7 +45,7 @@ class Worn:
             self.side.skip(turn)
             return None
         motion = self.motion or self._sampler.sample(turn.display_s).motion
-        return self.side.show(turn, self.scene, motion, self.view, mirrors=False)
+        return self.side.show(turn, self.scene, motion, self.view, mirrors=None)
 
     def turns(self, count: int) -> EyesSeen:
         """So many turns that were seen; the last of them."""
