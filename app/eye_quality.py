@@ -60,9 +60,10 @@ def height_px(views: Sequence[View], box: NDArray[np.float64]) -> int:
 def _area(view: View, box: NDArray[np.float64]) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of what the box covers, whole pixels within the image."""
     corners = np.array(np.meshgrid(*box.T, indexing="ij")).reshape(3, -1).T
-    seen = view.project(corners)
-    if (seen[:, 2] < 0.05).any():
+    depths = corners @ view.camera_from_world[2, :3] + view.camera_from_world[2, 3]
+    if (depths < 0.05).any():
         return 0, 0, view.width, view.height
+    seen = view.project(corners)
     left, top = np.floor(seen[:, :2].min(axis=0)) - MARGIN_PX
     right, bottom = np.ceil(seen[:, :2].max(axis=0)) + MARGIN_PX
     left, right = (int(min(max(x, 0), view.width)) for x in (left, right))

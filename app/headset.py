@@ -31,7 +31,7 @@ from avatar.errors import HeadsetError
 from avatar.types import Float, Gaussians, MotionFrame
 from render.camera import View, viewer
 from render.eye_painter import Board, Body, EyePainter, EyePictures, pointer_ray
-from render.headset import Eye, Hand, Turn
+from render.headset import NO_HAND, Eye, Hand, Turn
 from render.panel_surface import PanelSurface
 from render.pose import Pose, middle
 
@@ -78,7 +78,7 @@ class RoomPanel:
         width, height = (round(1000 * side * PANEL_SCALE) for side in SIZE_M)
         self.surface = PanelSurface(context, width, height, PANEL_SCALE)
         with self.surface.within():
-            self.panel = Panel(PANEL_SCALE)
+            self.panel = Panel(PANEL_SCALE, has_keys=False)
 
 
 class HeadsetSide:
@@ -117,6 +117,8 @@ class HeadsetSide:
         """Where the panel hangs in the room; None: it is hidden."""
         self._pressed_by: int | None = None
         self._pointing: int = 1
+        self.hands: tuple[Hand, Hand] = NO_HAND, NO_HAND
+        """Of the last turn."""
         self._mirror: moderngl.Framebuffer | None = None
         self._buffer = np.zeros((2, 1, 1, 4), np.uint8)
         self._last_s: float | None = None
@@ -275,7 +277,7 @@ class HeadsetSide:
         if self.placement is None or headset.recentred_by(turn):
             self.placement = self._relation.placed(head)
             self.panel_place = None if self.panel_place is None else PanelPlace.beside(head)
-        hands = headset.hands(turn, eyes)
+        hands = self.hands = headset.hands(turn, eyes)
         talking = self._handle(headset, hands, head, turn)
         timing.stage("hands", began_s)
         wishes = self._draw_panel(headset, hands, view, turn)

@@ -167,8 +167,9 @@ class Orbit:
 class Panel:
     """The panel and the pointer's and keys' meaning. One imgui frame must be open for `draw`."""
 
-    def __init__(self, scale: float = 1.0) -> None:
-        """`scale`: desktop units for one layout unit."""
+    def __init__(self, scale: float = 1.0, *, has_keys: bool = True) -> None:
+        """`scale`: desktop units for one layout unit. `has_keys`: whether there is a keyboard."""
+        self._has_keys = has_keys
         self.visible = True
         self.help_visible = False
         self.orbit = Orbit()
@@ -510,6 +511,8 @@ class Panel:
             _heading("Status")
         _lines(view.problems, FAULT)
         _lines(view.notes, FAINT)
+        if not self._has_keys:
+            return
         line = imgui.get_text_line_height_with_spacing()
         bottom = imgui.get_window_height() - line - imgui.get_style().window_padding.y
         if imgui.get_cursor_pos_y() < bottom:

@@ -7,7 +7,7 @@ import numpy as np
 
 from render.pose import Pose
 
-SIZE_M = (0.30, 0.68)
+SIZE_M = (0.30, 0.76)
 """Width and height. A unit of its layout is 1 mm: capitals stand 1 degree high at 60 cm, twice
 what reads with ease."""
 AWAY_M = 0.62

@@ -41,6 +41,8 @@ REAL_TIME = (
     *("tests/app/test_live.py", "tests/app/test_speech_process.py"),
     *("tests/app/test_microphone.py", "tests/app/test_speaker.py"),
     *("tests/app/test_motion_channel.py", "tests/render/test_window.py"),
+    *("tests/headset/test_monado.py", "tests/headset/test_faults.py"),
+    "tests/headset/test_live.py",
 )
 """Whose tests need a window, a sound server, or processes that keep pace: one after the other."""
 

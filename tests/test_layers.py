@@ -21,6 +21,11 @@ ONLY_IN = {
     "multiprocessing": ("app/",),
     "sounddevice": ("app/microphone.py",),
     "threading": ("app/",),
+    "xr": (
+        *("render/xr_runtime.py", "render/xr_graphics.py", "render/xr_space.py"),
+        *("render/xr_actions.py", "render/xr_hands.py", "render/xr_swapchain.py"),
+    ),
+    "OpenGL": ("render/xr_swapchain.py",),
 }
 """A module and the only files, or folders where it ends in a slash, that may import it."""
 
@@ -77,6 +82,8 @@ def test_imports_point_down(folder):
         ("app", "app/film.py", "sounddevice"),
         ("render", "render/window.py", "threading.Thread"),
         ("avatar", "avatar/portrait/make.py", "mediapipe"),
+        ("app", "app/headset.py", "xr"),
+        ("render", "render/eye_painter.py", "xr.Posef"),
     ],
 )
 def test_an_arrow_that_points_up_is_seen(folder, where, name):
