@@ -25,7 +25,7 @@ from app.headset_watch import HeadsetWatch
 from app.panel import Panel, PanelView, Wishes
 from app.placement import Handling, Placement, Relation
 from app.placement_file import read_relation, write_relation
-from app.room_panel import SIZE_M, PanelPlace
+from app.room_panel import SIZE_M, PanelPlace, Pointer
 from app.timing import HeadsetTiming
 from avatar.errors import HeadsetError
 from avatar.types import Float, Gaussians, MotionFrame
@@ -49,7 +49,6 @@ RAY_TINT = np.array([0.55, 0.60, 0.68, 0.75], np.float32)
 HOLD_TINT = np.array([0.62, 0.78, 0.62, 0.85], np.float32)
 RAY_M = 1.2
 """Where it meets nothing."""
-PRESSED, RELEASED = 0.55, 0.35
 MIRROR_RAD = math.radians(62.0)
 """How much of an eye's view the window shows, from top to bottom."""
 LEAVE_S = 1.5
@@ -115,8 +114,7 @@ class HeadsetSide:
         self._room_panel: RoomPanel | None = None
         self.panel_place: PanelPlace | None = None
         """Where the panel hangs in the room; None: it is hidden."""
-        self._pressed_by: int | None = None
-        self._pointing: int = 1
+        self._pointer = Pointer()
         self.hands: tuple[Hand, Hand] = NO_HAND, NO_HAND
         """Of the last turn."""
         self._mirror: moderngl.Framebuffer | None = None
@@ -352,6 +350,7 @@ class HeadsetSide:
             headset.tick(side)
         if handled.toggle_panel:
             self.panel_place = PanelPlace.beside(head) if self.panel_place is None else None
+            self._pointer = Pointer()
         if handled.changed:
             self._relation = Relation.of(handled.placement, head)
             self._relation_is_new = True
@@ -364,25 +363,13 @@ class HeadsetSide:
         place, last_s, panel = self.panel_place, self._last_s, self._room_panel
         self._last_s = turn.display_s
         if place is None or panel is None:
-            self._pressed_by = None
             return Wishes()
         began_s = time.perf_counter()
-        pointed = [place.pointed_at(hand.aim) if hand.is_tracked else None for hand in hands]
-        if self._pressed_by is None:
-            for side, point in enumerate(pointed):
-                if point is not None and (pointed[self._pointing] is None):
-                    self._pointing = side
-        side = self._pointing
-        hand = hands[side]
-        was_pressed = self._pressed_by is not None
-        limit = RELEASED if was_pressed else PRESSED
-        pressed = hand.select > limit and (was_pressed or pointed[side] is not None)
-        if pressed and not was_pressed:
-            headset.tick(side, 0.6)
-        self._pressed_by = side if pressed else None
-        scroll = hand.stick[1] * 0.25 if pointed[side] is not None else 0.0
+        pointed = self._pointer.update(place, hands)
+        if pointed.began:
+            headset.tick(pointed.side, 0.6)
         seconds = 0.0 if last_s is None else turn.display_s - last_s
-        with panel.surface.frame(seconds, pointed[side], pressed, scroll):
+        with panel.surface.frame(seconds, pointed.place, pointed.is_pressed, pointed.scroll):
             wishes = panel.panel.draw(view)
         with headset.panel_picture() as target:
             panel.surface.copy_into(target)

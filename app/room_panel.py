@@ -4,7 +4,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from render.headset import Hand
 from render.pose import Pose
 
 SIZE_M = (0.30, 0.76)
@@ -16,6 +18,8 @@ ASIDE_RAD = math.radians(30.0)
 BELOW_M = 0.10
 """Its middle under the eyes: the rest position of the gaze."""
 FURTHEST_M = 3.0
+PRESSED, RELEASED = 0.55, 0.35
+"""A trigger or pinch clicks above the first and lets go below the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,53 @@ class PanelPlace:
             return None
         return float(right), float(down)
 
-    def point(self, place: tuple[float, float]) -> np.ndarray:
+    def point(self, place: tuple[float, float]) -> NDArray[np.float64]:
         """[3] in the room: the way back of `pointed_at`."""
         across = (place[0] - 0.5) * self.size[0]
         up = (0.5 - place[1]) * self.size[1]
         return (self.pose.matrix() @ (across, up, 0.0, 1.0))[:3]
+
+
+@dataclass(frozen=True, slots=True)
+class Pointed:
+    """Which hand means the panel, and what it does there."""
+
+    side: int
+    place: tuple[float, float] | None
+    """0..1 from the top left; None beside it."""
+    is_pressed: bool = False
+    began: bool = False
+    """Pressed just now."""
+    scroll: float = 0.0
+    """Steps of a wheel, + is up."""
+
+
+class Pointer:
+    """One pointer of two hands: the last one that pulled its trigger there, or that alone points
+    there. Who drags a slider keeps it, beyond the edge too."""
+
+    SCROLL = 0.25
+    """Steps in a frame with the stick all the way."""
+
+    def __init__(self) -> None:
+        self._side = 1
+        self._is_pressed = False
+        self._pulled = [True, True]  # a trigger that was pulled before it came here clicks nothing
+
+    def update(self, panel: PanelPlace, hands: tuple[Hand, Hand]) -> Pointed:
+        """What the hands of this frame say."""
+        places = [panel.pointed_at(hand.aim) if hand.is_tracked else None for hand in hands]
+        began = [False, False]
+        for side, hand in enumerate(hands):
+            limit = RELEASED if self._pulled[side] else PRESSED
+            pulls = hand.is_tracked and hand.select > limit
+            began[side] = pulls and not self._pulled[side] and places[side] is not None
+            self._pulled[side] = pulls
+        if not self._is_pressed:
+            clicking = [side for side in (1, 0) if began[side]]
+            pointing = [side for side in (self._side, 1 - self._side) if places[side] is not None]
+            self._side = (*clicking, *pointing, self._side)[0]
+        side = self._side
+        self._is_pressed = self._pulled[side] and (self._is_pressed or began[side])
+        scroll = self.SCROLL * hands[side].stick[1] if places[side] is not None else 0.0
+        return Pointed(side, places[side], self._is_pressed, began[side], scroll)

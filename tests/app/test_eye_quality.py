@@ -67,8 +67,7 @@ def test_an_avatar_out_of_sight_costs_next_to_nothing():
         for _ in range(2)
     ]
     far_aside = [
-        Eye(Pose.turned((0, 0, 1.0), 1.2), (-0.3, 0.3, -0.3, 0.3)).view(640, 480)
-        for _ in range(2)
+        Eye(Pose.turned((0, 0, 1.0), 1.2), (-0.3, 0.3, -0.3, 0.3)).view(640, 480) for _ in range(2)
     ]
     assert eye_parts(behind, BOX, 1.0)[0].width <= 640
     assert eye_parts(far_aside, BOX, 1.0)[0].width <= 8

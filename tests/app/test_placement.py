@@ -17,7 +17,7 @@ from app.placement import (
     limited,
     points_at,
 )
-from app.room_panel import PanelPlace
+from app.room_panel import PanelPlace, Pointer
 from render.headset import Hand
 from render.pose import Pose
 
@@ -186,3 +186,30 @@ def test_the_panel_hangs_within_reach_and_is_met_by_a_ray():
         assert panel.pointed_at(aim) == pytest.approx(place, abs=1e-6)
     assert panel.pointed_at(Pose.turned(HEAD.position, math.pi)) is None
     assert panel.pointed_at(Pose.turned(panel.pose.position, math.pi / 2)) is None
+
+
+def test_whoever_clicks_on_the_panel_is_its_pointer():
+    panel = PanelPlace(Pose((0.0, 1.2, -1.0)))
+    pointer = Pointer()
+    idle, pull = {"select": 0.0}, {"select": 1.0}
+    course = [
+        (hand(-0.1, **idle), hand(0.1, **idle)),
+        (hand(-0.1, **pull), hand(0.1, **idle)),
+        (hand(-0.1, **pull), hand(0.1, **pull)),  # the other one clicks into a drag
+        (hand(-9.0, **pull), hand(0.1, **pull)),  # dragged beyond the edge
+        (hand(-0.1, **idle), hand(0.1, **idle)),
+        (hand(-0.1, **idle), hand(0.1, **pull)),
+    ]
+    found = [pointer.update(panel, hands) for hands in course]
+    assert [one.side for one in found] == [1, 0, 0, 0, 0, 1]
+    assert [one.is_pressed for one in found] == [False, True, True, True, False, True]
+    assert [one.began for one in found] == [False, True, False, False, False, True]
+    assert found[3].place is None
+    assert found[0].place == pytest.approx((0.5 + 0.1 / panel.size[0], 0.5))
+
+
+def test_a_trigger_pulled_before_it_came_to_the_panel_clicks_nothing():
+    panel = PanelPlace(Pose((0.0, 1.2, -1.0)))
+    pointer = Pointer()
+    course = [(Hand(), hand(x, select=1.0)) for x in (3.0, 0.1, 0.0)]
+    assert not any(pointer.update(panel, hands).is_pressed for hands in course)

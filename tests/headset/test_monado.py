@@ -221,13 +221,18 @@ def aim_at(headset: Worn, remote: Remote, place: tuple[float, float]) -> None:
     it is the runtime's own affair."""
     panel = headset.side.panel_place
     assert panel is not None
-    for _ in range(4):
+    for _ in range(20):
         aim = headset.side.hands[1].aim
+        found = panel.pointed_at(aim)
+        if found is not None and np.allclose(found, place, atol=0.01):
+            return
         away, along = panel.point(place) - aim.position, aim.forward
         remote.right.yaw += math.atan2(-away[0], -away[2]) - math.atan2(-along[0], -along[2])
-        remote.right.pitch += math.atan2(away[1], math.hypot(away[0], away[2])) - math.asin(along[1])
+        remote.right.pitch += math.atan2(away[1], math.hypot(away[0], away[2])) - math.asin(
+            along[1]
+        )
         settled(headset, remote)
-    assert panel.pointed_at(headset.side.hands[1].aim) == pytest.approx(place, abs=0.02)
+    raise AssertionError(f"the ray does not get to {place}: {found}")
 
 
 def test_the_panel_is_shown_pointed_at_and_changes_the_mood(scene, service, remote):
@@ -241,10 +246,12 @@ def test_the_panel_is_shown_pointed_at_and_changes_the_mood(scene, service, remo
         aim_at(headset, remote, (0.88, 0.46))  # in the plane of moods: far right is happiness
         remote.right.trigger = 1.0
         remote.send()
-        for _ in range(6):
+
+        for _ in range(40):
             shown = headset.turn()
             if shown is not None and shown.wishes.direction is not None:
                 asked.append(shown.wishes.direction.emotion)
+                break
         assert placed(headset).position == pytest.approx((0.0, 1.6, -1.0), abs=0.01)  # not grabbed
     assert asked
     assert asked[-1][EMOTION_NAMES.index("happiness")] > 0.5
