@@ -122,6 +122,8 @@ class HeadsetSide:
         self._last_s: float | None = None
         self.lost = ""
         self.timing = HeadsetTiming()
+        self.panel_in_eyes = False
+        """Draw the panel into the eyes' pictures also where it could be a layer of its own."""
         self.looked_at: Callable[[EyesSeen], None] | None = None
         """Called with what both eyes see, for tests and pictures; costs a read for each eye."""
 
@@ -313,17 +315,20 @@ class HeadsetSide:
         timing.stage("draw", drawing_s)
         painting_s = time.perf_counter()
         board = self._board()
+        is_layer = headset.has_panel_layer and not self.panel_in_eyes
+        in_eyes = () if board is None or is_layer else (board,)
         pictures = []
         for side, eye in enumerate(eyes):
             with headset.eye_picture(side) as target:
                 size = headset.eye_sizes[side]
                 marks = self._marks(hands, eye)
-                self._paint(target, size, side, eye, parts[side], marks, ())
+                self._paint(target, size, side, eye, parts[side], marks, in_eyes)
                 if self.looked_at is not None:
                     pictures.append(_read(target, size))
         timing.stage("paint", painting_s)
         handing_s = time.perf_counter()
-        headset.end_turn(turn, eyes, None if board is None else (board.pose, board.size))
+        layer = (board.pose, board.size) if board is not None and is_layer else None
+        headset.end_turn(turn, eyes, layer)
         timing.stage("submit", handing_s)
         work_s = time.perf_counter() - began_s
         if mirrors is not None:

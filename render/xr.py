@@ -149,6 +149,11 @@ class Headset:
         return [target.size for target in self._targets]
 
     @property
+    def has_panel_layer(self) -> bool:
+        """Whether the compositor lays the panel over the eyes' pictures, sharper than they are."""
+        return self._runtime.most_layers >= 2
+
+    @property
     def tells_depth(self) -> bool:
         """Whether the compositor is told how far away everything is."""
         return self._targets[0].depth is not None

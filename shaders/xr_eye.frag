@@ -18,10 +18,10 @@ uniform int encoded;     // 1 the target takes sRGB as it is, 0 it wants linear 
 in vec2 tangent;
 out vec4 colour;
 
-const vec3 WALL_LOW = vec3(0.105, 0.110, 0.122);
-const vec3 WALL_HIGH = vec3(0.060, 0.064, 0.074);
-const vec3 FLOOR_FAR = vec3(0.098, 0.103, 0.115);
-const vec3 FLOOR_LIT = vec3(0.215, 0.222, 0.238);
+const vec3 WALL_LOW = vec3(0.135, 0.141, 0.155);
+const vec3 WALL_HIGH = vec3(0.075, 0.079, 0.090);
+const vec3 FLOOR_FAR = vec3(0.110, 0.115, 0.127);
+const vec3 FLOOR_LIT = vec3(0.300, 0.308, 0.325);
 const float FAR = 60.0;
 
 // Depth along -z of the nearer side of the ball; of its middle's plane where the ray misses it.

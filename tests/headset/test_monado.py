@@ -257,6 +257,27 @@ def test_the_panel_is_shown_pointed_at_and_changes_the_mood(scene, service, remo
     assert asked[-1][EMOTION_NAMES.index("happiness")] > 0.5
 
 
+def test_where_there_is_no_layer_for_the_panel_both_eyes_have_it_in_their_pictures(
+    scene, service, remote
+):
+    with worn(scene, service) as headset:
+        settled(headset, remote)
+        remote.left.pressed = {"a_click"}
+        settled(headset, remote)
+        remote.hands_away()
+        layered = settled(headset, remote)
+        headset.side.panel_in_eyes = True
+        drawn = settled(headset, remote)
+    assert layered.panel is not None
+    for eye, before, after in zip(drawn.eyes, layered.pictures, drawn.pictures, strict=True):
+        changed = np.abs(after.astype(int) - before).max(axis=2) > 8
+        rows, columns = np.nonzero(changed)
+        view = eye.view(after.shape[1], after.shape[0])
+        x, y = view.project(layered.panel.point((0.5, 0.5)))[:2]
+        assert columns.mean() == pytest.approx(x, abs=25)
+        assert rows.mean() == pytest.approx(y, abs=25)
+
+
 def test_push_to_talk_is_told_while_it_is_held(scene, service, remote):
     talked = []
     with worn(scene, service) as headset:
