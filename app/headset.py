@@ -308,7 +308,7 @@ class HeadsetSide:
         box = bounds_of(gaussians)
         full_px = height_px(views, box)
         if self._warm_s:
-            self._quality.expect(self._warm_s, turn.period_s, full_px)
+            self._quality.expect(self._warm_s, timing.period_s, full_px)
             self._warm_s = 0.0
         parts = eye_parts(views, box, self._quality.scale)
         self._draw(scene, gaussians, parts)
@@ -335,7 +335,7 @@ class HeadsetSide:
             mirroring_s = time.perf_counter()
             self._mirror_eye(mirrors, eyes[0], parts[0], hands, board)
             timing.stage("mirror", mirroring_s)
-        self._quality.observe(work_s, turn.period_s, full_px)
+        self._quality.observe(work_s, timing.period_s, full_px)
         timing.end(work_s, self._quality.scale, self._quality.share)
         if self.looked_at is not None:
             self.looked_at(

@@ -9,10 +9,8 @@ PALM = Pose((0.2, 1.3, -0.4))
 
 
 def pinching(gap: float, side: int = 1, head: Pose = HEAD):
-    thumb = np.array([0.2, 1.35, -0.45])
-    return bare_hand(
-        palm=PALM, thumb_tip=thumb, index_tip=thumb + (0, gap, 0), head=head, side=side
-    )
+    thumb, index = (0.2, 1.35, -0.45), (0.2, 1.35 + gap, -0.45)
+    return bare_hand(palm=PALM, thumb_tip=thumb, index_tip=index, head=head, side=side)
 
 
 @pytest.mark.parametrize(
