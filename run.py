@@ -32,7 +32,7 @@ MEDIAPIPE = "mediapipe==0.10.14"
 """Installed without what it declares: it would bring jax (350 MB), which face landmarks never
 touch. What it does need stands in pyproject.toml."""
 
-PROBE = "import app.__main__, av, cv2, mediapipe, moderngl, numba, safetensors, scipy, torch"
+PROBE = "import app.__main__, av, cv2, mediapipe, moderngl, numba, safetensors, scipy, torch, xr"
 """What proves that a setup is whole: the libraries that are compiled, and the program itself."""
 
 RUN_PACKAGES = (
@@ -54,6 +54,7 @@ TEST_PACKAGES = (
     *("flite", "festival", "festvox-kallpc16k", "festvox-kdlpc16k", "festvox-us-slt-hts"),
     *("festvox-italp16k", "festvox-itapc16k", "espeak-ng", "libespeak-ng1", "bible-kjv"),
     *("fortunes", "fortunes-de", "fortunes-es", "fortunes-it"),
+    "debian-archive-keyring",  # scripts/get_monado.py fetches the tests' headset by it
 )
 """Debian packages that only the tests use."""
 WHOLE_SUITE = ("--numprocesses", "2")

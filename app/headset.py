@@ -504,7 +504,7 @@ def body_of(placement: Placement) -> Body:
     """Where the avatar's head is, for its depth and the light on the floor."""
     room_from_ball = placement.room_from_avatar() @ _BALL
     x, _, z = placement.position
-    return Body(np.linalg.inv(room_from_ball), (x, 0.0, z))
+    return Body(np.asarray(np.linalg.inv(room_from_ball), np.float64), (x, 0.0, z))
 
 
 def _read(target: moderngl.Framebuffer, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ import importlib
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.handoff import Latest
 from avatar.errors import HeadsetError
@@ -59,17 +59,18 @@ class HeadsetWatch:
 
     def _work(self) -> None:
         try:
-            module = importlib.import_module("render.xr_runtime")
+            module: Any = importlib.import_module("render.xr_runtime")
         except HeadsetError as error:  # no loader: that does not change while we run
             self._tell(error)
             return
-        runtime: Runtime | None = None
+        runtime: Any = None
         while not self._stop.is_set():
             self._wanted.wait()
             if self._stop.is_set():
                 break
             try:
-                runtime = module.Runtime() if runtime is None else runtime
+                if runtime is None:
+                    runtime = module.Runtime()
                 runtime.find_headset()
             except HeadsetError as error:
                 self._tell(error)

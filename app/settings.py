@@ -572,7 +572,8 @@ class DemoSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LiveSettings:
-    """Show an avatar that speaks with your voice: a window, your microphone.
+    """Show an avatar that speaks with your voice: a headset if there is one, a window, your
+    microphone.
 
     For example:
       visavis live

@@ -18,14 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import HeadsetError
+from render import xr_graphics
 from render.headset import NO_HAND, Eye, Hand, Turn
 from render.pose import Pose, middle
-from render.xr_runtime import EGL, Runtime, xr, xr_problems
-
-from render import xr_graphics  # isort: skip  # after the loader's switches were set
 from render.xr_actions import Actions
 from render.xr_hands import EXTENSION as HAND_TRACKING
 from render.xr_hands import HandTrackers
+from render.xr_runtime import EGL, Runtime, xr, xr_problems
 from render.xr_space import Room, pose_of, posef
 from render.xr_swapchain import SRGB, Target, formats
 

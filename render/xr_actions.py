@@ -3,9 +3,8 @@
 import ctypes
 from typing import Any
 
-import xr
-
 from render.headset import Hand
+from render.xr_runtime import xr
 from render.xr_space import Room
 
 SIDES = ("left", "right")

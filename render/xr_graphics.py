@@ -8,9 +8,8 @@ import ctypes
 import sys
 from typing import Any
 
-import xr
-
 from avatar.errors import HeadsetError
+from render.xr_runtime import xr
 
 EGL_EXTENSION = "XR_MNDX_egl_enable"
 _EGL_CONFIG_ID, _EGL_NONE = 0x3028, 0x3038

@@ -4,11 +4,11 @@ import ctypes
 from typing import Any
 
 import numpy as np
-import xr
 
 from render.headset import NO_HAND, Hand
 from render.pinch import bare_hand
 from render.pose import Pose
+from render.xr_runtime import xr
 from render.xr_space import KNOWN, Room, pose_of
 
 EXTENSION = "XR_EXT_hand_tracking"

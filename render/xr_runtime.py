@@ -17,12 +17,15 @@ from avatar.errors import HeadsetError
 # Before the loader is loaded: it would write each failure to the terminal, and we try again often.
 os.environ.setdefault("XR_LOADER_DEBUG", "none")
 try:
-    import xr
+    import xr as _xr
 except (ImportError, OSError, AttributeError, NotImplementedError) as _problem:
     raise HeadsetError(
         f"no headset: OpenXR's loader cannot be used here ({_problem}). "
         "Install what run.py lists, or go on in the window."
     ) from _problem
+
+xr: Any = _xr
+"""OpenXR for all files that speak it. Its own types are wrong where C has numbers of 64 bits."""
 
 log = logging.getLogger(__name__)
 

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import xr
-
 from render.pose import Pose
+from render.xr_runtime import xr
 
 STANDING_EYES_M = 1.6
 """Where a wearer's eyes are taken to be over the floor by a runtime that cannot tell."""

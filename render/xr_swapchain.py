@@ -7,7 +7,8 @@ from typing import Any
 
 import moderngl
 import OpenGL
-import xr
+
+from render.xr_runtime import xr
 
 OpenGL.ERROR_CHECKING = False  # an error that another left behind would be raised here
 from OpenGL import GL  # noqa: E402

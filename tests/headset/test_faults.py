@@ -71,6 +71,7 @@ def test_a_service_that_is_killed_leads_back_to_the_window_and_back_again(scene,
 def test_a_session_that_the_headsets_menu_ends_stays_ended_until_asked_for(scene, service):
     with worn(scene, service) as headset:
         headset.turns(3)
+        assert headset.side.headset is not None
         headset.side.headset.request_exit()  # as the runtime's own menu does
         headset.until(lambda: headset.side.problem != "", "the end")
         assert "menu" in headset.side.problem

@@ -221,6 +221,7 @@ def aim_at(headset: Worn, remote: Remote, place: tuple[float, float]) -> None:
     it is the runtime's own affair."""
     panel = headset.side.panel_place
     assert panel is not None
+    found = None
     for _ in range(20):
         aim = headset.side.hands[1].aim
         found = panel.pointed_at(aim)

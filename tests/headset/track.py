@@ -47,6 +47,6 @@ if __name__ == "__main__":
     finder = MediapipeFaceFinder()
     results = []
     for name in sys.argv[1:]:
-        image = np.asarray(Image.open(name), np.float32) / 255
+        image = np.asarray(Image.open(name), np.float32) / np.float32(255)
         results.append([face.landmarks[:, :2].tolist() for face in finder.faces(image)])
     print(json.dumps(results))

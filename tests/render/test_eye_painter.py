@@ -51,7 +51,8 @@ def painted(
     **more,
 ) -> tuple[np.ndarray, np.ndarray, View]:
     """Picture [H, W, 4], depth [H, W] and the whole view of `EYE`, with one white ball."""
-    target = context.framebuffer([context.texture(SIZE, 4)], context.depth_texture(SIZE))
+    depths = context.depth_texture(SIZE)
+    target = context.framebuffer([context.texture(SIZE, 4)], depths)
     ball = gaussians_of([place], size, 1.0, (1.0, 1.0, 1.0))
     box = np.array([np.array(place) - 0.03, np.array(place) + 0.03])
     view = View.from_eye(
@@ -69,7 +70,7 @@ def painted(
     more = {"marks": NONE, **more}
     painter.paint(target, SIZE, 0, EYE, pictures.textures[0], part, body_of(PLACEMENT), **more)
     colour = np.frombuffer(target.read(components=4), np.uint8).reshape(SIZE[1], SIZE[0], 4)[::-1]
-    depth = np.frombuffer(target.depth_attachment.read(), np.float32).reshape(*SIZE[::-1])[::-1]
+    depth = np.frombuffer(depths.read(), np.float32).reshape(*SIZE[::-1])[::-1]
     assert context.error == "GL_NO_ERROR"
     painter.release()
     pictures.release()
@@ -106,7 +107,7 @@ def test_the_room_is_calm_and_dark_with_a_floor_that_is_lit_below_the_avatar(con
     picture, _, _ = painted(context, size=0.001)
     grey = picture[..., :3].astype(float).mean(axis=2)
     assert np.median(grey) < 45
-    horizon = grey[round(EYE.view(*SIZE).project(np.array([0.0, 1.55, -50.0]))[1])]
+    horizon = grey[int(EYE.view(*SIZE).project(np.array([0.0, 1.55, -50.0]))[1])]
     assert grey[-1].max() > 1.4 * np.median(horizon)
     assert np.abs(np.diff(grey[:100].mean(axis=1))).max() < 1.5  # nothing to look at above
 
