@@ -165,9 +165,9 @@ class HeadsetSide:
             if not headset.is_running:
                 self.timing.paused()
                 return None
-            began_s = time.perf_counter()
+            self.timing.wait()
             turn = headset.begin_turn()
-            self.timing.begin(turn, time.perf_counter() - began_s)
+            self.timing.begin(turn)
             return turn
         except HeadsetError as error:
             self._leave(str(error), is_lost=True)
@@ -279,10 +279,9 @@ class HeadsetSide:
             self.panel_place = None if self.panel_place is None else PanelPlace.beside(head)
         hands = self.hands = headset.hands(turn, eyes)
         talking = self._handle(headset, hands, head, turn)
-        timing.stage("hands", began_s)
+        timing.lap("hands")
         wishes = self._draw_panel(headset, hands, view, turn)
         placement = self.placement
-        posing_s = time.perf_counter()
         seen = self._attention.followed(
             motion, placement.in_avatar(np.array(head.position)), turn.display_s
         )
@@ -292,8 +291,7 @@ class HeadsetSide:
         if self._thinning is None or self._thinning.count != len(gaussians):
             self._thinning = Thinning(len(gaussians))
         gaussians = self._thinning.thinned(gaussians, self._quality.share)
-        timing.stage("pose", posing_s)
-        drawing_s = time.perf_counter()
+        timing.lap("pose")
         # Again, now that most of the work is done: the nearer the moment, the truer the pose.
         eyes = headset.locate_eyes(turn) or eyes
         views = [
@@ -312,8 +310,7 @@ class HeadsetSide:
             self._warm_s = 0.0
         parts = eye_parts(views, box, self._quality.scale)
         self._draw(scene, gaussians, parts)
-        timing.stage("draw", drawing_s)
-        painting_s = time.perf_counter()
+        timing.lap("draw")
         board = self._board()
         is_layer = headset.has_panel_layer and not self.panel_in_eyes
         in_eyes = () if board is None or is_layer else (board,)
@@ -325,16 +322,14 @@ class HeadsetSide:
                 self._paint(target, size, side, eye, parts[side], marks, in_eyes)
                 if self.looked_at is not None:
                     pictures.append(_read(target, size))
-        timing.stage("paint", painting_s)
-        handing_s = time.perf_counter()
+        timing.lap("paint")
         layer = (board.pose, board.size) if board is not None and is_layer else None
         headset.end_turn(turn, eyes, layer)
-        timing.stage("submit", handing_s)
+        timing.lap("submit")
         work_s = time.perf_counter() - began_s
         if mirrors is not None:
-            mirroring_s = time.perf_counter()
             self._mirror_eye(mirrors, eyes[0], parts[0], hands, board)
-            timing.stage("mirror", mirroring_s)
+            timing.lap("mirror")
         self._quality.observe(work_s, timing.period_s, full_px)
         timing.end(work_s, self._quality.scale, self._quality.share)
         if self.looked_at is not None:
@@ -369,7 +364,6 @@ class HeadsetSide:
         self._last_s = turn.display_s
         if place is None or panel is None:
             return Wishes()
-        began_s = time.perf_counter()
         pointed = self._pointer.update(place, hands)
         if pointed.began:
             headset.tick(pointed.side, 0.6)
@@ -378,7 +372,7 @@ class HeadsetSide:
             wishes = panel.panel.draw(view)
         with headset.panel_picture() as target:
             panel.surface.copy_into(target)
-        self.timing.stage("panel", began_s)
+        self.timing.lap("panel")
         return wishes
 
     def _draw(self, scene: Scene, gaussians: Gaussians, parts: list[View]) -> None:

@@ -177,6 +177,10 @@ class HeadsetTiming:
         self.work_ms = Distribution()
         """All stages but the waiting."""
         self.stage_ms = {name: Distribution() for name in self.STAGES}
+        """By the clock."""
+        self.cpu_ms = {name: Distribution() for name in self.STAGES}
+        """Of all cores together: the same on a busy machine."""
+        self._lap_s, self._lap_cpu_s = time.perf_counter(), time.process_time()
         self.sound_to_sight_ms = Distribution()
         """From a sound's entry until its face is lit in the headset, as the runtime predicts."""
         self.period_s = math.inf
@@ -197,18 +201,25 @@ class HeadsetTiming:
         """No turns for a while: none of them is missed."""
         self._last_display_s = None
 
-    def begin(self, turn: Turn, waited_s: float) -> None:
+    def wait(self) -> None:
+        """The waiting for a turn begins."""
+        self._lap_s, self._lap_cpu_s = time.perf_counter(), time.process_time()
+
+    def begin(self, turn: Turn) -> None:
         """A turn has begun."""
+        self.lap("wait")
         # The shortest of late; it grows slowly, for displays that change their rate.
         self.period_s = min(turn.period_s, self.period_s * PERIOD_GROWTH)
         last_s, self._last_display_s = self._last_display_s, turn.display_s
         if last_s is not None:
             self.missed += max(0, round((turn.display_s - last_s) / self.period_s) - 1)
-        self.stage_ms["wait"].add(1e3 * waited_s)
 
-    def stage(self, name: str, began_s: float) -> None:
-        """A stage of this turn ends now."""
-        self.stage_ms[name].add(1e3 * (time.perf_counter() - began_s))
+    def lap(self, name: str) -> None:
+        """A stage of this turn ends now; it began when the last one ended."""
+        now_s, cpu_s = time.perf_counter(), time.process_time()
+        self.stage_ms[name].add(1e3 * (now_s - self._lap_s))
+        self.cpu_ms[name].add(1e3 * (cpu_s - self._lap_cpu_s))
+        self._lap_s, self._lap_cpu_s = now_s, cpu_s
 
     def end(self, work_s: float, scale: float, share: float) -> None:
         """A stereo picture was handed over, drawn at so much of the eyes' resolution and with so
@@ -218,7 +229,7 @@ class HeadsetTiming:
         self.scale, self.share = scale, share
 
     def statistics(self) -> dict[str, Any]:
-        """For `--stats`. Milliseconds of the processor's clock."""
+        """For `--stats`. Milliseconds."""
         result: dict[str, Any] = {"frames": self.frames, "missed": self.missed}
         if self.sessions:
             result |= {
@@ -228,6 +239,7 @@ class HeadsetTiming:
                 "display_hz": round(1 / self.period_s, 2),
                 "work_ms": self.work_ms.summary(50, 95, 99),
                 "stage_ms": {name: ms.summary(50, 95) for name, ms in self.stage_ms.items()},
+                "cpu_ms": {name: ms.summary(50, 95) for name, ms in self.cpu_ms.items()},
                 "sound_to_sight_ms": self.sound_to_sight_ms.summary(50, 95),
                 "scale": round(self.scale, 3),
                 "splat_share": round(self.share, 3),

@@ -74,8 +74,10 @@ def test_turns_of_a_headset_that_got_no_picture_are_counted_missed():
     timing.session_began("a headset", [(100, 100)])
 
     def turn(display_s: float, period_s: float = 0.01) -> None:
-        timing.begin(Turn(display_s, period_s, 0, True), 0.002)
-        timing.stage("draw", time.perf_counter())
+        timing.wait()
+        timing.begin(Turn(display_s, period_s, 0, True))
+        time.sleep(0.002)
+        timing.lap("draw")
         timing.end(0.005, 0.8, 1.0)
 
     for display_s in (1.00, 1.01, 1.02):
@@ -92,18 +94,19 @@ def test_turns_of_a_headset_that_got_no_picture_are_counted_missed():
     result = timing.statistics()
     assert result["frames"] == 6
     assert result["display_hz"] == pytest.approx(100, rel=0.02)
-    assert result["stage_ms"]["wait"]["p50"] == pytest.approx(2.0, abs=0.15)
+    assert 2 <= result["stage_ms"]["draw"]["p50"] < 500
+    assert result["cpu_ms"]["draw"]["p50"] < 2  # it slept
 
 
 def test_a_display_that_becomes_slower_is_believed_after_a_while():
     timing = HeadsetTiming()
     timing.session_began("a headset", [(100, 100)])
     for number in range(400):
-        timing.begin(Turn(number / 90, 1 / 90, 0, True), 0.0)
+        timing.begin(Turn(number / 90, 1 / 90, 0, True))
     for number in range(400):
-        timing.begin(Turn(5 + number / 72, 1 / 72, 0, True), 0.0)
+        timing.begin(Turn(5 + number / 72, 1 / 72, 0, True))
     before = timing.missed
     for number in range(400):
-        timing.begin(Turn(20 + number / 72, 1 / 72, 0, True), 0.0)
+        timing.begin(Turn(20 + number / 72, 1 / 72, 0, True))
     assert timing.missed - before < 1500  # of the jump alone
     assert timing.period_s == pytest.approx(1 / 72)
