@@ -22,7 +22,7 @@ RELEASE = "trixie"
 ARCHIVE = "http://deb.debian.org/debian"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PACKAGES = (
-    *("monado-service", "libopenxr1-monado", "openxr-layer-corevalidation"),
+    *("monado-service", "libopenxr1-monado"),
     *("mesa-vulkan-drivers", "libgl1-mesa-dri", "libgl1", "libegl1", "libgles2", "libglx-mesa0"),
     *("libx11-6", "libxext6", "libxi6", "libxrandr2", "libxcursor1", "libxinerama1"),
     *("libxxf86vm1", "libportaudio2"),
@@ -62,11 +62,6 @@ class Monado:
     @property
     def runtime_manifest(self) -> Path:
         return self.root / "openxr_monado.json"
-
-    @property
-    def layers(self) -> Path:
-        """A folder with the manifest of the validation layer."""
-        return self.root / "layers"
 
     def driver_environment(self) -> dict[str, str]:
         """What makes OpenGL and Vulkan take the drivers of this folder, which draw in software."""
@@ -165,10 +160,6 @@ def _write_manifests(root: Path, final: Path) -> None:
     lavapipe = (root / "usr/share/vulkan/icd.d/lvp_icd.json").read_text()
     absolute = lavapipe.replace("libvulkan_lvp.so", f"{libraries}/libvulkan_lvp.so")
     (root / "lvp.json").write_text(absolute)
-    (layer,) = (root / "usr/share/openxr").rglob("*core_validation*.json")
-    (root / "layers").mkdir()
-    text = layer.read_text().replace(f"/usr/lib/{KIND}", str(libraries))
-    (root / "layers" / layer.name).write_text(text)
     (root / "openxr_monado.json").write_text(
         '{"file_format_version":"1.0.0","runtime":{"name":"Monado",'
         f'"library_path":"{libraries}/libopenxr_monado.so"}}}}'

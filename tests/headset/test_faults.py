@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.resources import files
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,6 @@ import pytest
 from app.commands.live import load_scene
 from app.frame_loop import Scene
 from app.headset_watch import HeadsetWatch
-from render.xr_runtime import xr
 from tests.headset.monado import Service
 from tests.headset.worn import worn
 
@@ -29,13 +29,13 @@ def scene(small_avatar_file: Path) -> Scene:
 
 
 def test_the_validation_layer_reports_nothing(scene, service, remote, tmp_path, monkeypatch, capfd):
-    monado = service.monado
-    monkeypatch.setenv("XR_API_LAYER_PATH", str(monado.layers))
+    # pyopenxr brings the layer; Debian's own knows no EGL.
+    folder = files("xr") / "api_layer" / "linux_x86_64"
+    monkeypatch.setenv("XR_API_LAYER_PATH", str(folder))
     monkeypatch.setenv("XR_ENABLE_API_LAYERS", LAYER)
     monkeypatch.setenv("XR_CORE_VALIDATION_EXPORT_TYPE", "text")
     report = tmp_path / "validation.txt"
     monkeypatch.setenv("XR_CORE_VALIDATION_FILE_NAME", str(report))
-    assert LAYER in {layer.layer_name.decode() for layer in xr.enumerate_api_layer_properties()}
     remote.left.hand_tracking = remote.right.hand_tracking = True
     remote.send()
     with worn(scene, service) as headset:
@@ -49,8 +49,10 @@ def test_the_validation_layer_reports_nothing(scene, service, remote, tmp_path, 
         headset.turns(5)
         assert headset.side.panel_place is not None
         headset.turns(10)
-    assert report.is_file(), "the layer was not there"
-    assert report.read_text() == ""
+    said = report.read_text()
+    assert "Core Validation Layer is initialized" in said
+    assert "VALID_ERROR" not in said
+    assert "VALID_WARNING" not in said
     assert "VUID" not in capfd.readouterr().err
 
 
