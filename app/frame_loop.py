@@ -531,6 +531,7 @@ class FrameLoop:
     def _panel_view(self) -> PanelView:
         report, options, timing, scene = self.report, self._options, self.timing, self._scene
         frame_ms, _, sight_ms = timing.recent()
+        lost = "" if self._headset is None else self._headset.lost
         loading = ""
         if scene is None:
             loading = "Loading the avatar; the first start compiles for some seconds."
@@ -553,7 +554,7 @@ class FrameLoop:
             push_to_talk=self._push_to_talk,
             headset="" if self._headset is None else self._headset.description,
             headset_problem="" if self._headset is None else self._headset.problem,
-            headset_lost="" if self._headset is None else self._headset.lost,
+            headset_lost=lost,
             headset_missed=0 if self._headset is None else self._headset.timing.missed,
             direction=self._direction,
             frame_ms=frame_ms,
@@ -563,7 +564,7 @@ class FrameLoop:
             picture_size=(self._buffer.shape[2], self._buffer.shape[1]),
             renderer=self.backend if scene is not None else "",
             renderer_reason=self.backend_reason,
-            problems=tuple(filter(None, (self._avatar_problem, report.problem))),
+            problems=tuple(filter(None, (self._avatar_problem, report.problem, lost))),
             notes=self._notes(),
         )
 

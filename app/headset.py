@@ -27,7 +27,7 @@ from app.placement import Handling, Placement, Relation
 from app.placement_file import read_relation, write_relation
 from app.room_panel import SIZE_M, PanelPlace, Pointer
 from app.timing import HeadsetTiming
-from avatar.errors import HeadsetError
+from avatar.errors import HeadsetError, VisavisError
 from avatar.types import Float, Gaussians, MotionFrame
 from render.camera import View, viewer
 from render.eye_painter import Board, Body, EyePainter, EyePictures, pointer_ray
@@ -169,8 +169,9 @@ class HeadsetSide:
             turn = headset.begin_turn()
             self.timing.begin(turn)
             return turn
-        except HeadsetError as error:
-            self._leave(str(error), is_lost=True)
+        except VisavisError as error:
+            # What is not the headset's fault, such as a refused shader, would be so again.
+            self._leave(str(error), may_return=isinstance(error, HeadsetError), is_lost=True)
             return None
 
     def skip(self, turn: Turn) -> None:
@@ -206,7 +207,7 @@ class HeadsetSide:
     def return_now(self) -> None:
         """Look for the headset again, whatever ended the last session."""
         self.lost = ""
-        self._watch.look_again()
+        self._watch.look_again(0.0)
 
     def close(self) -> None:
         """Leave the headset in order and give everything back."""

@@ -31,6 +31,7 @@ class HeadsetWatch:
         self._wanted = threading.Event()
         self._wanted.set()
         self._stop = threading.Event()
+        self._not_before_s = 0.0
         # A daemon: who leaves does not wait for a runtime that hangs.
         self._thread = threading.Thread(target=self._work, name="headset watch", daemon=True)
         self._thread.start()
@@ -44,8 +45,9 @@ class HeadsetWatch:
         self._taken = found.sequence
         return found.value
 
-    def look_again(self) -> None:
-        """What was found is lost."""
+    def look_again(self, after_s: float = AGAIN_S) -> None:
+        """What was found is lost. Not at once: what was refused would be refused again."""
+        self._not_before_s = time.perf_counter() + after_s
         self._wanted.set()
 
     def close(self) -> None:
@@ -66,7 +68,7 @@ class HeadsetWatch:
         runtime: Any = None
         while not self._stop.is_set():
             self._wanted.wait()
-            if self._stop.is_set():
+            if self._stop.wait(max(0.0, self._not_before_s - time.perf_counter())):
                 break
             try:
                 if runtime is None:

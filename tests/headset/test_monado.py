@@ -192,6 +192,24 @@ def placed(headset: Worn):
     return headset.side.placement
 
 
+def test_bare_hands_are_tracked_where_there_are_no_controllers(scene, service, remote):
+    remote.hands_away()
+    remote.right.hand_tracking = True
+    remote.right.position = (0.2, 1.4, -0.4)
+    with worn(scene, service) as headset:
+        settled(headset, remote)
+        left, right = headset.side.hands
+        open_hand = right.select
+        remote.right.curl = 1.0
+        settled(headset, remote)
+        closed = headset.side.hands[1].select
+    assert not left.is_tracked
+    assert right.is_tracked
+    assert right.is_bare
+    assert right.grip.position == pytest.approx((0.2, 1.4, -0.4), abs=0.15)
+    assert open_hand < 0.3 < closed
+
+
 def test_a_stick_turns_it_and_brings_it_nearer(scene, service, remote):
     with worn(scene, service) as headset:
         start = settled(headset, remote).placement

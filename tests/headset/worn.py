@@ -75,6 +75,7 @@ def worn(
         side = HeadsetSide(context, placement_file, insists=True, adapts=False, finer=finer)
         try:
             yield Worn(side, scene)
+            assert context.error == "GL_NO_ERROR"
         finally:
             side.close()
     context.release()
