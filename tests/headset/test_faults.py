@@ -15,6 +15,7 @@ import pytest
 from app.commands.live import load_scene
 from app.frame_loop import Scene
 from app.headset_watch import HeadsetWatch
+from render import xr_runtime
 from tests.headset.monado import Service
 from tests.headset.worn import worn
 
@@ -68,6 +69,86 @@ def test_a_service_that_is_killed_leads_back_to_the_window_and_back_again(scene,
         headset.until(lambda: headset.side.problem == "", "the return")
         headset.turns(5)
     assert headset.side.timing.sessions == 2
+
+
+def announced(monkeypatch: pytest.MonkeyPatch, *events: object) -> None:
+    """The runtime's next events are these, and then its own."""
+    waiting, poll = list(events), xr_runtime.xr.poll_event
+    monkeypatch.setattr(
+        xr_runtime.xr, "poll_event", lambda one: waiting.pop(0) if waiting else poll(one)
+    )
+
+
+def test_a_session_that_the_runtime_says_is_lost_is_begun_again(scene, service, monkeypatch):
+    xr = xr_runtime.xr
+    with worn(scene, service) as headset:
+        headset.turns(3)
+        announced(monkeypatch, xr.EventDataSessionStateChanged(state=xr.SessionState.LOSS_PENDING))
+        headset.until(lambda: headset.side.problem != "", "the loss")
+        assert "lost" in headset.side.problem
+        headset.turns(3)
+    assert headset.side.timing.sessions == 2
+
+
+def test_a_runtime_that_is_about_to_end_is_left(scene, service, monkeypatch):
+    with worn(scene, service) as headset:
+        headset.turns(3)
+        announced(monkeypatch, xr_runtime.xr.EventDataInstanceLossPending())
+        headset.until(lambda: headset.side.problem != "", "the loss")
+        assert "about to end" in headset.side.problem
+
+
+def test_when_the_system_recenters_the_avatar_stands_before_the_wearer_again(
+    scene, service, remote, monkeypatch
+):
+    xr = xr_runtime.xr
+    with worn(scene, service) as headset:
+        headset.turns(3)
+        remote.position = (0.4, 1.5, 0.3)
+        remote.send()
+        before = headset.turns(4).placement
+        kind = headset.side.headset.room.kind  # pyright: ignore[reportOptionalMemberAccess]
+        announced(
+            monkeypatch,
+            xr.EventDataReferenceSpaceChangePending(reference_space_type=kind, change_time=1),
+        )
+        after = headset.turns(3).placement
+    assert before.position == pytest.approx((0.0, 1.6, -1.0), abs=0.01)
+    assert after.position == pytest.approx((0.4, 1.5, -0.7), abs=0.01)
+
+
+def test_a_headset_that_is_connected_later_is_found_by_the_same_runtime(service, monkeypatch):
+    xr, instances = xr_runtime.xr, []
+    get_system, create = xr.get_system, xr.create_instance
+    absent = [True, True]
+
+    def system(*arguments):
+        if absent:
+            absent.pop()
+            raise xr.FormFactorUnavailableError
+        return get_system(*arguments)
+
+    def instance(*arguments):
+        instances.append(create(*arguments))
+        return instances[-1]
+
+    monkeypatch.setattr(xr, "get_system", system)
+    monkeypatch.setattr(xr, "create_instance", instance)
+    monkeypatch.setattr("app.headset_watch.AGAIN_S", 0.2)
+    os.environ.update(service.environment)
+    watch, problems, runtime = HeadsetWatch(), set(), None
+    try:
+        end = time.monotonic() + 20
+        while (runtime := watch.found()) is None:
+            problems.add(watch.problem)
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    finally:
+        watch.close()
+        if runtime is not None:
+            runtime.close()
+    assert len(instances) == 1  # to make one may start a whole desktop program
+    assert any("sees none" in problem for problem in problems)
 
 
 def test_a_session_that_the_headsets_menu_ends_stays_ended_until_asked_for(scene, service):
