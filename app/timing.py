@@ -14,8 +14,8 @@ from render.headset import Turn
 log = logging.getLogger(__name__)
 
 DIGEST_S = 5.0
-PERIOD_GROWTH = 1.001
-"""From frame to frame: 90 Hz become 72 within 3 s."""
+PERIOD_TURNS, PERIOD_PERCENT = 64, 20
+"""The display's period is this percentile of the last so many that the runtime told."""
 SHOWN = 240
 """Frames in the panel's plot."""
 
@@ -184,7 +184,9 @@ class HeadsetTiming:
         self.sound_to_sight_ms = Distribution()
         """From a sound's entry until its face is lit in the headset, as the runtime predicts."""
         self.period_s = math.inf
-        """Of the display itself. A runtime that slows a slow program down tells longer ones."""
+        """Of the display itself."""
+        self._periods_s = np.zeros(PERIOD_TURNS)
+        self._turns = 0
         self.description = ""
         self.eye_sizes: list[tuple[int, int]] = []
         self.scale = self.share = 1.0
@@ -193,7 +195,7 @@ class HeadsetTiming:
     def session_began(self, description: str, eye_sizes: list[tuple[int, int]]) -> None:
         """A headset was taken up."""
         self.sessions += 1
-        self.period_s = math.inf
+        self._turns = 0
         self.description, self.eye_sizes = description, eye_sizes
         self.paused()
 
@@ -208,8 +210,11 @@ class HeadsetTiming:
     def begin(self, turn: Turn) -> None:
         """A turn has begun."""
         self.lap("wait")
-        # The shortest of late; it grows slowly, for displays that change their rate.
-        self.period_s = min(turn.period_s, self.period_s * PERIOD_GROWTH)
+        # A runtime tells now and then one that is too short, and longer ones to a slow program.
+        self._periods_s[self._turns % len(self._periods_s)] = turn.period_s
+        self._turns += 1
+        known = self._periods_s[: self._turns]
+        self.period_s = float(np.percentile(known, PERIOD_PERCENT, method="lower"))
         last_s, self._last_display_s = self._last_display_s, turn.display_s
         if last_s is not None:
             self.missed += max(0, round((turn.display_s - last_s) / self.period_s) - 1)

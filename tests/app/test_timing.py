@@ -110,3 +110,12 @@ def test_a_display_that_becomes_slower_is_believed_after_a_while():
         timing.begin(Turn(20 + number / 72, 1 / 72, 0, True))
     assert timing.missed - before < 1500  # of the jump alone
     assert timing.period_s == pytest.approx(1 / 72)
+
+
+def test_a_single_period_that_is_too_short_is_not_the_displays():
+    timing = HeadsetTiming()
+    timing.session_began("a headset", [(100, 100)])
+    for number in range(100):
+        timing.begin(Turn(number / 20, 0.0175 if number % 17 == 5 else 0.05, 0, True))
+    assert timing.period_s == 0.05
+    assert timing.missed <= 4

@@ -107,8 +107,8 @@ def test_the_room_is_calm_and_dark_with_a_floor_that_is_lit_below_the_avatar(con
     picture, _, _ = painted(context, size=0.001)
     grey = picture[..., :3].astype(float).mean(axis=2)
     assert np.median(grey) < 45
-    row = EYE.view(*SIZE).project(np.array([0.0, 1.55, -50.0]))[1].item()
-    horizon = grey[int(row)]
+    far_ahead = EYE.view(*SIZE).project(np.array([0.0, 1.55, -50.0]))
+    horizon = grey[far_ahead.astype(int)[1]]
     assert grey[-1].max() > 1.4 * np.median(horizon)
     assert np.abs(np.diff(grey[:100].mean(axis=1))).max() < 1.5  # nothing to look at above
 
