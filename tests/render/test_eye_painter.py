@@ -146,7 +146,7 @@ def test_what_the_lens_hides_is_not_drawn(context):
 def test_rays_and_boards_lie_where_they_are_in_the_room(context):
     start, end = np.array([0.2, 1.3, -0.3]), np.array([-0.1, 1.5, -0.9])
     tint = np.array([1.0, 0.0, 0.0, 1.0], np.float32)
-    texture = context.texture((2, 2), 4, np.tile(np.uint8([0, 255, 0, 255]), 4).tobytes())
+    texture = context.texture((2, 2), 4, np.tile(np.array([0, 255, 0, 255], np.uint8), 4).tobytes())
     board = Board(texture, Pose((0.3, 1.7, -1.2)), (0.1, 0.2))
     picture, _, _ = painted(
         context, size=0.001, marks=pointer_ray(start, end, EYE, tint), boards=(board,)
