@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from avatar.errors import HeadsetError
 from render import xr_graphics
+from render.eye_painter import FAR_M, NEAR_M
 from render.headset import NO_HAND, Eye, Hand, Turn
 from render.pose import Pose, middle
 from render.xr_actions import Actions
@@ -31,8 +32,6 @@ from render.xr_swapchain import SRGB, Target, formats
 log = logging.getLogger(__name__)
 
 STEREO = xr.ViewConfigurationType.PRIMARY_STEREO
-NEAR_M, FAR_M = 0.05, 100.0
-"""Of the depth that the compositor is told."""
 REFRESH_HZ = (90.0, 80.0, 72.0, 100.0, 120.0, 60.0)
 """Rates in order of choice: 90 is smooth and leaves 11 ms for a frame."""
 
@@ -151,11 +150,6 @@ class Headset:
     def has_panel_layer(self) -> bool:
         """Whether the compositor lays the panel over the eyes' pictures, sharper than they are."""
         return self._runtime.most_layers >= 2
-
-    @property
-    def tells_depth(self) -> bool:
-        """Whether the compositor is told how far away everything is."""
-        return self._targets[0].depth is not None
 
     def take_events(self) -> News:
         """What has happened since the last call; goes along with every change of state.

@@ -17,7 +17,7 @@ from PIL import Image
 from app.commands.live import load_scene
 from avatar.types import ARKIT_NAMES
 from tests.headset.monado import INSIDE, Remote, Service, inside_environment, monado_here
-from tests.headset.worn import worn
+from tests.headset.worn import aim_at, worn
 
 FINER = 2.4
 BLINK = ARKIT_NAMES.index("eyeBlinkLeft")
@@ -31,18 +31,21 @@ def make(path: Path) -> None:
             remote = Remote(service)
             with worn(load_scene("default", None), service, finer=FINER) as headset:
                 headset.side.panel_in_eyes = True
-                headset.turns(3)
-                remote.left.pressed = {"a_click"}
-                remote.send()
-                headset.turns(4)
-                remote.left.pressed = set()
-                remote.left.active = False
                 # A step nearer, aside and turned: the avatar follows with eyes and head.
                 remote.position, remote.yaw = (0.22, 1.62, -0.24), 0.36
                 remote.right.position = (0.34, 1.25, -0.62)
-                remote.right.yaw, remote.right.pitch = 1.2, 0.4
                 remote.send()
-                seen = headset.turns(40)
+                headset.settled()
+                remote.left.pressed = {"a_click"}
+                remote.send()
+                headset.until(lambda: headset.side.hands[0].panel, "the press")
+                remote.left.pressed = set()
+                remote.send()
+                headset.until(lambda: headset.side.panel_place is not None, "the panel")
+                remote.left.active = False
+                remote.yaw = 0.46
+                aim_at(headset, remote, (0.88, 0.46))
+                seen = headset.turns(30)
                 while seen.motion.expression[BLINK] > 0.02:
                     seen = headset.turns(1)
             remote.close()

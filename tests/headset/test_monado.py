@@ -15,7 +15,7 @@ from avatar.types import Gaussians
 from render.choose import open_renderer
 from tests.headset.monado import Remote
 from tests.headset.track import landmarks
-from tests.headset.worn import Worn, avatar_centre, worn
+from tests.headset.worn import Worn, aim_at, avatar_centre, worn
 
 pytestmark = pytest.mark.monado
 
@@ -146,7 +146,7 @@ def settled(headset: Worn, remote: Remote, change: Callable[[], None] | None = N
     if change is not None:
         change()
     remote.send()
-    return headset.turns(5)
+    return headset.settled()
 
 
 def test_a_hand_grabs_the_avatar_and_moves_it(scene, service, remote):
@@ -232,26 +232,6 @@ def test_a_button_brings_it_before_the_wearer(scene, service, remote):
         seen = settled(headset, remote)
     assert seen.placement.position == pytest.approx((-0.5, 1.2, 0.5), abs=0.01)
     assert seen.placement.yaw_rad == pytest.approx(math.pi / 2, abs=0.01)
-
-
-def aim_at(headset: Worn, remote: Remote, place: tuple[float, float]) -> None:
-    """Turn the right controller until its ray meets this place of the panel. How its ray lies to
-    it is the runtime's own affair."""
-    panel = headset.side.panel_place
-    assert panel is not None
-    found = None
-    for _ in range(20):
-        aim = headset.side.hands[1].aim
-        found = panel.pointed_at(aim)
-        if found is not None and np.allclose(found, place, atol=0.01):
-            return
-        away, along = panel.point(place) - aim.position, aim.forward
-        remote.right.yaw += math.atan2(-away[0], -away[2]) - math.atan2(-along[0], -along[2])
-        remote.right.pitch += math.atan2(away[1], math.hypot(away[0], away[2])) - math.asin(
-            along[1]
-        )
-        settled(headset, remote)
-    raise AssertionError(f"the ray does not get to {place}: {found}")
 
 
 def test_the_panel_is_shown_pointed_at_and_changes_the_mood(scene, service, remote):

@@ -1,5 +1,6 @@
 """A headset in use within a test: turn by turn, with what both eyes saw."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from app.headset import EyesSeen, HeadsetSide
 from app.panel import PanelView
 from avatar.types import MotionFrame
 from render.gl import unseen_context
-from tests.headset.monado import Service
+from tests.headset.monado import Remote, Service
 
 PATIENCE_S = 60.0
 VIEW = PanelView(avatar="default", avatars=("default",))
@@ -56,6 +57,14 @@ class Worn:
         assert self.seen is not None
         return self.seen
 
+    def settled(self) -> EyesSeen:
+        """Turns until what the remote control sent last has been felt, on a busy machine too."""
+        end = time.monotonic() + 0.3
+        seen = self.turns(5)
+        while time.monotonic() < end:
+            seen = self.turns(1)
+        return seen
+
     def until(self, happened: Callable[[], bool], what: str) -> None:
         """Turns until something is so."""
         end = time.monotonic() + PATIENCE_S
@@ -87,3 +96,24 @@ def avatar_centre(picture: np.ndarray) -> np.ndarray:
     rows, columns = np.nonzero(bright)
     assert len(rows) > 30, "no avatar in the picture"
     return np.array([columns.mean(), rows.mean()])
+
+
+def aim_at(headset: Worn, remote: Remote, place: tuple[float, float]) -> None:
+    """Turn the right controller until its ray meets this place of the panel. How its ray lies to
+    it is the runtime's own affair."""
+    panel = headset.side.panel_place
+    assert panel is not None
+    found = None
+    for _ in range(20):
+        aim = headset.side.hands[1].aim
+        found = panel.pointed_at(aim)
+        if found is not None and np.allclose(found, place, atol=0.01):
+            return
+        away, along = panel.point(place) - aim.position, aim.forward
+        remote.right.yaw += math.atan2(-away[0], -away[2]) - math.atan2(-along[0], -along[2])
+        remote.right.pitch += math.atan2(away[1], math.hypot(away[0], away[2])) - math.asin(
+            along[1]
+        )
+        remote.send()
+        headset.settled()
+    raise AssertionError(f"the ray does not get to {place}: {found}")
