@@ -17,7 +17,7 @@ from PIL import Image
 from app.commands.live import load_scene
 from avatar.types import ARKIT_NAMES
 from tests.headset.monado import INSIDE, Remote, Service, inside_environment, monado_here
-from tests.headset.worn import aim_at, worn
+from tests.headset.worn import aim_at, toggle_panel, worn
 
 FINER = 2.4
 BLINK = ARKIT_NAMES.index("eyeBlinkLeft")
@@ -36,12 +36,7 @@ def make(path: Path) -> None:
                 remote.right.position = (0.34, 1.25, -0.62)
                 remote.send()
                 headset.settled()
-                remote.left.pressed = {"a_click"}
-                remote.send()
-                headset.until(lambda: headset.side.hands[0].panel, "the press")
-                remote.left.pressed = set()
-                remote.send()
-                headset.until(lambda: headset.side.panel_place is not None, "the panel")
+                toggle_panel(headset, remote)
                 remote.left.active = False
                 remote.yaw = 0.46
                 aim_at(headset, remote, (0.88, 0.46))

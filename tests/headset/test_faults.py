@@ -17,7 +17,7 @@ from app.frame_loop import Scene
 from app.headset_watch import HeadsetWatch
 from render import xr_runtime
 from tests.headset.monado import Service
-from tests.headset.worn import worn
+from tests.headset.worn import toggle_panel, worn
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.monado
@@ -41,10 +41,7 @@ def test_the_validation_layer_reports_nothing(scene, service, remote, tmp_path, 
     remote.send()
     with worn(scene, service) as headset:
         headset.turns(10)
-        remote.left.pressed = {"a_click"}  # the panel, a layer of its own
-        remote.send()
-        headset.turns(5)
-        remote.left.pressed = set()
+        toggle_panel(headset, remote)  # a layer of its own
         remote.right.squeeze = 1.0  # a haptic tick
         remote.send()
         headset.turns(5)

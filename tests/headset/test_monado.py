@@ -15,7 +15,7 @@ from avatar.types import Gaussians
 from render.choose import open_renderer
 from tests.headset.monado import Remote
 from tests.headset.track import landmarks
-from tests.headset.worn import Worn, aim_at, avatar_centre, worn
+from tests.headset.worn import Worn, aim_at, avatar_centre, toggle_panel, worn
 
 pytestmark = pytest.mark.monado
 
@@ -238,10 +238,7 @@ def test_the_panel_is_shown_pointed_at_and_changes_the_mood(scene, service, remo
     asked = []
     with worn(scene, service) as headset:
         settled(headset, remote)
-        remote.left.pressed = {"a_click"}
-        settled(headset, remote)
-        remote.left.pressed = set()
-        settled(headset, remote)
+        toggle_panel(headset, remote)
         aim_at(headset, remote, (0.88, 0.46))  # in the plane of moods: far right is happiness
         remote.right.trigger = 1.0
         remote.send()
@@ -261,8 +258,7 @@ def test_where_there_is_no_layer_for_the_panel_both_eyes_have_it_in_their_pictur
 ):
     with worn(scene, service) as headset:
         settled(headset, remote)
-        remote.left.pressed = {"a_click"}
-        settled(headset, remote)
+        toggle_panel(headset, remote)
         remote.hands_away()
         layered = settled(headset, remote)
         headset.side.panel_in_eyes = True

@@ -117,3 +117,14 @@ def aim_at(headset: Worn, remote: Remote, place: tuple[float, float]) -> None:
         remote.send()
         headset.settled()
     raise AssertionError(f"the ray does not get to {place}: {found}")
+
+
+def toggle_panel(headset: Worn, remote: Remote) -> None:
+    """Press the left hand's button of the panel, and let go at once: held longer it means
+    something else."""
+    remote.left.pressed = {"a_click"}
+    remote.send()
+    headset.until(lambda: headset.side.hands[0].panel, "the press")
+    remote.left.pressed = set()
+    remote.send()
+    headset.until(lambda: not headset.side.hands[0].panel, "the release")
