@@ -32,7 +32,7 @@ MEDIAPIPE = "mediapipe==0.10.14"
 """Installed without what it declares: it would bring jax (350 MB), which face landmarks never
 touch. What it does need stands in pyproject.toml."""
 
-PROBE = "import app.__main__, av, cv2, mediapipe, moderngl, numba, safetensors, scipy, torch"
+PROBE = "import app.__main__, av, cv2, mediapipe, moderngl, numba, safetensors, scipy, torch, xr"
 """What proves that a setup is whole: the libraries that are compiled, and the program itself."""
 
 NVIDIA_COMPILER = "nvidia-cuda-nvrtc-cu12>=12.8,<13"
@@ -58,6 +58,7 @@ TEST_PACKAGES = (
     *("festvox-italp16k", "festvox-itapc16k", "espeak-ng", "libespeak-ng1", "bible-kjv"),
     *("fortunes", "fortunes-de", "fortunes-es", "fortunes-it"),
     "g++",  # compiles the kernels for NVIDIA cards for the processor
+    "debian-archive-keyring",  # scripts/get_monado.py fetches the tests' headset by it
 )
 """Debian packages that only the tests use."""
 TEST_LIBRARIES = ".[dev,cuda-tests]"

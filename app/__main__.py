@@ -25,8 +25,8 @@ from avatar.errors import VisavisError
 
 DESCRIPTION = """One portrait and any voice become a 3D head that talks with you.
 
-Without a command: the live window with the bundled avatar, or, on a machine without a display,
-a film of it saying the bundled line (visavis-demo.mp4).
+Without a command: the live window with the bundled avatar, and the headset where one is connected;
+on a machine without a display, a film of it saying the bundled line (visavis-demo.mp4).
 """
 
 COMMANDS: dict[str, type] = {

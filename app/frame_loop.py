@@ -12,8 +12,9 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,10 +29,12 @@ from app.posing import CardPosing, Deforms, posed_where_drawn, who_poses
 from app.renderers import Opened, Renderers
 from app.speech_process import SourceState, SpeechProcess, SpeechReport
 from app.steering import Steering
-from app.timing import Timing
+from app.timing import HeadsetTiming, Timing
 from avatar.errors import OutputError, VisavisError
 from avatar.motion.direction import Direction
+from avatar.types import MotionFrame
 from render.camera import orbit_view, viewer
+from render.headset import Turn
 from render.renderer import CardPicture, Renderer, TextureRenderer
 
 log = logging.getLogger(__name__)
@@ -65,6 +68,11 @@ class Display(Protocol):
         """Show [H, W, 4]; None: the last one again."""
         ...
 
+    def show_texture(self, texture: moderngl.Texture | None) -> None:
+        """Show what is in a texture, as OpenGL drew it. It does not wait for the monitor: what it
+        shows beside has a pace of its own."""
+        ...
+
 
 class MemoryDisplay:
     """Pictures of a fixed size that nobody sees: for measuring, and machines without a display."""
@@ -88,6 +96,9 @@ class MemoryDisplay:
         if picture is not None:
             self.last = picture
 
+    def show_texture(self, texture: moderngl.Texture | None) -> None:
+        """Nobody sees it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -105,6 +116,67 @@ class Wanted:
     avatar: str
     opened: Opened | None = None
     """A renderer to draw with from then on; None: the one that draws now."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResult:
+    """What came of one of a headset's turns."""
+
+    wishes: Wishes
+    """Of the panel in its room."""
+    talking: bool
+    """Whether push-to-talk is held."""
+
+
+class HeadsetTurns(Protocol):
+    """A headset that comes and goes (`app.headset.HeadsetSide`)."""
+
+    timing: HeadsetTiming
+
+    @property
+    def problem(self) -> str:
+        """Why there is none, one line; empty while there is one."""
+        ...
+
+    @property
+    def lost(self) -> str:
+        """Why the last session ended, one line; empty in one, and before the first."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """The headset in use; empty without one."""
+        ...
+
+    @property
+    def mirror(self) -> moderngl.Texture | None:
+        """What one eye sees, row 0 at the bottom."""
+        ...
+
+    def begin(self, scene: "Scene | None") -> Turn | None:
+        """Wait for its next turn; None, at once, where none is worn."""
+        ...
+
+    def skip(self, turn: Turn) -> None:
+        """End a turn in which nothing is to be seen."""
+        ...
+
+    def show(
+        self,
+        turn: Turn,
+        scene: "Scene",
+        motion: MotionFrame,
+        view: PanelView,
+        *,
+        mirrors: tuple[int, int] | None,
+    ) -> TurnResult:
+        """Draw for both eyes, hand over, end the turn. `mirrors`: the size of `mirror`, where it is
+        wanted."""
+        ...
+
+    def return_now(self) -> None:
+        """Look for it again, whatever ended the last session."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,17 +353,20 @@ class FrameLoop:
         loader: Loader,
         options: LiveOptions,
         renderers: Renderers | None = None,
+        headset: HeadsetTurns | None = None,
         *,
         outputs: Outputs,
         steering: Steering | None = None,
     ) -> None:
         """`renderers`: where a person may choose; without, the loader brings the only one.
-        `steering`: other programs that ask, too.
+        `headset`: one that may be there; None: nobody looks for one. `steering`: other programs
+        that ask, too.
 
         Raises:
             VisavisError: the first renderer does not run here.
         """
         self._display, self._speech, self._loader = display, speech, loader
+        self._headset = headset
         self._outputs, self._steering = outputs, steering
         self._orbit = display.panel.orbit if display.panel is not None else Orbit()
         self._output_problem = ""
@@ -307,6 +382,7 @@ class FrameLoop:
         self._wanted_avatar = options.avatar
         self._avatar_problem = ""
         self._microphone, self._gain = options.microphone, 1.0
+        self._push_to_talk, self._is_heard = False, True
         self._direction = options.direction
         speech.direct(options.direction)
         self._buffer: Picture = np.zeros((1, 1, 1, 4), np.uint8)
@@ -335,6 +411,11 @@ class FrameLoop:
         """Who poses and sorts, "card" or "processor"; empty before there is a renderer."""
         return who_poses(self._scene.renderer) if self._scene is not None else ""
 
+    def headset_statistics(self) -> dict[str, Any]:
+        """What the headset's turns took, for `--stats`."""
+        timing = HeadsetTiming() if self._headset is None else self._headset.timing
+        return timing.statistics()
+
     def stop(self) -> None:
         """End before the next frame. Safe in a signal handler."""
         self._stopping = True
@@ -348,6 +429,8 @@ class FrameLoop:
         self._loader.request(self._options.avatar, self._opened)
         next_turn_s = time.perf_counter()
         while not self._stopping and self._display.begin_frame():
+            # A headset's display sets the pace while it is worn: this waits for it.
+            turn = None if self._headset is None else self._headset.begin(self._scene)
             began_s = time.perf_counter()
             self._take_news(began_s)
             wishes = self._draw_panel()
@@ -355,6 +438,9 @@ class FrameLoop:
             self._heed_other_programs(began_s)
             if wishes.quit or self._over(began_s):
                 break
+            if self._show_in_headset(turn, began_s, wishes.talk):
+                continue
+            self._talk(wishes.talk)
             self._show_frame(began_s)
             turn_s = self._display.refresh_s if self._scene is not None else LOADING_TURN_S
             next_turn_s = max(next_turn_s + turn_s, time.perf_counter())
@@ -485,6 +571,45 @@ class FrameLoop:
             self._outputs.take(Shown(pixels, at_s, sampled.heard_s))
         self._measure(sampled, began_s, drawing_s, speaker_delay_s)
 
+    def _show_in_headset(self, turn: Turn | None, began_s: float, talking: bool) -> bool:
+        """As `_show_frame`, for both eyes of a headset; whether it was seen there. `talking`: the
+        window's key of push-to-talk is held."""
+        headset, scene = self._headset, self._scene
+        if headset is None or turn is None or scene is None:
+            return False
+        if not turn.is_seen:
+            headset.skip(turn)
+            return False
+        sampled = self._sampler.sample(turn.display_s, self.report.speaker_delay_s or None)
+        mirrors = self._display.room() if self._display.panel is not None else None
+        shown = headset.show(turn, scene, sampled.motion, self._panel_view(), mirrors=mirrors)
+        self._output_problem = self._fulfil(shown.wishes) or self._output_problem
+        self._talk(talking or shown.talking)
+        mirror = headset.mirror
+        self._display.show_texture(mirror)
+        if mirror is not None and self._outputs.wants(turn.display_s):
+            seen = np.frombuffer(mirror.read(), np.uint8).reshape(mirror.height, mirror.width, 4)
+            upright = np.ascontiguousarray(seen[::-1])  # row 0 was at the bottom
+            self._outputs.take(Shown(upright, turn.display_s, sampled.heard_s))
+        work_s = time.perf_counter() - began_s
+        self.timing.starved += sampled.starved
+        delay_s = None
+        if sampled.heard_s is not None and self.report.state is SourceState.HEARING:
+            delay_s = turn.display_s - sampled.heard_s
+            headset.timing.sound_to_sight_ms.add(1e3 * delay_s)
+        speaker_s = self.report.speaker_delay_s or None
+        behind_s = None if delay_s is None or speaker_s is None else delay_s - speaker_s
+        self.timing.add_frame(work_s, delay_s, behind_s)
+        self.timing.digest(self.report, self.backend)
+        return True
+
+    def _talk(self, talking: bool) -> None:
+        """Hear the microphone only while push-to-talk is held, where that is asked for."""
+        heard = talking or not self._push_to_talk
+        if heard != self._is_heard:
+            self._is_heard = heard
+            self._speech.set_gain(self._gain if heard else 0.0)
+
     def _measure(
         self, sampled: Sampled, began_s: float, drawing_s: float, speaker_delay_s: float | None
     ) -> None:
@@ -538,7 +663,12 @@ class FrameLoop:
             self._speech.choose_microphone(wishes.microphone)
         if wishes.gain is not None:
             self._gain = wishes.gain
-            self._speech.set_gain(wishes.gain)
+            if self._is_heard:
+                self._speech.set_gain(wishes.gain)
+        if wishes.push_to_talk is not None:
+            self._push_to_talk = wishes.push_to_talk
+        if wishes.headset and self._headset is not None:
+            self._headset.return_now()
         if wishes.direction is not None:
             self._direction = wishes.direction
             self._speech.direct(wishes.direction)
@@ -561,6 +691,7 @@ class FrameLoop:
     def _panel_view(self) -> PanelView:
         report, options, timing, scene = self.report, self._options, self.timing, self._scene
         frame_ms, _, sight_ms = timing.recent()
+        lost = "" if self._headset is None else self._headset.lost
         loading = ""
         if scene is None:
             loading = "Loading the avatar; the first start compiles for some seconds."
@@ -582,6 +713,11 @@ class FrameLoop:
             speech=report.speech,
             hearing=report.state is SourceState.HEARING,
             gain=self._gain,
+            push_to_talk=self._push_to_talk,
+            headset="" if self._headset is None else self._headset.description,
+            headset_problem="" if self._headset is None else self._headset.problem,
+            headset_lost=lost,
+            headset_missed=0 if self._headset is None else self._headset.timing.missed,
             direction=self._direction,
             frame_ms=frame_ms,
             fps=timing.recent_fps,
@@ -596,7 +732,7 @@ class FrameLoop:
             speaking=report.speaking,
             recording=self._outputs.progress,
             saved=self._outputs.saved_name,
-            problems=tuple(filter(None, self._problems())),
+            problems=tuple(filter(None, (*self._problems(), lost))),
             notes=self._notes(),
         )
 

@@ -73,6 +73,16 @@ class PanelView:
     speech: bool = False
     hearing: bool = False
     gain: float = 1.0
+    push_to_talk: bool = False
+    """Whether the microphone is heard only while a button is held."""
+    headset: str = ""
+    """The headset in use; empty without one."""
+    headset_problem: str = ""
+    """Why there is none, where one is looked for."""
+    headset_lost: str = ""
+    """Why the one that was in use is no more."""
+    headset_missed: int = 0
+    """Turns of its display for which no picture was ready."""
     direction: Direction = field(default_factory=Direction)
     """What is asked of the face."""
     frame_ms: float | None = None
@@ -107,6 +117,11 @@ class Wishes:
     renderer: str | None = None
     microphone: str | None = None
     gain: float | None = None
+    push_to_talk: bool | None = None
+    talk: bool = False
+    """The key of push-to-talk is held."""
+    headset: bool = False
+    """Go back into the headset."""
     direction: Direction | None = None
     look_for_microphones: bool = False
     play_again: bool = False
@@ -193,8 +208,9 @@ class Orbit:
 class Panel:
     """The panel and the pointer's and keys' meaning. One imgui frame must be open for `draw`."""
 
-    def __init__(self, scale: float = 1.0) -> None:
-        """`scale`: desktop units for one layout unit."""
+    def __init__(self, scale: float = 1.0, *, has_keys: bool = True) -> None:
+        """`scale`: desktop units for one layout unit. `has_keys`: whether there is a keyboard."""
+        self._has_keys = has_keys
         self.visible = True
         self.help_visible = False
         self.orbit = Orbit()
@@ -257,6 +273,8 @@ class Panel:
         for key, action in keys:
             if imgui.is_key_pressed(key, repeat=False):
                 action()
+        if imgui.is_key_down(imgui.Key.space):
+            self._wish(talk=True)
         # `?` is a character, on a different key of each keyboard.
         if any(chr(code) == "?" for code in _typed()):
             self.help_visible = not self.help_visible
@@ -336,6 +354,12 @@ class Panel:
         )
         if changed:
             self._wish(gain=float(gain))
+        if not view.sound_file:
+            clicked, push_to_talk = imgui.checkbox("Push to talk", view.push_to_talk)
+            if clicked:
+                self._wish(push_to_talk=push_to_talk)
+            if imgui.is_item_hovered():
+                imgui.set_tooltip(TALK_HELP)
 
     def _draw_acting(self, direction: Direction) -> None:
         """Mood, gaze, head, nearness, lips and stillness, as `Direction` has them."""
@@ -542,6 +566,7 @@ class Panel:
         )
         if view.renderer:
             self._draw_renderer(view)
+        self._draw_headset(view)
 
     def _draw_renderer(self, view: PanelView) -> None:
         """Who draws, at what size and why; a list of others where there is a choice."""
@@ -559,6 +584,16 @@ class Panel:
         if imgui.is_item_hovered() and view.renderer_reason:
             imgui.set_tooltip(view.renderer_reason)
 
+    def _draw_headset(self, view: PanelView) -> None:
+        if view.headset:
+            _row("Headset", f"missed frames: {view.headset_missed}")
+        elif view.headset_problem:
+            _row("Headset", "none")
+        if imgui.is_item_hovered() and (view.headset or view.headset_problem):
+            imgui.set_tooltip(view.headset or view.headset_problem)
+        if view.headset_lost and imgui.button("Back into the headset", ImVec2(-1, 0)):
+            self._wish(headset=True)
+
     def _draw_status(self, view: PanelView) -> None:
         if view.loading:
             _heading("Status")
@@ -567,6 +602,8 @@ class Panel:
             _heading("Status")
         _lines(view.problems, FAULT)
         _lines(view.notes, FAINT)
+        if not self._has_keys:
+            return
         line = imgui.get_text_line_height_with_spacing()
         bottom = imgui.get_window_height() - line - imgui.get_style().window_padding.y
         if imgui.get_cursor_pos_y() < bottom:
@@ -636,11 +673,14 @@ class Panel:
             style.set_color_(index, ImVec4(*colour))
 
 
+TALK_HELP = """Your microphone is heard only while you hold Space,
+or in a headset a controller's thumb stick (Vive: the right pad)."""
 HELP = (
     ("drag", "turn the camera"),
     ("wheel", "nearer, further"),
     ("double click, R", "back to the front"),
     ("H, F1", "hide or show the panel"),
+    ("Space", "talk, where push to talk is on"),
     ("?", "this help"),
     ("Esc", "close help, then quit"),
 )

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import moderngl
 
 from render.choose import open_renderer, openable_renderers
-from render.gl import GlRenderer
-from render.renderer import Renderer
+from render.renderer import Renderer, TextureRenderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Renderers:
         renderer = open_renderer(name, context=self._context)
         self._open.append(renderer)
         # In the window's own context: under X11 a thread cannot leave it for another and come back.
-        is_warm = isinstance(renderer, GlRenderer)
+        is_warm = isinstance(renderer, TextureRenderer)
         if is_warm:
             renderer.warm_up()
         return Opened(renderer, is_warm)

@@ -658,7 +658,8 @@ class DemoSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LiveSettings:
-    """Show an avatar that speaks with your voice: a window, your microphone.
+    """Show an avatar that speaks with your voice: a headset if there is one, a window, your
+    microphone.
 
     For example:
       visavis live
@@ -675,6 +676,9 @@ class LiveSettings:
     voice: VoiceOption = None
     """Whose lips speak: a file of visavis calibrate. Without it ME.voice beside
     ME.avatar is used, if there is one."""
+    xr: Literal["auto", "on", "off"] = "auto"
+    """The headset: auto takes one whenever one is there, on says why where there is none, off looks
+    for none."""
     display: Literal["auto", "window", "none"] = "auto"
     """none draws into memory, to measure; auto opens a window where there is a display."""
     seconds: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None

@@ -2,16 +2,20 @@
 
 import json
 import logging
+import math
 import time
 from typing import Any
 
 import numpy as np
 
 from app.speech_process import SpeechReport
+from render.headset import Turn
 
 log = logging.getLogger(__name__)
 
 DIGEST_S = 5.0
+PERIOD_TURNS, PERIOD_PERCENT = 64, 20
+"""The display's period is this percentile of the last so many that the runtime told."""
 SHOWN = 240
 """Frames in the panel's plot."""
 
@@ -153,6 +157,98 @@ class Timing:
         }
         if self.lips_behind_ms.total:
             result["lips_behind_sound_ms"] = self.lips_behind_ms.summary(50, 95)
+        return result
+
+
+class HeadsetTiming:
+    """What the headset's turns took."""
+
+    STAGES = ("wait", "hands", "panel", "pose", "draw", "paint", "submit", "mirror")
+    """Waiting for the turn; reading and following the hands; drawing the panel; posing the
+    Gaussians; drawing them for both eyes; laying them into the room; handing over; what the window
+    shows of it, once the headset has its picture."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        """Stereo pictures that were handed over."""
+        self.missed = 0
+        """Turns of the display for which no new picture was ready."""
+        self.sessions = 0
+        self.work_ms = Distribution()
+        """All stages but the waiting."""
+        self.stage_ms = {name: Distribution() for name in self.STAGES}
+        """By the clock."""
+        self.cpu_ms = {name: Distribution() for name in self.STAGES}
+        """Of all cores together: the same on a busy machine."""
+        self._lap_s, self._lap_cpu_s = time.perf_counter(), time.process_time()
+        self.sound_to_sight_ms = Distribution()
+        """From a sound's entry until its face is lit in the headset, as the runtime predicts."""
+        self.period_s = math.inf
+        """Of the display itself."""
+        self._periods_s = np.zeros(PERIOD_TURNS)
+        self._turns = 0
+        self.description = ""
+        self.eye_sizes: list[tuple[int, int]] = []
+        self.scale = self.share = 1.0
+        self._last_display_s: float | None = None
+
+    def session_began(self, description: str, eye_sizes: list[tuple[int, int]]) -> None:
+        """A headset was taken up."""
+        self.sessions += 1
+        self._turns = 0
+        self.description, self.eye_sizes = description, eye_sizes
+        self.paused()
+
+    def paused(self) -> None:
+        """No turns for a while: none of them is missed."""
+        self._last_display_s = None
+
+    def wait(self) -> None:
+        """The waiting for a turn begins."""
+        self._lap_s, self._lap_cpu_s = time.perf_counter(), time.process_time()
+
+    def begin(self, turn: Turn) -> None:
+        """A turn has begun."""
+        self.lap("wait")
+        # A runtime tells now and then one that is too short, and longer ones to a slow program.
+        self._periods_s[self._turns % len(self._periods_s)] = turn.period_s
+        self._turns += 1
+        known = self._periods_s[: self._turns]
+        self.period_s = float(np.percentile(known, PERIOD_PERCENT, method="lower"))
+        last_s, self._last_display_s = self._last_display_s, turn.display_s
+        if last_s is not None:
+            self.missed += max(0, round((turn.display_s - last_s) / self.period_s) - 1)
+
+    def lap(self, name: str) -> None:
+        """A stage of this turn ends now; it began when the last one ended."""
+        now_s, cpu_s = time.perf_counter(), time.process_time()
+        self.stage_ms[name].add(1e3 * (now_s - self._lap_s))
+        self.cpu_ms[name].add(1e3 * (cpu_s - self._lap_cpu_s))
+        self._lap_s, self._lap_cpu_s = now_s, cpu_s
+
+    def end(self, work_s: float, scale: float, share: float) -> None:
+        """A stereo picture was handed over, drawn at so much of the eyes' resolution and with so
+        much of the splats."""
+        self.frames += 1
+        self.work_ms.add(1e3 * work_s)
+        self.scale, self.share = scale, share
+
+    def statistics(self) -> dict[str, Any]:
+        """For `--stats`. Milliseconds."""
+        result: dict[str, Any] = {"frames": self.frames, "missed": self.missed}
+        if self.sessions:
+            result |= {
+                "sessions": self.sessions,
+                "headset": self.description,
+                "eye_size": [list(size) for size in self.eye_sizes],
+                "display_hz": round(1 / self.period_s, 2),
+                "work_ms": self.work_ms.summary(50, 95, 99),
+                "stage_ms": {name: ms.summary(50, 95) for name, ms in self.stage_ms.items()},
+                "cpu_ms": {name: ms.summary(50, 95) for name, ms in self.cpu_ms.items()},
+                "sound_to_sight_ms": self.sound_to_sight_ms.summary(50, 95),
+                "scale": round(self.scale, 3),
+                "splat_share": round(self.share, 3),
+            }
         return result
 
 

@@ -10,6 +10,7 @@
   + VoiceFileError          a file is not a speaker's calibration, is damaged, or fits no more
   + AssetError              a file that ships with the program is missing or damaged
   + DeviceError             a microphone, window or display is missing or was lost
+    + HeadsetError          no headset, no OpenXR runtime, or it was lost: the window does
   + ShaderError             GLSL or a kernel is missing, includes itself, or did not compile
   + OutputError             a result cannot be written where it was asked for
 
@@ -56,6 +57,10 @@ class AssetError(VisavisError):
 
 class DeviceError(VisavisError):
     """A microphone, display or window is missing, busy, or was lost."""
+
+
+class HeadsetError(DeviceError):
+    """There is no headset or no OpenXR runtime, or it was lost. The window goes on without."""
 
 
 class ShaderError(VisavisError):

@@ -78,7 +78,7 @@ class GlRenderer(ByteRenderer):
             ShaderError: the driver refuses a shader.
         """
         self._owns_context = context is None
-        self._context = _own_context() if context is None else context
+        self._context = unseen_context() if context is None else context
         self._released = False
         self._depth_order = DepthOrder()
         self.last_times = StageTimes()
@@ -298,7 +298,12 @@ class GlRenderer(ByteRenderer):
         )
 
 
-def _own_context() -> moderngl.Context:
+def unseen_context() -> moderngl.Context:
+    """A context without a window; current in no thread.
+
+    Raises:
+        DeviceError: there is no OpenGL 3.3.
+    """
     try:
         return open_context()
     except Exception as error:  # moderngl raises no narrower class

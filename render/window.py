@@ -75,6 +75,7 @@ class Window:
                 raise DeviceError(problem)
         glfw.make_context_current(self._handle)
         glfw.swap_interval(1)
+        self._waits = True
         glfw.set_window_size_limits(self._handle, *SMALLEST_WINDOW, glfw.DONT_CARE, glfw.DONT_CARE)
         self.panel_width = 0.0
         """Room kept free of the picture on the left, desktop units."""
@@ -147,19 +148,36 @@ class Window:
             self._shown = picture
         elif picture is not None:
             self._shown = self._uploaded(picture)
+        if self._shown is None:
+            self._draw(CardPicture(self._texture, 1, 1), is_upright=True, strength=0.0)
+        else:
+            self._draw(self._shown, is_upright=True, strength=1.0)
+
+    def draw_texture(self, texture: moderngl.Texture) -> None:
+        """Draw a texture of this context as `draw` draws a picture: sRGB premultiplied, but row 0
+        at the bottom, as OpenGL draws into it."""
+        self._draw(CardPicture(texture, *texture.size), is_upright=False, strength=1.0)
+
+    def wait_for_monitor(self, waits: bool) -> None:
+        """Whether `present` waits: not where something else sets the pace."""
+        if waits != self._waits:
+            self._waits = waits
+            glfw.swap_interval(1 if waits else 0)
+
+    def _draw(self, shown: CardPicture, *, is_upright: bool, strength: float) -> None:
         imgui.render()
         width, height = glfw.get_framebuffer_size(self._handle)
         self._context.screen.use()
         self._context.viewport = (0, 0, width, height)
         self._context.disable(moderngl.BLEND | moderngl.CULL_FACE | moderngl.DEPTH_TEST)
-        shown = self._shown or CardPicture(self._texture, 1, 1)
         area = fitted(self.picture_area(), (shown.width, shown.height))
         set_uniforms(
             self._program,
             window_size=(float(width), float(height)),
             area=(float(area.left), float(area.top), area.width, area.height),
             picture_size=(float(shown.width), float(shown.height)),
-            strength=0.0 if self._shown is None else 1.0,
+            strength=strength,
+            upright=1 if is_upright else 0,
         )
         shown.texture.use(0)
         self._triangle.render(moderngl.TRIANGLES, vertices=3)

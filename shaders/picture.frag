@@ -8,6 +8,7 @@ uniform vec2 picture_size; // texels
 uniform vec4 area;
 uniform vec2 window_size;
 uniform float strength; // 0 no picture yet .. 1
+uniform int upright; // 1 row 0 of `picture` is on top, 0 at the bottom
 in vec2 place;
 out vec4 colour;
 
@@ -19,6 +20,9 @@ void main() {
     if (all(greaterThanEqual(inside, vec2(0.0))) && all(lessThan(inside, vec2(1.0)))) {
         // Half a texel within its border: beyond lies what is not of this picture.
         vec2 at = clamp(inside * picture_size, vec2(0.5), picture_size - 0.5);
+        if (upright == 0) {
+            at.y = picture_size.y - at.y;
+        }
         drawn = strength * texture(picture, at / vec2(textureSize(picture, 0)));
     }
     colour = vec4(behind * (1.0 - drawn.a) + drawn.rgb, 1.0);

@@ -24,6 +24,9 @@ ONLY_IN = {
     "multiprocessing": ("app/",),
     "sounddevice": ("app/microphone.py",),
     "threading": ("app/",),
+    "xr": ("render/xr_runtime.py",),
+    "render.xr_runtime.xr": ("render/xr",),
+    "OpenGL": ("render/xr_swapchain.py",),
 }
 """A module and the only files, or folders where it ends in a slash, that may import it."""
 
@@ -80,6 +83,9 @@ def test_imports_point_down(folder):
         ("app", "app/film.py", "sounddevice"),
         ("render", "render/window.py", "threading.Thread"),
         ("avatar", "avatar/portrait/make.py", "mediapipe"),
+        ("app", "app/headset.py", "xr"),
+        ("app", "app/headset.py", "render.xr_runtime.xr"),
+        ("render", "render/eye_painter.py", "xr.Posef"),
     ],
 )
 def test_an_arrow_that_points_up_is_seen(folder, where, name):

@@ -32,6 +32,17 @@ _MICROPHONES = (
 )
 _DISPLAY = "from render.window import display_available; print(int(display_available()))"
 
+_HEADSET = """
+from avatar.errors import VisavisError
+try:
+    from render.xr_runtime import Runtime
+    runtime = Runtime()
+    runtime.find_headset()
+    print("ok", runtime.description)
+except VisavisError as error:
+    print("none", error)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -67,7 +78,7 @@ def examine() -> Iterator[Finding]:
     """Look at everything, in the order in which a person would ask."""
     checks: tuple[Callable[[], Finding], ...] = (
         *(_program, _python, _machine, _libraries, _numba, _torch, _assets, _avatar, _speech),
-        *(_display, _opengl, _cuda, _renderer, _microphones, _folder),
+        *(_display, _opengl, _cuda, _renderer, _headset, _microphones, _folder),
     )
     for check in checks:
         yield check()
@@ -221,6 +232,16 @@ def _renderer() -> Finding:
     driver = probe_driver() if name == "gl" else None
     where = "card" if name == "cuda" or (driver and driver.computes) else "processor"
     return Finding("renderer", "ok", f"{name}, {reason}; posing and sorting: {where}")
+
+
+def _headset() -> Finding:
+    state, _, found = (_probe(_HEADSET) or "none no headset: its OpenXR runtime broke").partition(
+        " "
+    )
+    if state == "ok":
+        return Finding("headset", "ok", found)
+    problem, _, advice = found.removeprefix("no headset: ").partition(". ")
+    return Finding("headset", "warn", problem, advice or "The window does without one.")
 
 
 def _microphones() -> Finding:

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+import moderngl
+
 from app.bundled import avatar_path, bundled_avatars
 from app.control_link import ControlLink, new_token, write_control_file
 from app.detail import detailed
@@ -22,9 +24,11 @@ from app.frame_loop import (
     Picture,
     Scene,
 )
+from app.headset import HeadsetSide
 from app.output_file import check_folder_of, check_output, written_beside
 from app.outputs import OutputOptions, Outputs
 from app.panel import Panel
+from app.placement_file import default_file
 from app.posing import neutral_motion
 from app.recording import check_recording
 from app.renderers import Renderers
@@ -40,6 +44,7 @@ from avatar.deform import Deformer
 from avatar.errors import DeviceError, OutputError, SoundError
 from render.camera import orbit_view
 from render.choose import open_renderer
+from render.gl import unseen_context
 from render.renderer import CardPicture, Renderer
 from render.window import Window, display_available
 
@@ -79,10 +84,12 @@ def live(settings: LiveSettings) -> None:
         with (
             _outputs(settings, speech) as outputs,
             _steering(settings) as steering,
-            _display(settings, shows_window) as (display, loader, renderers),
+            _display(settings, shows_window) as (display, loader, renderers, headset),
         ):
             loop = FrameLoop(
-                *(display, speech, loader, _options(settings, shows_window), renderers),
+                *(display, speech, loader, _options(settings, shows_window)),
+                renderers=renderers,
+                headset=headset,
                 outputs=outputs,
                 steering=steering,
             )
@@ -98,6 +105,7 @@ def live(settings: LiveSettings) -> None:
                     "dropped": recorded.dropped,
                 }
             statistics["posing"] = statistics["sorting"] = loop.posed_by
+            statistics["xr"] = loop.headset_statistics()
             text = statistics_text(statistics)
             with written_beside(settings.stats) as beside:
                 beside.write_text(text, encoding="utf-8")
@@ -119,7 +127,7 @@ def wants_window(settings: LiveSettings) -> bool:
         return False
     if settings.display == "window" or display_available():
         return True
-    if settings.seconds is None and settings.audio is None:
+    if settings.seconds is None and settings.audio is None and settings.xr != "on":
         raise DeviceError(
             "no display for a window. Start it on a desktop, make a film with visavis render, "
             "or measure without a window: --display none --seconds 20."
@@ -185,20 +193,31 @@ class WindowDisplay:
         return area.width, area.height
 
     def show(self, picture: Picture | CardPicture | None) -> None:
+        self._window.wait_for_monitor(True)
         self._window.draw(picture)
+        self._window.present()
+
+    def show_texture(self, texture: moderngl.Texture | None) -> None:
+        self._window.wait_for_monitor(False)
+        if texture is None:
+            self._window.draw(None)
+        else:
+            self._window.draw_texture(texture)
         self._window.present()
 
 
 @contextmanager
 def _display(
     settings: LiveSettings, shows_window: bool
-) -> Iterator[tuple[Display, Loader, Renderers | None]]:
-    """Where pictures go, who loads what is drawn for it, and what a person can have it drawn by."""
+) -> Iterator[tuple[Display, Loader, Renderers | None, HeadsetSide | None]]:
+    """Where pictures go, who loads what is drawn for it, what a person can have it drawn by, and
+    who looks for a headset."""
     with ExitStack() as opened:
-        renderers = None
+        context = renderers = None
         refine = with_detail if settings.detail == "auto" else None
         if shows_window:
             window = opened.enter_context(Window("visavis", *WINDOW_SIZE))
+            context = window.context
             log.info("window: %s", window.description)
             display: Display = WindowDisplay(window)
             renderers = Renderers(window.context)
@@ -209,7 +228,7 @@ def _display(
             opening = partial(open_renderer, settings.backend)
             loader = Loader(partial(load_scene, opening=opening), refine=refine)
         opened.callback(loader.close)
-        yield display, loader, renderers
+        yield display, loader, renderers, _headset(settings, context, opened)
 
 
 @contextmanager
@@ -251,6 +270,26 @@ def _steering(settings: LiveSettings) -> Iterator[Steering | None]:
         link.close()
         if file is not None:
             file.unlink(missing_ok=True)
+
+
+def _headset(
+    settings: LiveSettings, context: moderngl.Context | None, opened: ExitStack
+) -> HeadsetSide | None:
+    """What looks for a headset. It draws in the window's context; without a window, which is for
+    measuring, there is one of its own where a headset is asked for.
+
+    Raises:
+        DeviceError: there is no OpenGL for it.
+    """
+    if settings.xr == "off" or (context is None and settings.xr == "auto"):
+        return None
+    if context is None:
+        context = unseen_context()
+        opened.callback(context.release)
+        opened.enter_context(context)
+    headset = HeadsetSide(context, default_file(), insists=settings.xr == "on")
+    opened.callback(headset.close)
+    return headset
 
 
 def _options(settings: LiveSettings, shows_window: bool) -> LiveOptions:

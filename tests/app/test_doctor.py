@@ -24,7 +24,7 @@ def test_the_report_names_what_was_found_and_what_to_do(
     report = json.loads(capsys.readouterr().out)
     findings = {finding["name"]: finding for finding in report["findings"]}
     names = {"Python", "machine", "libraries", "torch", "assets", "avatar", "speech"}
-    assert names | {"display", "OpenGL", "renderer", "microphones"} <= set(findings)
+    assert names | {"display", "OpenGL", "renderer", "headset", "microphones"} <= set(findings)
     assert str(tmp_path) in findings["this folder"]["found"]
     for finding in findings.values():
         assert finding["state"] in ("ok", "warn", "fail")

@@ -1,13 +1,32 @@
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.frame_loop import BUDGET_S, Loader, PictureSize, Scene
+from app.frame_loop import (
+    BUDGET_S,
+    FrameLoop,
+    LiveOptions,
+    Loader,
+    MemoryDisplay,
+    PictureSize,
+    Scene,
+    TurnResult,
+)
+from app.motion_channel import RECORD
+from app.outputs import OutputOptions, Outputs
+from app.panel import Wishes
+from app.speech_process import SourceState, SpeechReport
+from app.timing import HeadsetTiming
 from avatar.errors import AvatarFileError
+from avatar.motion.direction import Direction
+from avatar.types import MotionFrame
 from render.choose import open_renderer
+from render.headset import Turn
+from tests.render.scenes import gaussians_of
 
 ROOM = (880, 760)
 
@@ -110,3 +129,146 @@ def test_the_loader_makes_scenes_beside_the_loop_and_keeps_the_renderer():
     finally:
         loader.close()
     assert seen == [None, renderer, renderer, renderer]
+
+
+class FakeHeadset:
+    """Every turn is due at once; nothing is drawn."""
+
+    problem = lost = ""
+    description = "a fake headset"
+    mirror = None
+
+    def __init__(self, loop_ends) -> None:
+        self.timing = HeadsetTiming()
+        self.loop_ends = loop_ends
+        self.shown: list[MotionFrame] = []
+        self.skipped = self.returns = 0
+        self.wishes, self.talking = Wishes(), False
+
+    def begin(self, scene):
+        if scene is None:
+            return None
+        count = len(self.shown) + self.skipped
+        self.loop_ends(count)
+        return Turn(1000.0 + count / 90, 1 / 90, 0, is_seen=count % 4 != 3)
+
+    def skip(self, turn):
+        self.skipped += 1
+
+    def show(self, turn, scene, motion, view, *, mirrors):
+        assert view.headset == "a fake headset"
+        assert mirrors is None  # nobody looks at a display in memory
+        self.shown.append(motion)
+        return TurnResult(self.wishes, self.talking)
+
+    def return_now(self):
+        self.returns += 1
+
+
+class FakeSpeech:
+    """A speech process that hears nothing and remembers what it was told."""
+
+    deaths = 0
+
+    def __init__(self) -> None:
+        self.gains: list[float] = []
+        self.directions: list[Direction] = []
+
+    def set_gain(self, gain):
+        self.gains.append(gain)
+
+    def direct(self, direction):
+        self.directions.append(direction)
+
+    def watch(self, now_s): ...
+
+    def begin(self): ...
+
+    def read_motion(self):
+        return np.zeros(0, RECORD)
+
+    def report(self):
+        return SpeechReport(
+            state=SourceState.LOADING,
+            running=True,
+            level=0.0,
+            speech=False,
+            blocks=0,
+            dropped=0,
+            restarts=0,
+            real_time_factor=0.0,
+            speaker_delay_s=0.0,
+            speaker_late_s=0.0,
+            file_position_s=0.0,
+            microphones=(),
+            problem="",
+            speaking=False,
+        )
+
+
+class StillScene:
+    def gaussians(self, motion, *, seen_from):
+        return gaussians_of([0.0, 0.0, 0.0])
+
+
+def run_in_headset(change=lambda headset, count: None, turns: int = 12):
+    """The loop with a fake headset; `change(headset, count)` acts before each turn."""
+    speech, display = FakeSpeech(), MemoryDisplay(64, 64)
+    scene = Scene("one", StillScene(), open_renderer("reference"))
+    loader = Loader(lambda avatar, renderer: scene)
+
+    def before_turn(count: int) -> None:
+        change(headset, count)
+        if count >= turns:
+            loop.stop()
+
+    headset = FakeHeadset(before_turn)
+    options = LiveOptions(avatar="one", avatars=("one",), seconds=60.0)
+    outputs = Outputs(
+        OutputOptions(folder=Path(), fps=30.0, backdrop=(0.0, 0.0, 0.0)),
+        lambda: np.zeros(0, np.void),
+    )
+    loop = FrameLoop(
+        display,
+        speech,  # pyright: ignore[reportArgumentType]
+        loader,
+        options,
+        headset=headset,
+        outputs=outputs,
+    )
+    try:
+        loop.run()
+    finally:
+        loader.close()
+    return headset, speech, display, loop
+
+
+def test_a_headset_takes_the_turns_and_unseen_ones_are_the_windows():
+    headset, _, display, loop = run_in_headset()
+    assert len(headset.shown) >= 9
+    assert headset.skipped >= 3
+    assert display.last is not None  # what an unseen turn drew
+    # One more: the window's, of the turn in which the avatar came.
+    assert loop.timing.frames == len(headset.shown) + headset.skipped + 1
+    # Sampled for the moment at which it is lit, and not for now.
+    assert all(motion.time_s == pytest.approx(1000, abs=1) for motion in headset.shown[:3])
+
+
+def test_push_to_talk_hears_only_while_it_is_held():
+    def change(headset, count):
+        headset.wishes = Wishes(push_to_talk=True) if count == 1 else Wishes()
+        headset.talking = 4 <= count <= 6
+
+    _, speech, _, _ = run_in_headset(change)
+    assert speech.gains == [0.0, 1.0, 0.0]
+
+
+def test_what_the_rooms_panel_asks_for_is_done():
+    asked = Direction(gaze=(0.1, 0.0))
+
+    def change(headset, count):
+        headset.wishes = Wishes(direction=asked, headset=True) if count == 2 else Wishes()
+
+    headset, speech, _, _ = run_in_headset(change)
+    assert speech.directions[-1] is asked
+    assert headset.returns == 1

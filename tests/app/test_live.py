@@ -92,8 +92,9 @@ def test_a_run_without_a_window_measures_itself_and_ends_with_its_file(small_ava
     result = json.loads(stats.read_text())
     assert set(result) == {
         *("frames", "seconds", "fps", "frame_ms", "sound_to_sight_ms", "audio", "generator"),
-        *("backend", "backend_reason", "posing", "sorting"),
+        *("backend", "backend_reason", "posing", "sorting", "xr"),
     }
+    assert result["xr"] == {"frames": 0, "missed": 0}
     assert set(result["frame_ms"]) == {"p50", "p95", "p99"}
     assert set(result["sound_to_sight_ms"]) == {"p50", "p95"}
     assert set(result["audio"]) == {"blocks", "dropped", "restarts"}

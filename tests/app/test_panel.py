@@ -516,3 +516,22 @@ def test_another_program_sends_the_camera_no_further_than_the_mouse(yaw, pitch, 
     assert Orbit.LEAST_PITCH <= orbit.pitch_rad <= Orbit.MOST_PITCH
     assert Orbit.NEAREST_M <= orbit.distance_m <= Orbit.FURTHEST_M
     assert orbit.place == (orbit.yaw_rad, orbit.pitch_rad, orbit.distance_m)
+
+
+def test_push_to_talk_is_a_box_and_a_key(hand):
+    for y in HEIGHTS:
+        hand.click(28, y)
+        if any(wish.push_to_talk for wish in hand.wishes):
+            break
+    assert hand.last("push_to_talk") is True
+    assert not any(wish.talk for wish in hand.wishes)
+    hand.key(imgui.Key.space)
+    assert any(wish.talk for wish in hand.wishes)
+    assert not hand.wishes[-1].talk  # let go
+
+
+def test_a_headset_that_was_lost_can_be_returned_to(hand):
+    hand.view = replace(VIEW, headset_problem="it was lost", headset_lost="it was lost")
+    for y in range(520, 745, 9):
+        hand.click(150, y)
+    assert hand.last("headset") is True

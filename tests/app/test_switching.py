@@ -101,6 +101,9 @@ class Screen:
     def show(self, picture: Picture | CardPicture | None) -> None:
         self.shown = picture
 
+    def show_texture(self, texture: moderngl.Texture | None) -> None:
+        raise AssertionError("no headset is worn here")
+
     def pixels(self) -> np.ndarray:
         """[H, W, 4] of what was shown last."""
         if isinstance(self.shown, CardPicture):
