@@ -11,7 +11,7 @@ from app.settings import MotionSettings
 from app.sound_file import examine_sound
 from app.voices import chosen_voice
 from avatar.motion.motion_file import ENDINGS, Controls, open_motion_writer
-from avatar.rig.metahuman import METAHUMAN_NAMES, from_arkit
+from avatar.rig.metahuman import METAHUMAN_NAMES, from_face
 from avatar.types import Float, MotionFrame
 
 
@@ -66,7 +66,7 @@ def metahuman_controls() -> Controls:
     """MetaHuman's 174 controls, from the ARKit expressions and the gaze."""
 
     def of_frame(frame: MotionFrame) -> Float:
-        return from_arkit(
+        return from_face(
             frame.expression[None],
             frame.gaze[None],
             frame.head_rotation[None],
