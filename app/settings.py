@@ -26,6 +26,7 @@ from avatar.motion.direction import (
     emotion_of,
     no_emotion,
 )
+from avatar.rig.timecode import Timecode
 from avatar.types import ARKIT_NAMES, TONGUE_NAMES
 
 Backend = Literal["auto", "cpu", "gl", "reference"]
@@ -418,8 +419,9 @@ class RenderSettings:
     """An .avatar file, or the name of a bundled avatar."""
     audio: SoundOption = None
     """What it says: any sound or video file. The sound goes into the film."""
-    motion: Annotated[Path | None, tyro.conf.arg(metavar="M.npz")] = None
-    """Instead of --audio: a file written by visavis motion; the film is silent."""
+    motion: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Instead of --audio: a .npz, .csv or .json of visavis motion, or a Live Link Face recording
+    (.csv) of a phone; the film is silent."""
     drive: Annotated[Path | None, tyro.conf.arg(metavar="VIDEO")] = None
     """Instead of --audio: a video of a face, which the avatar follows; its sound is kept."""
     size: SizeOption = PictureSize()
@@ -443,7 +445,7 @@ class RenderSettings:
     def __post_init__(self) -> None:
         given = [source for source in (self.audio, self.motion, self.drive) if source is not None]
         if len(given) != 1:
-            raise ValueError("expected one of --audio FILE, --motion M.npz and --drive VIDEO")
+            raise ValueError("expected one of --audio FILE, --motion FILE and --drive VIDEO")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -495,22 +497,37 @@ class ExportSettings:
 class MotionSettings:
     """Write the motion of a face that speaks a sound, or of the face in a video, as a file.
 
-    The ending chooses the form: .npz holds everything, .csv and .json the 52 ARKit expressions,
-    gaze and head pose.
+    The ending chooses the form: .npz holds everything; .csv and .json expressions, gaze, head and
+    MetaHuman's 174 controls by name; .usda an animation for USD; .glb a head that plays it with
+    its sound in any glTF viewer; .bvh the turns of head and eyes.
 
     For example:
       visavis motion --audio speech.wav -o speech.npz
+      visavis motion --audio speech.wav -o speech.csv --layout livelink --fps 60
+      visavis motion --audio speech.wav -o speech.glb
       visavis motion --drive webcam.mp4 -o face.npz
     """
 
-    output: Annotated[Path, _output("OUT.npz|.csv|.json")]
+    output: Annotated[Path, _output("OUT.npz|.csv|.json|.usda|.glb|.bvh")]
     """The file to write."""
     audio: SoundOption = None
     """Any sound or video file."""
     drive: Annotated[Path | None, tyro.conf.arg(metavar="VIDEO")] = None
     """Instead of --audio: a video of a face, whose motion is written."""
     fps: FpsOption = DEFAULT_FPS
-    """Frames a second."""
+    """Frames a second: 24, 25, 30, 50, 60 or any other."""
+    timecode: Annotated[Timecode, _option(Timecode, "HH:MM:SS:FF")] = field(
+        default_factory=Timecode
+    )
+    """Of the first frame."""
+    layout: Literal["own", "livelink", "rigmapper"] = "own"
+    """Of a .csv: livelink as the Live Link Face app records, rigmapper as Unreal's rig mapper
+    imports."""
+    names: Literal["published", "maya", "unreal", "raw"] | None = None
+    """How MetaHuman's controls are spelled: CTRL_L_brow_down-translateY, .translateY, .ty, or the
+    raw CTRL_expressions_browDownL; without it as the form usually has them."""
+    tongue_names: Literal["old", "new"] = "old"
+    """Newer MetaHumans have other names for the tongue's controls."""
     voice: VoiceOption = None
     """Whose lips speak: a file of visavis calibrate."""
     seed: int = 0
@@ -520,6 +537,8 @@ class MotionSettings:
     def __post_init__(self) -> None:
         if (self.audio is None) == (self.drive is None):
             raise ValueError("expected one of --audio FILE and --drive VIDEO")
+        if self.layout != "own" and self.output.suffix.lower() != ".csv":
+            raise ValueError(f"--layout {self.layout}: expected -o OUT.csv")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from app.sound_file import SoundFacts, examine_sound
 from app.voices import chosen_voice
 from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
-from avatar.motion.motion_file import read_motion
+from avatar.rig.motion_files import read_motion_file
 from avatar.types import Avatar, MotionFrame
 from render.camera import orbit_view
 from render.choose import open_renderer
@@ -43,7 +43,7 @@ def render(settings: RenderSettings) -> None:
             settings, avatar, sampled(motion, settings.fps, count), count, (settings.audio, facts)
         )
     elif settings.motion is not None:
-        track = read_motion(settings.motion)
+        track = read_motion_file(settings.motion, settings.fps)
         count = frame_count(track.duration_s, settings.fps)
         motion = sampled(track.frames(), settings.fps, count)
         _film(settings, avatar, motion, count, None)

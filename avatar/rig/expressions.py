@@ -1,8 +1,8 @@
 """ARKit weights <-> the expressions of VRM avatars and the fifteen visemes of Oculus lip sync.
 
-Each expression is a pose in ARKit's weights. One way is a sum of poses; the other finds the weights,
-none negative, whose poses come nearest to a face (least squares with a little ridge, which keeps
-the answer single and smooth where two poses are alike).
+Each expression is a pose in ARKit's weights. One way is a sum of poses; the other finds the
+weights, none negative, whose poses come nearest to a face (least squares with a little ridge, which
+keeps the answer single and smooth where two poses are alike).
 
 Names and meanings:
 
