@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from app.streams.targets import Target
 from avatar.motion.direction import (
     DISTANCE_LIMIT_M,
     EMOTION_NAMES,
@@ -37,6 +38,8 @@ DEFAULT_FPS = 25.0
 SMALLEST_SIDE_PX, LARGEST_SIDE_PX = 16, 4096
 """Below, H.264 has no block to code; above, x264 wants gigabytes."""
 HIGHEST_FPS = 240.0
+DEFAULT_STREAM_FPS = 60.0
+LEAST_STREAM_FPS, MOST_STREAM_FPS = 10.0, 120.0
 
 
 @dataclass(frozen=True)
@@ -325,6 +328,11 @@ SoundOption = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 VoiceOption = Annotated[Path | None, tyro.conf.arg(metavar="ME.voice")]
 
 
+StreamOption = Annotated[
+    tuple[Annotated[Target, _option(Target, "TARGET")], ...], tyro.conf.UseAppendAction
+]
+
+
 def _output(metavar: str) -> object:
     return tyro.conf.arg(name="output", aliases=["-o"], metavar=metavar)
 
@@ -597,6 +605,7 @@ class LiveSettings:
       visavis live
       visavis live --avatar me.avatar --microphone USB
       visavis live --audio speech.wav
+      visavis live --stream livelink://192.168.1.20 --stream ws://
     """
 
     avatar: AvatarOption = DEFAULT_AVATAR
@@ -619,4 +628,11 @@ class LiveSettings:
     backend: Backend = "auto"
     """Which renderer draws: auto takes the fastest, gl wants a graphics card, reference is slow and
     exact."""
+    stream: StreamOption = ()
+    """Send the motion to another program, as often as wanted: livelink://HOST (Unreal's Live Link
+    Face), vmc://HOST (VRM avatars), osc://HOST, or ws:// to be listened to by browsers."""
+    stream_fps: Annotated[float, _scale(LEAST_STREAM_FPS, MOST_STREAM_FPS, "FPS")] = (
+        DEFAULT_STREAM_FPS
+    )
+    """Frames a second of the streams, whatever the picture has."""
     acting: ActingOption = Acting()

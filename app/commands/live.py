@@ -26,6 +26,7 @@ from app.renderers import Renderers
 from app.settings import LiveSettings
 from app.sound_file import read_blocks
 from app.speech_process import SpeechProcess, SpeechSettings
+from app.streams.sender import Streams
 from app.timing import statistics_text
 from app.voices import chosen_voice
 from avatar.avatar_file import check_avatar_file, load_avatar
@@ -66,7 +67,10 @@ def live(settings: LiveSettings) -> None:
     )
     try:
         speech.start()  # it loads for some seconds, meanwhile the window opens
-        with _display(settings, shows_window) as (display, loader, renderers):
+        with (
+            _streams(settings, speech) as streams,
+            _display(settings, shows_window) as (display, loader, renderers),
+        ):
             options = _options(settings, shows_window)
             loop = FrameLoop(display, speech, loader, options, renderers)
             with _ended_by_signals(loop):
@@ -75,11 +79,27 @@ def live(settings: LiveSettings) -> None:
             statistics = loop.timing.statistics(loop.report, loop.backend)
             statistics["backend_reason"] = loop.backend_reason
             statistics["posing"] = statistics["sorting"] = loop.posed_by
+            statistics["streams"] = [] if streams is None else streams.statistics()
             text = statistics_text(statistics)
             with written_beside(settings.stats) as beside:
                 beside.write_text(text, encoding="utf-8")
     finally:
         speech.close()
+
+
+@contextmanager
+def _streams(settings: LiveSettings, speech: SpeechProcess) -> Iterator[Streams | None]:
+    """What sends the motion to other programs; None where none is named."""
+    if not settings.stream:
+        yield None
+        return
+    streams = Streams(
+        settings.stream, settings.stream_fps, speech.motion_channel, lambda: speech.speaker_delay_s
+    )
+    try:
+        yield streams
+    finally:
+        streams.close()
 
 
 def wants_window(settings: LiveSettings) -> bool:
