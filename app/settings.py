@@ -446,6 +446,9 @@ class RenderSettings:
     voice: VoiceOption = None
     """Whose lips speak: a file of visavis calibrate. Without it ME.voice beside
     ME.avatar is used, if there is one."""
+    rig: bool = False
+    """Beside the avatar a plain head, moved only by the 174 rig controls: what a game engine gets.
+    The film is twice as wide."""
     seed: int = 0
     """Of all that is left to chance: blinks, glances, head motion. The lips follow the sound."""
     acting: ActingOption = Acting()
@@ -631,6 +634,9 @@ class LiveSettings:
     stream: StreamOption = ()
     """Send the motion to another program, as often as wanted: livelink://HOST (Unreal's Live Link
     Face), vmc://HOST (VRM avatars), osc://HOST, or ws:// to be listened to by browsers."""
+    rig: bool = False
+    """Beside the avatar a plain head, moved only by the rig controls as they are streamed: what a
+    game engine gets."""
     stream_fps: Annotated[float, _scale(LEAST_STREAM_FPS, MOST_STREAM_FPS, "FPS")] = (
         DEFAULT_STREAM_FPS
     )

@@ -23,10 +23,12 @@ from app.output_file import check_output, written_beside
 from app.panel import Panel
 from app.posing import neutral_motion
 from app.renderers import Renderers
+from app.rig_view import BesideDisplay
 from app.settings import LiveSettings
 from app.sound_file import read_blocks
 from app.speech_process import SpeechProcess, SpeechSettings
 from app.streams.sender import Streams
+from app.streams.targets import Target
 from app.timing import statistics_text
 from app.voices import chosen_voice
 from avatar.avatar_file import check_avatar_file, load_avatar
@@ -68,8 +70,9 @@ def live(settings: LiveSettings) -> None:
     try:
         speech.start()  # it loads for some seconds, meanwhile the window opens
         with (
-            _streams(settings, speech) as streams,
-            _display(settings, shows_window) as (display, loader, renderers),
+            _display(settings, shows_window) as (shown, loader, renderers),
+            _with_rig(shown, settings.rig) as (display, more),
+            _streams(settings, more, speech) as streams,
         ):
             options = _options(settings, shows_window)
             loop = FrameLoop(display, speech, loader, options, renderers)
@@ -88,13 +91,29 @@ def live(settings: LiveSettings) -> None:
 
 
 @contextmanager
-def _streams(settings: LiveSettings, speech: SpeechProcess) -> Iterator[Streams | None]:
+def _with_rig(display: Display, wanted: bool) -> Iterator[tuple[Display, tuple[Target, ...]]]:
+    """The display with the rig's head beside the avatar, and the stream that this needs."""
+    if not wanted:
+        yield display, ()
+        return
+    beside = BesideDisplay(display)
+    try:
+        yield beside, (beside.target,)
+    finally:
+        beside.close()
+
+
+@contextmanager
+def _streams(
+    settings: LiveSettings, more: tuple[Target, ...], speech: SpeechProcess
+) -> Iterator[Streams | None]:
     """What sends the motion to other programs; None where none is named."""
-    if not settings.stream:
+    targets = (*settings.stream, *more)
+    if not targets:
         yield None
         return
     streams = Streams(
-        settings.stream, settings.stream_fps, speech.motion_channel, lambda: speech.speaker_delay_s
+        targets, settings.stream_fps, speech.motion_channel, lambda: speech.speaker_delay_s
     )
     try:
         yield streams

@@ -5,12 +5,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from app.bundled import avatar_path
 from app.film import film
 from app.motion_track import sampled, spoken
 from app.output_file import check_output
 from app.posing import neutral_motion, posed_where_drawn
 from app.progress import busy, counted
+from app.rig_view import RigHead
 from app.settings import RenderSettings
 from app.sound_file import SoundFacts, examine_sound
 from app.voices import chosen_voice
@@ -97,15 +100,25 @@ def _film(
     with busy("preparing (the first time after an install up to a minute)"):
         rest = deformer.gaussians(neutral_motion(), seen_from=view.position)
         renderer.render(rest, [view], background)
+        rig = RigHead() if settings.rig else None
     title = f"{avatar.name}, {len(avatar)} Gaussians, {renderer.name}"
     with (
         film(
-            settings.output, width=size.width, height=size.height, fps=settings.fps, sound=sound
+            settings.output,
+            width=size.width if rig is None else 2 * size.width,
+            height=size.height,
+            fps=settings.fps,
+            sound=sound,
         ) as writer,
         counted(title, count) as progress,
     ):
         for frame in motion:
             gaussians = deformer.gaussians(frame, seen_from=view.position)
-            writer.write(renderer.render(gaussians, [view], background)[0])
+            picture = renderer.render(gaussians, [view], background)[0]
+            if rig is not None:
+                place = (viewpoint.yaw_rad, viewpoint.pitch_rad, viewpoint.distance_m)
+                beside = rig.film_picture(frame, (size.width, size.height), place, background)
+                picture = np.concatenate([picture, beside], axis=1)
+            writer.write(picture)
             progress.advance()
     print(f"{title}: {progress.summary}", file=sys.stderr)

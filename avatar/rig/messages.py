@@ -2,8 +2,8 @@
 
 OSC under `/visavis`, in one bundle a frame (docs/rig.md has the table):
 `frame` (i count, f seconds), `arkit` (52 f), `metahuman` (174 f), `tongue` (3 f), `gaze` (2 f,
-rad), `head/rotation` (3 f, axis-angle, rad), `head/translation` (3 f, m). In the named form each weight
-and control has a message of its own: `arkit/jawOpen`, `metahuman/CTRL_C_jaw.ty`.
+rad), `head/rotation` (3 f, axis-angle, rad), `head/translation` (3 f, m). In the named form each
+weight and control has a message of its own: `arkit/jawOpen`, `metahuman/CTRL_C_jaw.ty`.
 
 VMC (Virtual Motion Capture protocol, protocol.vmc.info): `/VMC/Ext/Blend/Val` for each expression,
 `/VMC/Ext/Blend/Apply`, `/VMC/Ext/Bone/Pos` for head and eyes. Its axes are Unity's, left-handed

@@ -21,7 +21,8 @@ _COLOURS = {
     Part.EYE_LEFT: (0.94, 0.93, 0.91),
     Part.EYE_RIGHT: (0.94, 0.93, 0.91),
 }
-_LIPS, _BROWS = np.array((0.69, 0.39, 0.37)), np.array((0.36, 0.26, 0.21))
+_LIPS = np.array((0.69, 0.39, 0.37))
+BROW_COLOUR = np.array((0.36, 0.26, 0.21))
 _IRIS, _PUPIL = (0.29, 0.42, 0.52), (0.05, 0.05, 0.06)
 _BROW_LANDMARKS = (
     ((70, 63, 105, 66, 107), (46, 53, 52, 65, 55)),
@@ -32,14 +33,15 @@ _BROW_EDGE_M = 0.005
 """Over which brows fade into skin."""
 
 
-def plain_colours(template: HeadTemplate) -> Float:
+def plain_colours(template: HeadTemplate, *, brows: bool = True) -> Float:
     """[V, 3] sRGB-encoded, without light but dark where none reaches (`HeadTemplate.shade`)."""
     colours = np.array([_COLOURS[Part(part)] for part in template.vertex_part.tolist()])
     lip = np.clip(template.lip, 0, 1)[:, None]
     colours += lip * (_LIPS - colours) * (template.vertex_part == Part.SKIN)[:, None]
-    brow = brow_weight(template, template.vertices)
-    brow = np.where(template.vertex_part == Part.SKIN, brow, 0)[:, None]
-    colours += brow * (_BROWS - colours)
+    if brows:
+        brow = brow_weight(template, template.vertices)
+        brow = np.where(template.vertex_part == Part.SKIN, brow, 0)[:, None]
+        colours += brow * (BROW_COLOUR - colours)
     angle = np.nan_to_num(template.eye_angle, nan=np.pi)
     colours[angle < IRIS_ANGLE + 1e-3] = _IRIS
     colours[angle < PUPIL_ANGLE + 1e-3] = _PUPIL
