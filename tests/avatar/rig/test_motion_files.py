@@ -286,13 +286,13 @@ def test_memory_does_not_grow_with_length(tmp_path, ending):
         for _ in range(20):
             writer.write(frame)
         early = tracemalloc.get_traced_memory()[0]
-        for _ in range(800):
+        for _ in range(300):
             writer.write(frame)
         late = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
         writer.close()
-    assert late - early < 100_000
+    assert late - early < 100_000  # the 300 frames hold 290,000
 
 
 def test_nothing_but_the_file_is_left(tmp_path):
@@ -389,7 +389,7 @@ def test_curves_of_a_rig_mapper_hold_between_their_keys(tmp_path):
 
 
 def test_many_rows_are_read_without_many_times_their_memory(tmp_path):
-    count = 20_000
+    count = 6_000
     lines = [LIVE_LINK]
     lines += [row(f"{10 + s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d}:{f:02d}")
               for s in range(count // 60 + 1) for f in range(60)][:count]  # fmt: skip
