@@ -82,7 +82,8 @@ def live(settings: LiveSettings) -> None:
             statistics = loop.timing.statistics(loop.report, loop.backend)
             statistics["backend_reason"] = loop.backend_reason
             statistics["posing"] = statistics["sorting"] = loop.posed_by
-            statistics["streams"] = [] if streams is None else streams.statistics()
+            if streams is not None:
+                statistics["streams"] = streams.statistics()
             text = statistics_text(statistics)
             with written_beside(settings.stats) as beside:
                 beside.write_text(text, encoding="utf-8")
