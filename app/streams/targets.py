@@ -40,7 +40,8 @@ class Target:
             port, host = parts.port, parts.hostname
         except ValueError:
             raise ValueError(f"{text!r}: {expected}") from None
-        scheme = next((known for known in SCHEMES if known == parts.scheme.lower()), None)
+        named: dict[str, Scheme] = {known: known for known in SCHEMES}
+        scheme = named.get(parts.scheme.lower())
         if scheme is None or parts.path not in ("", "/") or parts.username is not None:
             raise ValueError(f"{text!r}: {expected}")
         if not host:

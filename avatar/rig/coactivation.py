@@ -110,7 +110,7 @@ COUPLINGS: tuple[Coupling, ...] = (
         source="FACS: 20 and 21; Anatomy: platysma is one sheet from the jaw to the collarbone",
     ),
 )  # fmt: skip
-"""Linear in their drivers, levelled off towards `most`. The four below them are not linear."""
+"""Linear in their drivers, levelled off towards `most`; those of `PRODUCTS` are not linear."""
 
 PRODUCTS: dict[str, str] = {
     "eyeLidPress": "Evinger 1991: orbicularis closes the lids of a blink and goes on a little when "
@@ -140,7 +140,8 @@ def coactivated(
     for row, coupling in enumerate(COUPLINGS):
         for column, side in enumerate("LR"):
             pull = pulls[:, 2 * row + column]
-            raw[f"{coupling.raw}{side}"] = coupling.most * np.tanh(pull / np.float32(coupling.most))
+            most = np.float32(coupling.most)
+            raw[f"{coupling.raw}{side}"] = _held(most * np.tanh(pull / most))
     up = np.clip(np.asarray(gaze, np.float32)[:, 1] / LOOK_RANGE_RAD, -1, 1)
     turn = np.asarray(head_rotation, np.float32)[:, 1] / _TURN_RAD
     tilt = np.asarray(head_rotation, np.float32)[:, 2] / _TILT_RAD
@@ -151,18 +152,22 @@ def coactivated(
         )
         shut = _smooth_step(blink, *_PRESSED)
         effort = np.tanh(0.3 + 0.5 * squint + 0.6 * cheek + 0.4 * brow)
-        raw[f"eyeLidPress{side}"] = shut * effort
-        raw[f"eyeFaceScrunch{side}"] = np.tanh(sneer * (0.6 * squint + 0.6 * cheek + 0.4 * brow))
+        raw[f"eyeLidPress{side}"] = _held(shut * effort)
+        scrunched = sneer * (0.6 * squint + 0.6 * cheek + 0.4 * brow)
+        raw[f"eyeFaceScrunch{side}"] = _held(np.tanh(scrunched))
         opened = 1 - blink  # closed lids have no way left to go with the eye
-        raw[f"eyeRelax{side}"] = _LID_SHARE * np.maximum(-up, 0) * opened
+        raw[f"eyeRelax{side}"] = _held(_LID_SHARE * np.maximum(-up, 0) * opened)
         raw[f"eyeUpperLidUp{side}"] += _LID_SHARE * np.maximum(up, 0) * opened
         raw[f"eyeLowerLidDown{side}"] += 0.7 * _LID_SHARE * np.maximum(-up, 0) * opened
         # To its own left the head is turned by the right muscle; a left tilt is the left one's,
         # and the left shoulder is where the head goes at a negative turn about z.
-        raw[f"neckMastoidContract{side}"] = 0.7 * np.tanh(
-            np.maximum(-sign * turn, 0) + np.maximum(-sign * tilt, 0)
-        )
+        pulled = np.maximum(-sign * turn, 0) + np.maximum(-sign * tilt, 0)
+        raw[f"neckMastoidContract{side}"] = _held(0.7 * np.tanh(pulled))
     return raw
+
+
+def _held(values: NDArray[np.floating]) -> Float:
+    return values.astype(np.float32, copy=False)
 
 
 def _as_shown(weights: Float) -> Float:
@@ -203,4 +208,4 @@ def _drive() -> Float:
 
 def _smooth_step(values: Float, low: float, high: float) -> Float:
     part = np.clip((values - low) / (high - low), 0, 1)
-    return part * part * (3 - 2 * part)
+    return _held(part * part * (3 - 2 * part))

@@ -29,6 +29,8 @@ _STILL_M = 1e-6
 """A morph target leaves out vertices that it moves less."""
 _EYE_SHRINK = 0.985
 """Lids of a morph target go straight, not around the eyeball: a smaller one stays beneath them."""
+_LASH_ALPHA = 0.5
+_SKIN_MATERIAL, _EYE_MATERIAL, _LASH_MATERIAL = range(3)
 _ROOT, _HEAD, _FACE, _LEFT_EYE, _RIGHT_EYE = range(5)
 
 
@@ -164,8 +166,10 @@ def _add_head(build: _Build, template: HeadTemplate) -> dict[str, Any]:
     colours = plain_colours(template) ** ENCODING_POWER  # glTF's are linear
     centres, _ = eye_centres(template, template.vertices)
     eyes = (Part.EYE_LEFT, Part.EYE_RIGHT)
-    solid = ~np.isin(template.triangle_part, eyes)
-    meshes = [_face_mesh(build, template, template.triangles[solid], colours)]
+    solid = ~np.isin(template.triangle_part, (*eyes, Part.LASHES))
+    lash = template.triangle_part == Part.LASHES
+    faces = (template.triangles[solid], template.triangles[lash])
+    meshes = [_face_mesh(build, template, faces, colours)]
     for part, centre in zip(eyes, centres, strict=True):
         meshes.append(_eye_mesh(build, template, part, centre, colours))
     joint = template.neck_joint.astype(np.float64)
@@ -188,17 +192,21 @@ def _add_head(build: _Build, template: HeadTemplate) -> dict[str, Any]:
                 "skeleton": _ROOT,
             }
         ],
-        "materials": [_material("Skin", 0.62, both=True), _material("Eye", 0.12, both=False)],
+        "materials": [_material("Skin", 0.62), _material("Eye", 0.12), _lash_material()],
     }
 
 
 def _face_mesh(
-    build: _Build, template: HeadTemplate, triangles: NDArray[np.int32], colours: Float
+    build: _Build,
+    template: HeadTemplate,
+    triangles: tuple[NDArray[np.int32], NDArray[np.int32]],
+    colours: Float,
 ) -> dict[str, Any]:
-    used = np.unique(triangles)
+    """One mesh of two primitives, skin and lashes, which share their vertices and targets."""
+    used = np.unique(np.concatenate(triangles))
     place = np.full(len(template.vertices), -1, np.int64)
     place[used] = np.arange(len(used))
-    faces = place[triangles]
+    faces = place[np.concatenate(triangles)]
     vertices = template.vertices[used].astype("<f4")
     normals = vertex_normals(vertices, faces)
     head = template.neck_weights[used, None].astype("<f4")
@@ -221,26 +229,27 @@ def _face_mesh(
                 "NORMAL": build.sparse(turned, bent, bounds=False),
             }
         )
-    return {
-        "name": "Face",
-        "primitives": [
+    attributes = {
+        "POSITION": build.array(vertices, "VEC3", _FLOAT, _ARRAY_BUFFER, bounds=True),
+        "NORMAL": build.array(normals, "VEC3", _FLOAT, _ARRAY_BUFFER),
+        "COLOR_0": build.array(colours[used].astype("<f4"), "VEC3", _FLOAT, _ARRAY_BUFFER),
+        "JOINTS_0": build.array(joints, "VEC4", _UBYTE, _ARRAY_BUFFER),
+        "WEIGHTS_0": build.array(weights, "VEC4", _FLOAT, _ARRAY_BUFFER),
+    }
+    primitives = []
+    for part, material in zip(triangles, (_SKIN_MATERIAL, _LASH_MATERIAL), strict=True):
+        corners = place[part].astype("<u2").reshape(-1)
+        primitives.append(
             {
-                "attributes": {
-                    "POSITION": build.array(vertices, "VEC3", _FLOAT, _ARRAY_BUFFER, bounds=True),
-                    "NORMAL": build.array(normals, "VEC3", _FLOAT, _ARRAY_BUFFER),
-                    "COLOR_0": build.array(
-                        colours[used].astype("<f4"), "VEC3", _FLOAT, _ARRAY_BUFFER
-                    ),
-                    "JOINTS_0": build.array(joints, "VEC4", _UBYTE, _ARRAY_BUFFER),
-                    "WEIGHTS_0": build.array(weights, "VEC4", _FLOAT, _ARRAY_BUFFER),
-                },
-                "indices": build.array(
-                    faces.astype("<u2").reshape(-1), "SCALAR", _USHORT, _ELEMENT_BUFFER
-                ),
-                "material": 0,
+                "attributes": attributes,
+                "indices": build.array(corners, "SCALAR", _USHORT, _ELEMENT_BUFFER),
+                "material": material,
                 "targets": targets,
             }
-        ],
+        )
+    return {
+        "name": "Face",
+        "primitives": primitives,
         "weights": [0.0] * len(TARGET_NAMES),
         "extras": {"targetNames": list(TARGET_NAMES)},
     }
@@ -268,20 +277,24 @@ def _eye_mesh(
                 "indices": build.array(
                     faces.astype("<u2").reshape(-1), "SCALAR", _USHORT, _ELEMENT_BUFFER
                 ),
-                "material": 1,
+                "material": _EYE_MATERIAL,
             }
         ],
     }
 
 
-def _material(name: str, roughness: float, *, both: bool) -> dict[str, Any]:
-    material: dict[str, Any] = {
+def _material(name: str, roughness: float) -> dict[str, Any]:
+    return {
         "name": name,
         "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": roughness},
     }
-    if both:
-        material["doubleSided"] = True  # lashes are strips
-    return material
+
+
+def _lash_material() -> dict[str, Any]:
+    """The template's lashes are whole strips: half of what lies behind them is let through."""
+    material = _material("Lash", 0.8)
+    material["pbrMetallicRoughness"]["baseColorFactor"] = [0.5, 0.5, 0.5, _LASH_ALPHA]
+    return {**material, "alphaMode": "BLEND", "doubleSided": True}
 
 
 def _add_animation(build: _Build, columns: Columns, fps: float) -> None:

@@ -47,14 +47,14 @@ def raw_values(controls: NDArray[np.floating]) -> Float:
     `control_names("raw")`; those that the board makes in another way are not among them."""
     table = control_table()
     moved = (np.asarray(controls, np.float32) - table.rest) @ table.wiring.T
-    return np.clip(moved, 0, 1)
+    return np.clip(moved, 0, 1).astype(np.float32)
 
 
 def controls_of_raw(raw: NDArray[np.floating]) -> Float:
     """[T, 174] the controls that drive raw expressions [T, R] in that order."""
     table = control_table()
     controls = np.asarray(raw, np.float32) @ table.wiring + table.rest
-    return np.clip(controls, table.least, table.most)
+    return np.clip(controls, table.least, table.most).astype(np.float32)
 
 
 def _spelled(name: str, spelling: Spelling, rig: Rig) -> str:

@@ -16,7 +16,7 @@ def test_a_click_is_where_it_was_and_the_sound_as_long(tmp_path: Path) -> None:
     samples = np.zeros(16000, np.float32)
     samples[8000:8010] = 0.9
     write_wav(tmp_path / "click.wav", samples, 16000)
-    with av.open(io.BytesIO(compressed(tmp_path / "click.wav"))) as container:
+    with av.open(io.BytesIO(compressed(tmp_path / "click.wav")), "r") as container:
         heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
     assert abs(np.argmax(np.abs(heard)) / RATE - 0.5003) < 0.002
     assert len(heard) / RATE == pytest.approx(1, abs=0.05)
