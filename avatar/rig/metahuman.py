@@ -383,7 +383,7 @@ def to_arkit(controls: NDArray[np.floating]) -> Face:
     return Face(face, tongue, gaze, zeros, zeros.copy())
 
 
-_NOTHING = np.float32(1e-3)
+_NOTHING = np.float32(1e-7)
 _ROUNDING = 1e-4
 """Files round to five digits: less than this is not another rig's doing."""
 
