@@ -35,6 +35,9 @@ touch. What it does need stands in pyproject.toml."""
 PROBE = "import app.__main__, av, cv2, mediapipe, moderngl, numba, safetensors, scipy, torch"
 """What proves that a setup is whole: the libraries that are compiled, and the program itself."""
 
+NVIDIA_COMPILER = "nvidia-cuda-nvrtc-cu12>=12.8,<13"
+"""What the renderer for NVIDIA cards compiles its kernels with; 90 MB to fetch."""
+
 RUN_PACKAGES = (
     *("libportaudio2", "libasound2-plugins"),  # the microphone, through PulseAudio or PipeWire too
     *("libgl1", "libegl1", "libgles2", "libgl1-mesa-dri", "libglx-mesa0", "libegl-mesa0"),
@@ -55,11 +58,14 @@ TEST_PACKAGES = (
     *("flite", "festival", "festvox-kallpc16k", "festvox-kdlpc16k", "festvox-us-slt-hts"),
     *("festvox-italp16k", "festvox-itapc16k", "espeak-ng", "libespeak-ng1", "bible-kjv"),
     *("fortunes", "fortunes-de", "fortunes-es", "fortunes-it"),
+    "g++",  # compiles the kernels for NVIDIA cards for the processor
 )
 """Debian packages that only the tests use."""
 NODE_PACKAGES = ("gltf-validator@2.0.0-dev.3.10", "three@0.187.0")
 """From npm, for the tests of .glb files alone: Khronos' validator (Apache-2.0) and a viewer (MIT).
 The Node that runs them comes with pyright."""
+TEST_LIBRARIES = ".[dev,cuda-tests]"
+"""Of pyproject.toml; programs that are only run need none of the second."""
 WHOLE_SUITE = ("--numprocesses", "2")
 """How all tests are run; who names some gets them in one process. Never more than two beside each
 other: some live in real time and start processes of their own."""
@@ -92,13 +98,21 @@ def set_up(testing):
         install_debian(packages, venv_packages(python))
         if not make_environment(python):
             return False
+        if has_nvidia_driver():
+            add_nvidia_compiler()
     elif testing and not stamp.get("test_packages"):
         install_debian(packages, ())
     if testing and not node_packages_there():
         install_node_packages()
-    if not ready or (testing and not stamp.get("test_packages")):
+    libraries = ready and bool(stamp.get("test_libraries"))
+    if testing and not libraries:
+        say("installing what only the tests use: NVIDIA's compiler (90 MB), which needs no card")
+        if not pip(["install", "--prefer-binary", "--editable", TEST_LIBRARIES]):
+            return False
+        libraries = True
+    if not ready or (testing and not (stamp.get("test_packages") and stamp.get("test_libraries"))):
         complete = not missing_debian(TEST_PACKAGES)
-        write_stamp({"fingerprint": fingerprint, "test_packages": complete})
+        write_stamp({"test_packages": complete, "test_libraries": libraries})
     return True
 
 
@@ -196,6 +210,21 @@ def make_environment(python):
         print(probe.stdout.decode(errors="replace"), file=sys.stderr)
     say("the libraries were installed but do not load; the message above says which")
     return False
+
+
+def has_nvidia_driver():
+    """Whether this machine has NVIDIA's driver; nothing of it is loaded."""
+    if WINDOWS:
+        root = os.environ.get("SYSTEMROOT", "C:/Windows")
+        return Path(root, "System32", "nvcuda.dll").is_file()
+    return Path("/dev/nvidiactl").exists() or bool(shutil.which("nvidia-smi"))
+
+
+def add_nvidia_compiler():
+    """Have the NVIDIA card draw. Without it another renderer does, so failing is no failure."""
+    say("there is an NVIDIA driver: installing the compiler for its renderer (90 MB)")
+    if not pip(["install", "--prefer-binary", NVIDIA_COMPILER]):
+        say("going on without it; visavis doctor tells how to install it")
 
 
 def pip(arguments, quiet=False):

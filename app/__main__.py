@@ -32,6 +32,7 @@ a film of it saying the bundled line (visavis-demo.mp4).
 COMMANDS: dict[str, type] = {
     "make": settings.MakeSettings,
     "render": settings.RenderSettings,
+    "turntable": settings.TurntableSettings,
     "still": settings.StillSettings,
     "export": settings.ExportSettings,
     "motion": settings.MotionSettings,

@@ -17,14 +17,19 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app.control_link import Request
+from app.detail import DetailedPosing, head_height_px
 from app.face_sampler import FaceSampler, Sampled
+from app.frame_sink import Shown
 from app.handoff import Latest
-from app.panel import Panel, PanelView, Wishes
+from app.outputs import Outputs
+from app.panel import Orbit, Panel, PanelView, Wishes
 from app.posing import CardPosing, Deforms, posed_where_drawn, who_poses
 from app.renderers import Opened, Renderers
 from app.speech_process import SourceState, SpeechProcess, SpeechReport
+from app.steering import Steering
 from app.timing import Timing
-from avatar.errors import VisavisError
+from avatar.errors import OutputError, VisavisError
 from avatar.motion.direction import Direction
 from render.camera import orbit_view, viewer
 from render.renderer import CardPicture, Renderer, TextureRenderer
@@ -116,11 +121,15 @@ class Loader:
     """Makes scenes in a thread of its own: reading files and compiling take seconds."""
 
     def __init__(
-        self, load: Callable[[str, Renderer | None], Scene], renderer: Renderer | None = None
+        self,
+        load: Callable[[str, Renderer | None], Scene],
+        renderer: Renderer | None = None,
+        refine: Callable[[Scene], Scene] | None = None,
     ) -> None:
         """`load(avatar name, renderer already open)` runs in the thread. `renderer`: one that is
-        open already; without one the first scene brings it."""
-        self._load = load
+        open already; without one the first scene brings it. `refine` makes a better scene of one
+        that is shown meanwhile."""
+        self._load, self._refine = load, refine
         self._renderer = renderer
         self._wanted: Latest[Wanted] = Latest()
         self._wake = threading.Event()
@@ -158,6 +167,9 @@ class Loader:
                 scene = self._load(avatar, renderer)
                 self._renderer = scene.renderer
                 loaded = Loaded(scene, opened=opened)
+                if self._refine is not None:
+                    self.result.publish(loaded, time.perf_counter())
+                    loaded = Loaded(self._refine(scene), opened=opened)
             except VisavisError as error:
                 loaded = Loaded(None, str(error), opened)
             except Exception as error:  # a worker's outermost loop: tell, and wait for the next
@@ -199,6 +211,11 @@ class PictureSize:
         largest = min(longest, self._largest_px)
         self._least = min(1.0, self.SMALLEST_PX / largest)
         scale = largest * max(self._scale, self._least) / longest
+        return max(2, round(room[0] * scale)), max(2, round(room[1] * scale))
+
+    def largest(self, room: tuple[int, int]) -> tuple[int, int]:
+        """Width and height in the shape of `room` where time is no matter."""
+        scale = min(1.0, self._largest_px / max(room))
         return max(2, round(room[0] * scale)), max(2, round(room[1] * scale))
 
     def observe(self, frame_s: float, drawing_s: float) -> None:
@@ -250,6 +267,8 @@ class LiveOptions:
     """The longest side of a picture."""
     adapts: bool = True
     """Whether the picture becomes smaller on a slow machine."""
+    record: Path | None = None
+    """Recorded from the first face on."""
 
 
 class FrameLoop:
@@ -262,13 +281,20 @@ class FrameLoop:
         loader: Loader,
         options: LiveOptions,
         renderers: Renderers | None = None,
+        *,
+        outputs: Outputs,
+        steering: Steering | None = None,
     ) -> None:
         """`renderers`: where a person may choose; without, the loader brings the only one.
+        `steering`: other programs that ask, too.
 
         Raises:
             VisavisError: the first renderer does not run here.
         """
         self._display, self._speech, self._loader = display, speech, loader
+        self._outputs, self._steering = outputs, steering
+        self._orbit = display.panel.orbit if display.panel is not None else Orbit()
+        self._output_problem = ""
         self._renderers = renderers
         self._wanted_renderer = options.renderer
         self._opened = None if renderers is None else renderers.open(options.renderer)
@@ -288,6 +314,9 @@ class FrameLoop:
         self._work_s = 1.0 / 30.0  # of a frame, lately: how far ahead its picture will be seen
         self._ended_s: float | None = None
         self._stopping = False
+        self.most_detail = 1.0
+        """0..1 of an avatar's Gaussians that a frame may draw, where it has levels of detail: for a
+        display that cannot hold its rate to lower."""
         self.timing = Timing()
         self.report: SpeechReport = speech.report()
 
@@ -322,7 +351,8 @@ class FrameLoop:
             began_s = time.perf_counter()
             self._take_news(began_s)
             wishes = self._draw_panel()
-            self._fulfil(wishes)
+            self._output_problem = self._fulfil(wishes) or self._output_problem
+            self._heed_other_programs(began_s)
             if wishes.quit or self._over(began_s):
                 break
             self._show_frame(began_s)
@@ -353,6 +383,8 @@ class FrameLoop:
                 log.info("ready after %.1f s, drawn by %s", self.timing.seconds, self.backend)
                 self.timing.restart()
                 self._speech.begin()
+                if self._options.record is not None:
+                    self._outputs.start_recording(self._film_size(), self._options.record)
         elif self._scene is None:
             raise VisavisError(problem)
         else:
@@ -371,12 +403,17 @@ class FrameLoop:
     def _take_scene(self, scene: Scene) -> None:
         """Draw this one from now on, and give back what only the last one needed."""
         before = self._scene
-        self._scene = replace(scene, deformer=posed_where_drawn(scene.deformer, scene.renderer))
+        posing, renderer = scene.deformer, scene.renderer
+        if isinstance(posing, DetailedPosing):
+            posing = posing.posed_by(renderer)
+        else:
+            posing = posed_where_drawn(posing, renderer)
+        self._scene = replace(scene, deformer=posing)
         self._wanted_avatar, self._avatar_problem = scene.avatar, ""
         self._opened = None
         if before is None:
             return
-        if isinstance(before.deformer, CardPosing):
+        if isinstance(before.deformer, CardPosing | DetailedPosing):
             before.deformer.release()
         if self._renderers is not None and before.renderer is not scene.renderer:
             self._renderers.give_back(before.renderer)
@@ -420,23 +457,32 @@ class FrameLoop:
             self._display.show(None)
             return
         speaker_delay_s = self.report.speaker_delay_s or None
-        sampled = self._sampler.sample(began_s + self._work_s, speaker_delay_s)
+        at_s = began_s + self._work_s
+        sampled = self._sampler.sample(at_s, speaker_delay_s)
         width, height = self._size.fit(self._display.room())
         self._picture_size = width, height
-        yaw, pitch, distance = self._camera()
+        yaw, pitch, distance = self._orbit.place
+        yaw += self._outputs.turned_rad(began_s)
         views = [orbit_view(yaw, pitch, distance, width=width, height=height)]
+        if isinstance(scene.deformer, DetailedPosing):
+            scene.deformer.choose(head_height_px(views[0], distance), self.most_detail)
         gaussians = scene.deformer.gaussians(sampled.motion, seen_from=viewer(views))
         drawing_s = time.perf_counter()
         if self._display.takes_textures and isinstance(scene.renderer, TextureRenderer):
-            self._display.show(scene.renderer.render_textures(gaussians, views)[0])
+            picture = scene.renderer.render_textures(gaussians, views)[0]
+            self._display.show(picture)
             # Whoever shows it waits for the card, so that is part of drawing.
             drawing_s = time.perf_counter() - drawing_s
         else:
             if self._buffer.shape[1:3] != (height, width):
                 self._buffer = np.zeros((1, height, width, 4), np.uint8)
+            picture = self._buffer[0]
             scene.renderer.render_with_alpha(gaussians, views, out=self._buffer)
             drawing_s = time.perf_counter() - drawing_s
-            self._display.show(self._buffer[0])
+            self._display.show(picture)
+        if self._outputs.wants(at_s):
+            pixels = picture.read() if isinstance(picture, CardPicture) else picture
+            self._outputs.take(Shown(pixels, at_s, sampled.heard_s))
         self._measure(sampled, began_s, drawing_s, speaker_delay_s)
 
     def _measure(
@@ -457,18 +503,31 @@ class FrameLoop:
             timing.add_frame(work_s, delay_s, behind_s)
         timing.digest(self.report, self.backend)
 
-    def _camera(self) -> tuple[float, float, float]:
-        panel = self._display.panel
-        if panel is None:
-            return 0.0, 0.0, 1.0
-        orbit = panel.orbit
-        return orbit.yaw_rad, orbit.pitch_rad, orbit.distance_m
-
     def _draw_panel(self) -> Wishes:
         panel = self._display.panel
         return Wishes() if panel is None else panel.draw(self._panel_view())
 
-    def _fulfil(self, wishes: Wishes) -> None:
+    def _heed_other_programs(self, now_s: float) -> None:
+        steering = self._steering
+        if steering is None:
+            return
+        done: list[tuple[Request, str]] = []
+        for asked in steering.take():
+            wishes, problem = steering.wishes(asked, self._direction)
+            done.append((asked, problem or self._fulfil(wishes)))
+        if self._display.panel is None:
+            self._orbit.advance(self._display.refresh_s)
+        if done or steering.wants_state(now_s):  # who gets an answer sees what it changed
+            steering.tell(self._panel_view(), self._outputs, self._orbit, now_s)
+        for asked, problem in done:
+            steering.answer(asked, problem)
+
+    def _film_size(self) -> tuple[int, int]:
+        """Width and height of recordings: as large as pictures may become."""
+        return self._size.largest(self._display.room())
+
+    def _fulfil(self, wishes: Wishes) -> str:
+        """Do what is asked; why it cannot be done, or nothing."""
         if wishes.avatar is not None:
             self._wanted_avatar = wishes.avatar
             self._loader.request(wishes.avatar, self._drawing)
@@ -487,6 +546,17 @@ class FrameLoop:
             self._speech.look_for_microphones()
         if wishes.play_again:
             self._speech.play_again()
+        if wishes.speak is not None or wishes.stop_speaking:
+            self._speech.speak(wishes.speak)
+        if wishes.look_from is not None:
+            self._orbit.look_from(*wishes.look_from)
+        if wishes.stop_recording:
+            self._outputs.stop_recording()
+        try:
+            self._outputs.fulfil(wishes, self._film_size())
+        except OutputError as error:
+            return str(error)
+        return ""
 
     def _panel_view(self) -> PanelView:
         report, options, timing, scene = self.report, self._options, self.timing, self._scene
@@ -523,10 +593,18 @@ class FrameLoop:
             posed_by=self.posed_by,
             renderers=() if self._renderers is None else self._renderers.names,
             wanted_renderer=self._wanted_renderer,
-            problems=tuple(
-                filter(None, (self._avatar_problem, self._renderer_problem, report.problem))
-            ),
+            speaking=report.speaking,
+            recording=self._outputs.progress,
+            saved=self._outputs.saved_name,
+            problems=tuple(filter(None, self._problems())),
             notes=self._notes(),
+        )
+
+    def _problems(self) -> tuple[str, ...]:
+        steering = self._steering.problem if self._steering is not None else ""
+        return (
+            *(self._avatar_problem, self._renderer_problem, self.report.problem),
+            *(self._output_problem, self._outputs.problem, steering),
         )
 
     def _notes(self) -> tuple[str, ...]:
@@ -535,5 +613,6 @@ class FrameLoop:
             ("Speech process started again", self._speech.deaths),
             ("Microphone opened again", self.report.restarts),
             ("Sound blocks dropped", self.report.dropped),
+            ("Recorded pictures left out", self._outputs.dropped),
         )
         return tuple(f"{what}: {count}" for what, count in counts if count)

@@ -1,6 +1,7 @@
 """Shared memory between the frame loop and the speech process: motion one way, status both ways.
 
-`MotionChannel`  every motion frame, in order: a ring of fixed records, one writer, one reader
+`RecordRing`     fixed records, in order: one writer, one reader
+`MotionChannel`  such a ring of motion frames
 `SharedRecord`   one small record; each field has one side that writes it
 
 The process that makes the memory (the frame loop's) also takes it away; the other attaches by
@@ -43,64 +44,62 @@ that all processes of a machine share (`time.perf_counter`)."""
 _HEADER_BYTES = 64
 
 
-class MotionChannel:
-    """Motion frames from the speech process to the frame loop.
+class RecordRing:
+    """The newest records of one kind, from the process that writes to the one that reads.
 
     A slot is filled first and counted second, and each slot carries its number at both ends, so
-    a reader never sees half a frame, on processors that reorder writes too. A reader that sleeps
-    for more than SLOTS // 2 frames loses the oldest; `missed` counts them.
+    a reader never sees half a record, on processors that reorder writes too. A reader that sleeps
+    for more than half of the slots loses the oldest; `missed` counts them.
     """
 
-    def __init__(self, name: str | None = None) -> None:
-        """Create the memory, or with `name` attach to memory that exists."""
-        size = _HEADER_BYTES + SLOTS * RECORD.itemsize
-        self._memory = SharedMemory(name, create=name is None, size=size)
+    def __init__(self, record: np.dtype[Any], slots: int, name: str | None = None) -> None:
+        """Create the memory, or with `name` attach to memory that exists. `record` has the integer
+        fields `sequence` and `sequence_end`, the ring's own, first and last."""
+        self._memory = SharedMemory(
+            name, create=name is None, size=_HEADER_BYTES + slots * record.itemsize
+        )
         self._count: NDArray[np.int64] = np.ndarray(1, np.int64, self._memory.buf)
         self._slots: NDArray[np.void] = np.ndarray(
-            SLOTS, RECORD, self._memory.buf, offset=_HEADER_BYTES
+            slots, record, self._memory.buf, offset=_HEADER_BYTES
         )
-        self._scratch = np.zeros(1, RECORD)
+        self._scratch = np.zeros(1, record)
         self._seen = int(self._count[0])
-        self.missed = 0  # frames overwritten before they were read
+        self.missed = 0  # records overwritten before they were read
 
     @property
     def name(self) -> str:
         """What the other process attaches by."""
         return self._memory.name
 
-    def write(self, frame: MotionFrame, heard_s: float) -> None:
-        """Append one frame. Speech process only."""
-        size = len(frame.latent)
-        assert size <= LATENT_CAPACITY, f"latent of {size}, room for {LATENT_CAPACITY}"
+    def append(self, **fields: Any) -> None:
+        """Add a record of these fields; a short array fills the front of its field. Writer only."""
         count = int(self._count[0])
         scratch = self._scratch
         scratch["sequence"] = scratch["sequence_end"] = count
-        scratch["index"], scratch["time_s"], scratch["heard_s"] = frame.index, frame.time_s, heard_s
-        scratch["latent_size"] = size
-        scratch["latent"][0, :size] = frame.latent
-        scratch["expression"][0] = frame.expression
-        scratch["gaze"][0] = frame.gaze
-        scratch["head_rotation"][0] = frame.head_rotation
-        scratch["head_translation"][0] = frame.head_translation
-        scratch["tongue"][0] = frame.tongue
-        slot = count % SLOTS
+        for field, value in fields.items():
+            room = scratch[field]
+            if room.ndim == 1:
+                room[0] = value
+            else:
+                room[0, : len(value)] = value
+        slot = count % len(self._slots)
         self._slots[slot : slot + 1] = scratch
         self._count[0] = count + 1
 
     def read_new(self) -> NDArray[np.void]:
-        """Records written since the last call, oldest first, as a copy. Frame loop only."""
-        count = int(self._count[0])
+        """Records written since the last call, oldest first, as a copy. Reader only."""
+        count, slots = int(self._count[0]), len(self._slots)
         if count == self._seen:
             return self._slots[:0].copy()
-        first = max(self._seen, count - SLOTS // 2)
+        first = max(self._seen, count - slots // 2)
         wanted = np.arange(first, count)
-        frames = self._slots[wanted % SLOTS]  # a copy
+        records = self._slots[wanted % slots]  # a copy
         # A record that the writer lapped while it was copied has another number at one end.
-        whole = (frames["sequence"] == wanted) & (frames["sequence_end"] == wanted)
-        frames = frames[whole]
-        self.missed += count - self._seen - len(frames)
+        whole = (records["sequence"] == wanted) & (records["sequence_end"] == wanted)
+        records = records[whole]
+        self.missed += count - self._seen - len(records)
         self._seen = count
-        return frames
+        return records
 
     def close(self, *, unlink: bool) -> None:
         """Let go of the memory; the process that created it also unlinks it."""
@@ -108,6 +107,31 @@ class MotionChannel:
         self._memory.close()
         if unlink:
             self._memory.unlink()
+
+
+class MotionChannel(RecordRing):
+    """Motion frames from the speech process to the frame loop."""
+
+    def __init__(self, name: str | None = None) -> None:
+        """Create the memory, or with `name` attach to memory that exists."""
+        super().__init__(RECORD, SLOTS, name)
+
+    def write(self, frame: MotionFrame, heard_s: float) -> None:
+        """Append one frame. Speech process only."""
+        size = len(frame.latent)
+        assert size <= LATENT_CAPACITY, f"latent of {size}, room for {LATENT_CAPACITY}"
+        self.append(
+            index=frame.index,
+            time_s=frame.time_s,
+            heard_s=heard_s,
+            latent_size=size,
+            latent=frame.latent,
+            expression=frame.expression,
+            gaze=frame.gaze,
+            head_rotation=frame.head_rotation,
+            head_translation=frame.head_translation,
+            tongue=frame.tongue,
+        )
 
 
 class SharedRecord:

@@ -19,14 +19,23 @@ def check_output(path: Path, endings: tuple[str, ...], inputs: tuple[Path, ...] 
         raise OutputError(f"{path}: expected the ending {' or '.join(endings)}, got {got}.")
     if path.is_dir():
         raise OutputError(f"{path}: a folder of this name exists; name a file.")
+    check_folder_of(path)
+    for given in inputs:
+        if path.exists() and given.exists() and path.samefile(given):
+            raise OutputError(f"{path}: would overwrite what is read; name another file.")
+
+
+def check_folder_of(path: Path) -> None:
+    """Find out whether something called `path` can be made.
+
+    Raises:
+        OutputError: no such folder, no permission.
+    """
     folder = path.parent
     if not folder.is_dir():
         raise OutputError(f"{path}: there is no folder {folder}; make it, or name another.")
     if not os.access(folder, os.W_OK):
         raise OutputError(f"{path}: the folder {folder} may not be written to; name another.")
-    for given in inputs:
-        if path.exists() and given.exists() and path.samefile(given):
-            raise OutputError(f"{path}: would overwrite what is read; name another file.")
 
 
 @contextmanager

@@ -22,6 +22,8 @@ class PacedFile:
     def __init__(self, path: Path, *, aloud: bool, look_ahead_s: float, from_s: float) -> None:
         self._path = path
         self.ended = False
+        self.ended_s = 0.0
+        """When it ended, `time.perf_counter()`; its last sample is heard `speaker_delay_s` on."""
         self.problem = ""
         self.blocks = 0
         self.speaker: Speaker | None = None
@@ -71,7 +73,8 @@ class PacedFile:
             self.speaker.write(samples)
         self._played += len(samples)
         if len(samples) < due:
-            self.ended = True
+            if not self.ended:
+                self.ended, self.ended_s = True, time.perf_counter()
             samples = np.concatenate([samples, np.zeros(due - len(samples), np.float32)])
         self._given += due
         return Heard(samples, self._start_s + self._given / AUDIO_RATE)

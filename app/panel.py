@@ -7,11 +7,13 @@ device, process or window.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import numpy as np
 from imgui_bundle import ImVec2, ImVec4, imgui
 
+from app.outputs import Snapshot
+from app.turntable import Turntable
 from avatar.motion.direction import (
     DISTANCE_LIMIT_M,
     EMOTION_NAMES,
@@ -37,6 +39,8 @@ GOOD, NOTICE, FAULT = (
     ImVec4(0.97, 0.50, 0.44, 1.0),
 )
 FAINT = ImVec4(0.66, 0.68, 0.71, 1.0)
+RECORDING = ImVec4(0.62, 0.16, 0.14, 1.0)
+RECORDING_KINDS = {".mp4": "MP4", ".webm": "WebM, transparent", "": "PNG pictures, transparent"}
 PAD_LINES = ImVec4(0.40, 0.42, 0.45, 0.55)
 PAD_FONT = 0.76
 """Size of its letters, of the panel's."""
@@ -78,6 +82,12 @@ class PanelView:
     picture_size: tuple[int, int] = (0, 0)
     renderer: str = ""
     renderer_reason: str = ""
+    speaking: bool = False
+    """Whether a sound plays that another program gave."""
+    recording: str = ""
+    """How long and how large the recording is; empty where none runs."""
+    saved: str = ""
+    """Name of what was saved last."""
     posed_by: str = ""
     """Who poses and sorts: "card" or "processor"."""
     renderers: tuple[str, ...] = ()
@@ -91,7 +101,7 @@ class PanelView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What the person asked for in this frame; None and False: nothing."""
+    """What the person, or another program, asked for in this frame; None and False: nothing."""
 
     avatar: str | None = None
     renderer: str | None = None
@@ -100,6 +110,18 @@ class Wishes:
     direction: Direction | None = None
     look_for_microphones: bool = False
     play_again: bool = False
+    record: str | None = None
+    """Start to record: the ending, `RECORDING_KINDS`."""
+    stop_recording: bool = False
+    snapshot: Snapshot | None = None
+    turntable: Turntable | None = None
+    look_from: tuple[float, float, float] | None = None
+    """Yaw and pitch of the camera, rad, and its distance, m."""
+    backdrop: tuple[float, float, float] | None = None
+    """Behind the head in what is recorded from now on, sRGB 0..1."""
+    speak: Path | None = None
+    """A sound file to say in place of what is heard now."""
+    stop_speaking: bool = False
     quit: bool = False
 
 
@@ -115,6 +137,11 @@ class Orbit:
 
     def __init__(self) -> None:
         self._wanted = self._now = self.HOME
+
+    @property
+    def place(self) -> tuple[float, float, float]:
+        """Yaw and pitch, rad, and distance, m."""
+        return self._now
 
     @property
     def yaw_rad(self) -> float:
@@ -144,6 +171,14 @@ class Orbit:
     def reset(self) -> None:
         """Back to the front."""
         self._wanted = self.HOME
+
+    def look_from(self, yaw_rad: float, pitch_rad: float, distance_m: float) -> None:
+        """Go there, or as near as it may."""
+        self._wanted = (
+            _within(yaw_rad, -self.MOST_YAW, self.MOST_YAW),
+            _within(pitch_rad, self.LEAST_PITCH, self.MOST_PITCH),
+            _within(distance_m, self.NEAREST_M, self.FURTHEST_M),
+        )
 
     def advance(self, seconds: float) -> None:
         """Glide on."""
@@ -183,14 +218,14 @@ class Panel:
         self._take_keys()
         if self.visible:
             self._draw_panel(view)
-        elif view.problems or view.loading:
+        elif view.problems or view.loading or view.recording:
             self._draw_notice(view)
         if self.help_visible:
             self._draw_help()
         self._list_open = imgui.is_popup_open("", imgui.PopupFlags_.any_popup)
         return self._wishes
 
-    def _wish(self, **wish: str | float | bool | Direction) -> None:
+    def _wish(self, **wish: str | float | bool | Direction | Snapshot | Turntable) -> None:
         self._wishes = replace(self._wishes, **wish)  # pyright: ignore[reportArgumentType]
 
     def _take_pointer(self) -> None:
@@ -253,6 +288,7 @@ class Panel:
         self._draw_avatar(view)
         self._draw_sound(view)
         self._draw_acting(view.direction)
+        self._draw_outputs(view)
         self._draw_timing(view)
         self._draw_status(view)
         imgui.pop_item_width()
@@ -455,6 +491,42 @@ class Panel:
             text = "speech" if view.speech else "listening"
         imgui.text_colored(GOOD if view.speech else FAINT, text)
 
+    def _draw_outputs(self, view: PanelView) -> None:
+        """Record or stop, a picture, a turn around the head."""
+        imgui.spacing()
+        gap = imgui.get_style().item_spacing.x
+        third = (imgui.get_content_region_avail().x - 2 * gap) / 3
+        if view.recording:
+            imgui.push_style_color(imgui.Col_.button, RECORDING)
+            if imgui.button("Stop##recording", ImVec2(third, 0)):
+                self._wish(stop_recording=True)
+            imgui.pop_style_color()
+            imgui.same_line()
+            imgui.text_colored(FAULT, view.recording)
+            return
+        if imgui.button("Record", ImVec2(third, 0)):
+            imgui.open_popup("record")
+        if imgui.begin_popup("record"):
+            for ending, what in RECORDING_KINDS.items():
+                if imgui.selectable(what, False)[0]:
+                    self._wish(record=ending)
+            imgui.end_popup()
+        imgui.same_line()
+        if imgui.button("Snapshot", ImVec2(third, 0)):
+            imgui.open_popup("snapshot")
+        if imgui.begin_popup("snapshot"):
+            for alpha, what in enumerate(("with the backdrop", "transparent")):
+                if imgui.selectable(what, False)[0]:
+                    self._wish(snapshot=Snapshot(bool(alpha)))
+            imgui.end_popup()
+        imgui.same_line()
+        if imgui.button("Turn", ImVec2(third, 0)):
+            self._wish(turntable=Turntable())
+        if imgui.is_item_hovered():
+            imgui.set_tooltip("Film the head from all around, for 8 seconds.")
+        if view.saved:
+            _lines((f"saved {view.saved}",), FAINT)
+
     def _draw_timing(self, view: PanelView) -> None:
         _heading("Timing")
         _row("Frame", _milliseconds(view.frame_ms) + _per_second(view.fps))
@@ -469,17 +541,23 @@ class Panel:
             graph_size=ImVec2(-1, 36.0 * self._scale),
         )
         if view.renderer:
-            width, height = view.picture_size
-            _row("Drawn by", f"{view.renderer}, {width} x {height}")
-            if imgui.is_item_hovered() and view.renderer_reason:
-                imgui.set_tooltip(view.renderer_reason)
-            _row("Posed and sorted by", view.posed_by)
-        if view.renderers and imgui.begin_combo("##renderer", f"draw by {view.wanted_renderer}"):
+            self._draw_renderer(view)
+
+    def _draw_renderer(self, view: PanelView) -> None:
+        """Who draws, at what size and why; a list of others where there is a choice."""
+        width, height = view.picture_size
+        _row("Posed and sorted by", view.posed_by)
+        drawn = f"{view.renderer}, {width} x {height}"
+        if not view.renderers:
+            _row("Drawn by", drawn)
+        elif imgui.begin_combo("##renderer", f"drawn by {drawn}"):
             for name in view.renderers:
                 chosen = name == view.wanted_renderer
                 if imgui.selectable(name, chosen)[0] and not chosen:
                     self._wish(renderer=name)
             imgui.end_combo()
+        if imgui.is_item_hovered() and view.renderer_reason:
+            imgui.set_tooltip(view.renderer_reason)
 
     def _draw_status(self, view: PanelView) -> None:
         if view.loading:
@@ -503,6 +581,8 @@ class Panel:
         imgui.begin("notice", flags=flags)
         if view.loading:
             imgui.text_wrapped(view.loading)
+        if view.recording:
+            imgui.text_colored(FAULT, f"recording {view.recording}")
         _lines(view.problems, FAULT)
         imgui.end()
 

@@ -96,10 +96,7 @@ class BesideDisplay:
         if newest is not None:
             self._head.take(newest)
         height, width = picture.shape[:2]
-        orbit = None if self.panel is None else self.panel.orbit
-        view = (0.0, 0.0, 1.0) if orbit is None else (
-            orbit.yaw_rad, orbit.pitch_rad, orbit.distance_m
-        )  # fmt: skip
+        view = (0.0, 0.0, 1.0) if self.panel is None else self.panel.orbit.place
         if self._both.shape[:2] != (height, 2 * width):
             self._both = np.zeros((height, 2 * width, 4), np.uint8)
         self._both[:, :width] = picture

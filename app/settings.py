@@ -15,6 +15,10 @@ from typing import Annotated, Literal
 import tyro
 
 from app.streams.targets import Target
+from app.turntable import ALL_AROUND
+from app.turntable import LEAST_S as LEAST_TURN_S
+from app.turntable import MOST_S as MOST_TURN_S
+from avatar.fit.device import Device
 from avatar.motion.direction import (
     DISTANCE_LIMIT_M,
     EMOTION_NAMES,
@@ -30,11 +34,12 @@ from avatar.motion.direction import (
 from avatar.rig.timecode import Timecode
 from avatar.types import ARKIT_NAMES, TONGUE_NAMES
 
-Backend = Literal["auto", "cpu", "gl", "reference"]
+Backend = Literal["auto", "cpu", "cuda", "gl", "reference"]
 
 DEFAULT_AVATAR = "default"
 """The bundled avatar that is used where none is named."""
 DEFAULT_FPS = 25.0
+RECORD_FPS = 30.0
 SMALLEST_SIDE_PX, LARGEST_SIDE_PX = 16, 4096
 """Below, H.264 has no block to code; above, x264 wants gigabytes."""
 HIGHEST_FPS = 240.0
@@ -126,6 +131,8 @@ class Colour:
 
 BACKDROP = Colour(0x73 / 255, 0x78 / 255, 0x7F / 255)
 """A calm grey like the window's: dark hair and collars stand out from it as well as light ones."""
+CONTROL_PORT = 8470
+"""Of `live --control` where none is named."""
 
 
 def parse_fps(words: list[str]) -> float:
@@ -312,6 +319,23 @@ def _scale(least: float, most: float, metavar: str) -> tyro.constructors.Primiti
     )
 
 
+def _at_most_one(meaning: str, without: str) -> Callable[[list[str]], str]:
+    def parse(words: list[str]) -> str:
+        if len(words) > 1:
+            raise ValueError(f"{' '.join(words)!r}: expected {meaning} as one word, or nothing")
+        return words[0] if words else without
+
+    return parse
+
+
+def _port(words: list[str]) -> int:
+    """The port of `--control [PORT]`; raises ValueError that says what is wrong."""
+    text = _at_most_one("a port", str(CONTROL_PORT))(words)
+    if not re.fullmatch(r"\d{1,5}", text) or not (int(text) == 0 or 1024 <= int(text) <= 65535):
+        raise ValueError(f"{text!r}: expected a port from 1024 to 65535, or 0 for any free one")
+    return int(text)
+
+
 EmotionOption = Annotated[dict[str, float], _EMOTION]
 GazeOption = Annotated[GazeDirection, _option(GazeDirection, "YAW,PITCH")]
 HeadOption = Annotated[HeadDirection, _option(HeadDirection, "YAW,PITCH,ROLL")]
@@ -325,6 +349,26 @@ AvatarOption = Annotated[str, tyro.conf.arg(metavar="AVATAR")]
 SoundOption = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 
 
+VirtualCameraOption = Annotated[
+    str | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[NAME]",
+        instance_from_str=_at_most_one("the name of a camera", ""),
+        is_instance=lambda value: value is None or isinstance(value, str),
+        str_from_instance=lambda value: ["none"] if value is None else [value],
+    ),
+]
+ControlOption = Annotated[
+    int | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[PORT]",
+        instance_from_str=_port,
+        is_instance=lambda value: value is None or isinstance(value, int),
+        str_from_instance=lambda value: ["none"] if value is None else [str(value)],
+    ),
+]
 VoiceOption = Annotated[Path | None, tyro.conf.arg(metavar="ME.voice")]
 
 
@@ -400,9 +444,12 @@ class MakeSettings:
     portrait: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PORTRAIT")]
     """The photograph (JPEG, PNG, WebP, ...): one face, looking at the camera, well lit."""
     output: Annotated[Path, _output("OUT.avatar")]
-    """The avatar file to write. The same portrait always gives the same file."""
+    """The avatar file to write. The same portrait always gives the same file (on the processor)."""
     budget: Literal["quick", "normal", "best"] = "normal"
     """How long it is refined against the photograph: not at all, about a minute, or several."""
+    device: Device = "auto"
+    """What refines it: the processor, or an NVIDIA card where gsplat is installed (auto: that, else
+    the processor)."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Write a page about the making to this folder: the fit, the head all around, every
     expression, and what will look poor and why. Open report.html in it."""
@@ -457,6 +504,45 @@ class RenderSettings:
         given = [source for source in (self.audio, self.motion, self.drive) if source is not None]
         if len(given) != 1:
             raise ValueError("expected one of --audio FILE, --motion FILE and --drive VIDEO")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurntableSettings:
+    """Make a film of an avatar from all around, while it rests or speaks.
+
+    For example:
+      visavis turntable -o around.mp4
+      visavis turntable --avatar me.avatar --audio speech.wav --degrees 45 -o swing.mp4
+    """
+
+    output: Annotated[Path, _output("OUT.mp4")]
+    """The film to write (MP4: H.264, and AAC where there is sound)."""
+    avatar: AvatarOption = DEFAULT_AVATAR
+    """An .avatar file, or the name of a bundled avatar."""
+    audio: SoundOption = None
+    """What it says meanwhile: any sound or video file; the film is as long. Without it the face
+    rests, for one turn."""
+    seconds: Annotated[float, _scale(LEAST_TURN_S, MOST_TURN_S, "SECONDS")] = 8.0
+    """Of one turn."""
+    degrees: Annotated[float, _scale(1.0, ALL_AROUND, "DEGREES")] = ALL_AROUND
+    """360 goes all around; less swings so far to both sides."""
+    size: SizeOption = PictureSize()
+    """Pixels: SIDE or WIDTHxHEIGHT."""
+    fps: FpsOption = DEFAULT_FPS
+    """Frames a second."""
+    view: ViewOption = ViewPoint()
+    """Where the camera starts: degrees towards the avatar's left, degrees up, metres away."""
+    background: ColourOption = BACKDROP
+    """The colour behind the head: RRGGBB, black, grey or white."""
+    backend: Backend = "auto"
+    """Which renderer draws: auto takes the fastest, gl wants a graphics card, reference is slow and
+    exact."""
+    voice: VoiceOption = None
+    """Whose lips speak: a file of visavis calibrate. Without it ME.voice beside
+    ME.avatar is used, if there is one."""
+    seed: int = 0
+    """Of all that is left to chance: blinks, glances, head motion. The lips follow the sound."""
+    acting: ActingOption = Acting()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -624,10 +710,33 @@ class LiveSettings:
     """none draws into memory, to measure; auto opens a window where there is a display."""
     seconds: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
     """End after so many seconds of showing; without it, when the window is closed."""
+    record: Annotated[Path | None, tyro.conf.arg(metavar="OUT.mp4")] = None
+    """Record picture and sound from the first face on: OUT.mp4, OUT.webm with a transparent
+    background, or a new folder of such PNGs where there is no ending."""
+    record_fps: FpsOption = RECORD_FPS
+    """Frames a second of recordings and of the virtual camera, whatever the window's rate is."""
+    backdrop: ColourOption = BACKDROP
+    """The colour behind the head in recordings, snapshots and the virtual camera: RRGGBB, black,
+    grey or white."""
+    save_to: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path()
+    """The folder for what the panel's buttons and other programs record; the present one where none
+    is named."""
+    virtual_camera: VirtualCameraOption = None
+    """Be a camera for video calls, at --size: the system's usual virtual camera, or the one that is
+    named. Needs pyvirtualcam and a driver (docs/recording.md)."""
+    control: ControlOption = None
+    """Let other programs of this machine steer it, over HTTP and WebSocket (docs/control.md); the
+    port is 8470 where none is named, and 0 takes any free one. Without this no port is opened."""
+    control_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None
+    """Where the address and the token of --control are written, for you alone to read; without it,
+    into the folder of the system for such files."""
     stats: Annotated[Path | None, tyro.conf.arg(metavar="OUT.json")] = None
     """Write how many frames were shown and how long they took, in milliseconds."""
     size: SizeOption = PictureSize(720, 720)
     """Pixels: the most that is drawn; a window enlarges it, and a slow machine draws less."""
+    detail: Literal["full", "auto"] = "full"
+    """auto draws fewer Gaussians where the head is small, after some seconds of work for each
+    avatar; full draws all."""
     backend: Backend = "auto"
     """Which renderer draws: auto takes the fastest, gl wants a graphics card, reference is slow and
     exact."""

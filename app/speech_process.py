@@ -28,6 +28,7 @@ from app.level_meter import LevelMeter
 from app.microphone import Heard, Microphone
 from app.motion_channel import MotionChannel, SharedRecord
 from app.paced_file import PacedFile
+from app.sound_channel import SoundChannel
 from avatar.errors import VisavisError
 from avatar.motion.direction import EMOTION_NAMES, Direction
 from avatar.speech.voice import Voice
@@ -68,6 +69,7 @@ STATUS = np.dtype(
         ("microphone_choice", np.int64),  # raised after `microphone` was written
         ("look_again", np.int64),
         ("play_again", np.int64),
+        ("speak", np.int64),  # raised after `spoken_file` was written
         ("emotion", np.float64, len(EMOTION_NAMES)),  # and what else `Direction` asks for
         ("gaze", np.float64, 2),
         ("head", np.float64, 3),
@@ -76,6 +78,7 @@ STATUS = np.dtype(
         ("stillness", np.float64),
         ("direction", np.int64),  # raised after these six were written
         ("microphone", "S256"),
+        ("spoken_file", "S1024"),  # empty: be silent again
         # Written by the speech process:
         ("sign_of_life_s", np.float64),
         ("state", np.int64),
@@ -90,6 +93,7 @@ STATUS = np.dtype(
         ("speaker_delay_s", np.float64),  # from entering the program to being heard; 0: no speaker
         ("speaker_late_s", np.float64),
         ("file_position_s", np.float64),
+        ("speaking", np.int64),  # 1 while `spoken_file` plays
         ("microphone_count", np.int64),
         ("microphones", "S128", MOST_MICROPHONES),
         ("microphones_change", np.int64),  # raised after the list was written
@@ -145,6 +149,7 @@ class SpeechProcess:
         self._settings = settings
         self._context = multiprocessing.get_context("spawn")
         self._channel = MotionChannel()
+        self._sound = SoundChannel()
         self._status = SharedRecord(STATUS)
         self._status["gain"] = 1.0
         self.direct(Direction())
@@ -189,13 +194,13 @@ class SpeechProcess:
         self._status["state"] = SourceState.LOADING
         self._process = self._context.Process(
             target=run_speech,
-            args=(self._settings, self._channel.name, self._status.name),
+            args=(self._settings, self._channel.name, self._sound.name, self._status.name),
             name="visavis-speech",
             daemon=True,
         )
         # Ctrl-C reaches every process of a terminal. This one ends when the frame loop says so, and
         # an ignored signal is inherited, so it is deaf from its first moment on.
-        with _signal_ignored(signal.SIGINT):
+        with signal_ignored(signal.SIGINT):
             self._process.start()
 
     def watch(self, now_s: float) -> None:
@@ -232,6 +237,11 @@ class SpeechProcess:
         """Motion records that are new since the last call, oldest first."""
         return self._channel.read_new()
 
+    def read_sound(self) -> NDArray[np.void]:
+        """Sound (`app.sound_channel.RECORD`) that is new since the last call, or of the last two
+        seconds, oldest first. One thread at a time, which need not be the frame loop's."""
+        return self._sound.read_new()
+
     def report(self) -> "SpeechReport":
         """How things stand in the speech process."""
         status = self._status
@@ -252,6 +262,7 @@ class SpeechProcess:
             speaker_delay_s=status["speaker_delay_s"],
             speaker_late_s=status["speaker_late_s"],
             file_position_s=status["file_position_s"],
+            speaking=bool(status["speaking"]),
             microphones=self._microphones,
             problem=status.text("problem"),
         )
@@ -272,6 +283,12 @@ class SpeechProcess:
     def play_again(self) -> None:
         """Play the sound file from its beginning."""
         self._status["play_again"] += 1
+
+    def speak(self, path: Path | None) -> None:
+        """Say this sound file in place of what is heard now, and then go on with that. None: stop
+        such a file."""
+        self._status.set_text("spoken_file", "" if path is None else str(path))
+        self._status["speak"] += 1
 
     def set_gain(self, gain: float) -> None:
         """Multiply the sound by `gain` before it is heard."""
@@ -300,6 +317,7 @@ class SpeechProcess:
                 process.join()
             process.close()
         self._channel.close(unlink=True)
+        self._sound.close(unlink=True)
         self._status.close(unlink=True)
 
 
@@ -322,6 +340,8 @@ class SpeechReport:
     """From a sample's entry into the program until it leaves the loudspeaker; 0 without one."""
     speaker_late_s: float
     file_position_s: float
+    speaking: bool
+    """Whether a file plays that `SpeechProcess.speak` asked for."""
     microphones: tuple[str, ...]
     problem: str
     """One line for the panel; empty when all is well."""
@@ -330,13 +350,16 @@ class SpeechReport:
 # Below: inside the speech process.
 
 
-def run_speech(settings: SpeechSettings, channel_name: str, status_name: str) -> None:
+def run_speech(
+    settings: SpeechSettings, channel_name: str, sound_name: str, status_name: str
+) -> None:
     """The speech process: sound in, motion out, until told to stop or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=os.environ.get("VISAVIS_LOG", "WARNING").upper())
-    channel, status = MotionChannel(channel_name), SharedRecord(STATUS, status_name)
+    channel, sound = MotionChannel(channel_name), SoundChannel(sound_name)
+    status = SharedRecord(STATUS, status_name)
     try:
-        _Speech(settings, channel, status).run()
+        _Speech(settings, channel, sound, status).run()
     except VisavisError as error:
         status.set_text("problem", str(error))
         sys.exit(1)
@@ -346,6 +369,7 @@ def run_speech(settings: SpeechSettings, channel_name: str, status_name: str) ->
         sys.exit(1)
     finally:
         channel.close(unlink=False)
+        sound.close(unlink=False)
         status.close(unlink=False)
 
 
@@ -366,9 +390,15 @@ class _Speech:
     """The loop of the speech process and what it keeps between turns."""
 
     def __init__(
-        self, settings: SpeechSettings, channel: MotionChannel, status: SharedRecord
+        self,
+        settings: SpeechSettings,
+        channel: MotionChannel,
+        sound: SoundChannel,
+        status: SharedRecord,
     ) -> None:
         self._settings, self._channel, self._status = settings, channel, status
+        self._sound = sound
+        self._spoken: PacedFile | None = None  # plays in place of the settings' own source
         make = settings.make_generator
         # A file's sound is held back until its lips are ready; a person's voice cannot be.
         prompt = settings.audio is None
@@ -381,7 +411,8 @@ class _Speech:
         self._listed: list[str] = []  # microphones, as last told
         self._seen = {name: status[name] for name in ("microphone_choice", "play_again")}
         self._seen["look_again"] = status["look_again"]
-        self._seen["direction"] = status["direction"]
+        self._seen["direction"], self._seen["speak"] = status["direction"], status["speak"]
+        status["speaking"] = 0  # a process that died while it spoke does not begin anew
         status["look_ahead_s"] = self._generator.look_ahead_s
         self._generator.direct(_direction_of(status))
         self._generator.reset()
@@ -406,7 +437,7 @@ class _Speech:
                     if self._parent is not None and not self._parent.is_alive():
                         return
                     self._report(source)
-                source = self._obey(source)
+                source = self._after_spoken(self._obey(source), now)
                 waits = isinstance(source, PacedFile) and not status["begin"]
                 heard = None if waits else source.read()
                 if heard is not None:
@@ -422,18 +453,47 @@ class _Speech:
         settings = self._settings
         self._fed_end_s = time.perf_counter()
         if settings.audio is None:
+            self._status["speaker_delay_s"] = 0.0
             chosen = self._status.text("microphone") or settings.microphone
             return Microphone(None if chosen == "default" else chosen)
         # After a restart of this process the file goes on where it was.
         place_s = 0.0 if from_the_start else self._status["file_position_s"]
+        return self._paced(settings.audio, place_s)
+
+    def _paced(self, path: Path, from_s: float) -> PacedFile:
         sound = PacedFile(
-            settings.audio,
-            aloud=settings.play_aloud,
+            path,
+            aloud=self._settings.play_aloud,
             look_ahead_s=self._generator.look_ahead_s,
-            from_s=place_s,
+            from_s=from_s,
         )
         self._status["speaker_delay_s"] = sound.speaker_delay_s
         return sound
+
+    def _say(self, source: "PacedFile | Microphone") -> "PacedFile | Microphone":
+        """Change over to the spoken file, or from it to nothing."""
+        path = self._status.text("spoken_file")
+        if not path and self._spoken is None:
+            return source
+        source.close()
+        self._spoken = self._paced(Path(path), 0.0) if path else None
+        self._status["speaking"] = int(bool(path))
+        self._fed_end_s = time.perf_counter()
+        return self._spoken or self._open_source()
+
+    def _after_spoken(
+        self, source: "PacedFile | Microphone", now: float
+    ) -> "PacedFile | Microphone":
+        """Back to what was heard before, once the spoken file has left the loudspeaker."""
+        spoken = self._spoken
+        if spoken is None or not spoken.ended:
+            return source
+        if now - spoken.ended_s < spoken.speaker_delay_s:
+            return source
+        spoken.close()
+        self._spoken = None
+        self._status["speaking"] = 0
+        return self._open_source()
 
     def _obey(self, source: "PacedFile | Microphone") -> "PacedFile | Microphone":
         """Do what the frame loop asked for since the last turn."""
@@ -445,14 +505,17 @@ class _Speech:
             seen[name] = count
             if name == "direction":
                 self._generator.direct(_direction_of(status))
+            elif name == "speak":
+                source = self._say(source)
             elif isinstance(source, Microphone):
                 if name == "microphone_choice":
                     wanted = status.text("microphone")
                     source.choose(None if wanted == "default" else wanted)
                 elif name == "look_again":
                     source.look_again()
-            elif name == "play_again":
+            elif name == "play_again" and self._settings.audio is not None:
                 source.close()
+                self._spoken, status["speaking"] = None, 0
                 return self._open_source(from_the_start=True)
         return source
 
@@ -460,6 +523,7 @@ class _Speech:
         """Sound into the generator, its motion into the channel."""
         samples = np.clip(heard.samples * np.float32(self._status["gain"]), -1.0, 1.0)
         self._meter.step(samples)
+        self._sound.write(heard.samples, heard.end_s, AUDIO_RATE)
         began = time.perf_counter()
         frames = self._generator.step(samples)
         status = self._status
@@ -493,12 +557,13 @@ class _Speech:
         status["blocks"] = source.blocks
         status.set_text("problem", source.problem)
         if isinstance(source, PacedFile):
-            status["file_position_s"] = source.position_s
+            if source is not self._spoken:  # the file itself goes on where it was
+                status["file_position_s"] = source.position_s
             if source.speaker is not None:
                 status["speaker_late_s"] = source.speaker.late_s
             if status["begin"]:
-                ended = SourceState.FILE_ENDED
-                status["state"] = ended if source.ended else SourceState.HEARING
+                over = source.ended and source is not self._spoken
+                status["state"] = SourceState.FILE_ENDED if over else SourceState.HEARING
             return
         status["dropped"], status["restarts"] = source.dropped_blocks, source.restarts
         if source.is_open:
@@ -512,7 +577,7 @@ class _Speech:
             status["microphones_change"] += 1
 
 
-class _signal_ignored:  # noqa: N801 (a context manager, used as a word)
+class signal_ignored:  # noqa: N801 (a context manager, used as a word)
     """Within the block `number` is ignored, by processes started in it for good."""
 
     def __init__(self, number: signal.Signals) -> None:

@@ -10,7 +10,7 @@
   + VoiceFileError          a file is not a speaker's calibration, is damaged, or fits no more
   + AssetError              a file that ships with the program is missing or damaged
   + DeviceError             a microphone, window or display is missing or was lost
-  + ShaderError             GLSL is missing, includes itself, or did not compile
+  + ShaderError             GLSL or a kernel is missing, includes itself, or did not compile
   + OutputError             a result cannot be written where it was asked for
 
 A text says what, expected, got, and what to do, in one line:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import moderngl
 
+LEAST_VERSION = 330
+"""OpenGL 3.3, without which nothing is drawn, as moderngl counts."""
 COMPUTE_VERSION = 430
-"""OpenGL 4.3, the first with compute shaders, as moderngl counts."""
+"""OpenGL 4.3, the first with compute shaders."""
 PROBE_LIMIT_S = 20.0
 """A sound driver answers within a second; one that starts a sleeping card, in a few."""
 SOFTWARE = (
@@ -57,21 +59,29 @@ def open_context() -> moderngl.Context:
 
     Raises whatever moderngl raises where there is none: of all kinds, a bare `Exception` too.
     """
-    if sys.platform.startswith("linux"):
-        # EGL needs no display; where it fails, an X server may still give a context. Of several
-        # cards it takes the driver's first; glcontext reads GLCONTEXT_DEVICE_INDEX for another.
-        try:
-            context = moderngl.create_context(require=330, standalone=True, backend="egl")  # pyright: ignore[reportArgumentType]
-        except Exception as without_display:  # moderngl raises no narrower class
-            try:
-                context = moderngl.create_context(require=330, standalone=True)
-            except Exception as with_display:
-                raise OSError(f"EGL: {without_display}; X11: {with_display}") from without_display
-    else:
-        context = moderngl.create_context(require=330, standalone=True)
+    try:
+        # Some drivers, NVIDIA's among them, give just what is asked for.
+        context = _context_of(COMPUTE_VERSION)
+    except Exception:  # moderngl raises no narrower class
+        context = _context_of(LEAST_VERSION)
     with context:  # leaving it makes current what was so before, or nothing
         pass
     return context
+
+
+def _context_of(version: int) -> moderngl.Context:
+    """One of this version or newer. Raises as `open_context`."""
+    if not sys.platform.startswith("linux"):
+        return moderngl.create_context(require=version, standalone=True)
+    # EGL needs no display; where it fails, an X server may still give a context. Of several cards
+    # it takes the driver's first; glcontext reads GLCONTEXT_DEVICE_INDEX for another.
+    try:
+        return moderngl.create_context(require=version, standalone=True, backend="egl")  # pyright: ignore[reportArgumentType]
+    except Exception as without_display:  # moderngl raises no narrower class
+        try:
+            return moderngl.create_context(require=version, standalone=True)
+        except Exception as with_display:
+            raise OSError(f"EGL: {without_display}; X11: {with_display}") from without_display
 
 
 def driver_of(context: moderngl.Context) -> Driver:

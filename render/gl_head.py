@@ -184,6 +184,7 @@ class GlHead:
             buffer.bind_to_storage_buffer(binding)
         set_uniforms(program, count=count, **uniforms)
         program.run(-(-count // GROUP))
+        # These, too, keep the next program from writing what a draw before still reads.
         self._context.memory_barrier(
             moderngl.Context.SHADER_STORAGE_BARRIER_BIT
             | moderngl.Context.SHADER_IMAGE_ACCESS_BARRIER_BIT

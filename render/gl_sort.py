@@ -75,6 +75,8 @@ class CardOrder:
         """Order the first `count`, at least one, of `splats` as this eye meets them."""
         self._make_room(count)
         barrier = self._context.memory_barrier
+        # The last draw may still read its order.
+        barrier(moderngl.Context.SHADER_STORAGE_BARRIER_BIT)
         self._keys[0].bind_to_storage_buffer(0)
         self._places[0].bind_to_storage_buffer(1)
         splats.use(0)

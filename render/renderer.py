@@ -67,6 +67,12 @@ class CardPicture:
     height: int
     """The picture fills so many columns and rows of the texture from the first on."""
 
+    def read(self) -> Image:
+        """[height, width, 4] copied from the card, which is waited for; where it was drawn."""
+        pixels = np.frombuffer(self.texture.read(), np.uint8)
+        whole = pixels.reshape(self.texture.height, self.texture.width, 4)
+        return whole[: self.height, : self.width]
+
 
 class Renderer(Protocol):
     """Gaussians to pixels. One thread at a time; all views of a call have the same size."""

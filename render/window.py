@@ -21,6 +21,7 @@ import moderngl
 from numpy.typing import NDArray
 
 from avatar.errors import DeviceError
+from render.gl_driver import COMPUTE_VERSION, LEAST_VERSION
 from render.program import build_program, set_uniforms
 from render.renderer import CardPicture
 
@@ -247,8 +248,6 @@ def fitted(area: Area, size: tuple[int, int]) -> Area:
 
 def _open(title: str, width: int, height: int) -> Any:
     hints = {
-        glfw.CONTEXT_VERSION_MAJOR: 3,
-        glfw.CONTEXT_VERSION_MINOR: 3,
         glfw.OPENGL_PROFILE: glfw.OPENGL_CORE_PROFILE,
         glfw.OPENGL_FORWARD_COMPAT: glfw.TRUE,  # macOS gives no core profile without
         glfw.SCALE_TO_MONITOR: glfw.TRUE,
@@ -257,7 +256,14 @@ def _open(title: str, width: int, height: int) -> Any:
     }
     for hint, value in hints.items():
         glfw.window_hint(hint, value)
-    return glfw.create_window(width, height, title, None, None)
+    # Some drivers, NVIDIA's among them, give just what is asked for: first one that computes.
+    for version in (COMPUTE_VERSION, LEAST_VERSION):
+        glfw.window_hint(glfw.CONTEXT_VERSION_MAJOR, version // 100)
+        glfw.window_hint(glfw.CONTEXT_VERSION_MINOR, version // 10 % 10)
+        handle = glfw.create_window(width, height, title, None, None)
+        if handle:
+            return handle
+    return None
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def set_up_with(run: ModuleType, program: str) -> None:
     run.PYTHON.symlink_to(sys.executable)
     run.VISAVIS.write_text(f"#!/bin/sh\n{program}\n")
     run.VISAVIS.chmod(0o755)
-    run.write_stamp({"test_packages": True})
+    run.write_stamp({"test_packages": True, "test_libraries": True})
 
 
 @POSIX
@@ -72,6 +72,7 @@ def test_a_changed_project_or_a_moved_folder_is_set_up_again(
     made = []
     monkeypatch.setattr(run, "install_debian", lambda *packages: None)
     monkeypatch.setattr(run, "make_environment", lambda python: made.append(python) or True)
+    monkeypatch.setattr(run, "has_nvidia_driver", lambda: False)
     assert run.set_up(testing=False)
     assert made == []
     (run.ROOT / "pyproject.toml").write_text("[project]\nname = 'other'\n")
@@ -82,6 +83,44 @@ def test_a_changed_project_or_a_moved_folder_is_set_up_again(
     monkeypatch.setattr(run, "ROOT", run.ROOT.parent)
     assert run.set_up(testing=False)
     assert len(made) == 2
+
+
+@POSIX
+def test_what_only_tests_use_is_installed_when_they_are_run_first(
+    run: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up_with(run, "exit 0")
+    run.write_stamp({"test_packages": True})
+    asked = []
+    monkeypatch.setattr(run, "pip", lambda arguments: asked.append(arguments[-1]) or True)
+    monkeypatch.setattr(run, "missing_debian", lambda packages: ())
+    assert run.set_up(testing=False)
+    assert asked == []
+    assert run.set_up(testing=True)
+    assert run.set_up(testing=True)
+    assert asked == [".[dev,cuda-tests]"]
+
+
+@POSIX
+@pytest.mark.parametrize("works", [True, False])
+def test_with_an_nvidia_driver_its_compiler_is_installed_and_missing_it_is_no_failure(
+    run: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    works: bool,
+) -> None:
+    set_up_with(run, "exit 0")
+    (run.ROOT / "pyproject.toml").write_text("[project]\nname = 'other'\n")
+    asked = []
+    monkeypatch.setattr(run, "install_debian", lambda *packages: None)
+    monkeypatch.setattr(run, "make_environment", lambda python: True)
+    monkeypatch.setattr(run, "has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(run, "pip", lambda arguments: asked.append(arguments[-1]) or works)
+    assert run.set_up(testing=False)
+    assert asked == [run.NVIDIA_COMPILER]
+    told = capsys.readouterr().err
+    assert "there is an NVIDIA driver" in told
+    assert ("going on without it" in told) == (not works)
 
 
 @pytest.mark.parametrize("stamp", [None, "", "[]", '{"fingerprint": 3}', "half a st"])

@@ -30,7 +30,7 @@ from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
 from avatar.errors import DeviceError, VisavisError
 from avatar.types import ARKIT_NAMES, Avatar, Float, Gaussians
-from render.camera import View, orbit_view, viewer
+from render.camera import PORTRAIT_FIELD_OF_VIEW, View, orbit_view, viewer
 from render.choose import RENDERER_NAMES, open_renderer
 from render.gl import GlRenderer
 from render.renderer import CardHead, Renderer
@@ -50,9 +50,15 @@ PATIENCE_S = 1.0
 COUNTS = (10_000, 30_000, 60_000, 100_000)
 SIZES = (256, 512, 1024)
 EYES = (1, 2)
+HEADSET_PX = (2064, 2208)
+"""Of each eye of a Quest 3."""
+HEADSET_FIELD_RAD, HEADSET_DISTANCE_M = math.radians(96.0), 0.7
+"""Its vertical field, and how far a person stands from whom they talk with."""
 
 PLAIN = "torch"
 """The alternative that renderers are compared with: the same rules in plain torch."""
+TEXTURES = "cuda-gl"
+"""The CUDA renderer with its pictures left in textures of OpenGL, as a window has them."""
 NOT_MEASURED = ("auto", "reference")
 """One is another's name, the other takes minutes for a frame."""
 
@@ -85,6 +91,8 @@ class Measured:
     seconds: list[list[float]] = field(default_factory=list[list[float]])
     """Of each counted frame: deforming, sorting, drawing, all. NaN is not known."""
     peak_mb: float | None = None
+    card_mb: float | None = None
+    """Held on the graphics card; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +102,15 @@ class Case:
     count: int | None
     """Gaussians; None for as many as the avatar has."""
     size: int
-    """Width and height, pixels."""
+    """Width and height, pixels; of a headset, whose pictures are as high as `HEADSET_PX` says, the
+    width alone."""
     views: int
+    headset: bool = False
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return HEADSET_PX[1] if self.headset else self.size
 
 
 def bench(
@@ -110,6 +125,12 @@ def bench(
             help="Which to measure: cpu, torch (a plain comparison), ...; all that run here.",
         ),
     ] = (),
+    headset: Annotated[
+        bool,
+        tyro.conf.arg(
+            help="Also two eyes of 2064 x 2208 pixels, from where one talks to a person."
+        ),
+    ] = False,
     json: Annotated[Path | None, tyro.conf.arg(help="Write the same as JSON to this file.")] = None,
     plot: Annotated[
         Path | None, tyro.conf.arg(metavar="OUT.png", help="Draw milliseconds against Gaussians.")
@@ -130,7 +151,7 @@ def bench(
     memory.settle()
     measured: dict[tuple[Case, str], Measured] = {}
     try:
-        _measure_all(list(renderers.values()), quick, memory, measured)
+        _measure_all(list(renderers.values()), _cases(quick, headset), quick, memory, measured)
     finally:
         results = [_result(entry) for entry in measured.values()]
         if results:  # after Ctrl-C too: minutes of work, whole or not
@@ -155,15 +176,17 @@ def _open(
     Raises:
         DeviceError: one that was asked for does not exist or does not run here.
     """
-    known = (*(name for name in RENDERER_NAMES if name not in NOT_MEASURED), PLAIN)
+    known = (*(name for name in RENDERER_NAMES if name not in NOT_MEASURED), TEXTURES, PLAIN)
     renderers: dict[str, Renderer] = {}
     opened: list[dict[str, Any]] = []
     for name in dict.fromkeys(known if names is None else names):
         if name not in (*known, "auto"):
             raise DeviceError(f"backend {name!r}: expected some of {', '.join(known)}.")
+        if name == TEXTURES and names is None and "cuda" not in renderers:
+            continue  # it was told already why not
         before_mb = memory.now_mb()
         try:
-            renderer = _plain_alternative() if name == PLAIN else open_renderer(name)
+            renderer = _opened(name)
             warm_up_s = renderer.warm_up()
         except VisavisError as error:
             if names is not None:
@@ -187,25 +210,36 @@ def _drawn_by(renderer: Renderer) -> str:
     """The graphics driver, or how many threads."""
     if isinstance(renderer, GlRenderer):
         return f"{renderer.driver.renderer}, posed and sorted by the {who_poses(renderer)}"
+    if renderer.name in ("cuda", TEXTURES):
+        return f"{renderer.reason}; posed and sorted by the {who_poses(renderer)}"
+    if renderer.name == PLAIN and getattr(renderer, "device", "cpu") != "cpu":
+        return str(getattr(renderer, "device", ""))
     threads = getattr(renderer, "threads", 1)
     return "1 thread" if threads == 1 else f"{threads} threads"
 
 
-def _plain_alternative() -> Renderer:
-    from app.commands.bench_torch import TorchTiles  # loads torch, which nothing else here needs
+def _opened(name: str) -> Renderer:
+    if name == PLAIN:
+        from app.commands.bench_torch import TorchTiles  # loads torch, which only this needs
 
-    return TorchTiles()
+        return TorchTiles()
+    if name == TEXTURES:
+        from app.commands.bench_textures import IntoTextures
+
+        return IntoTextures()
+    return open_renderer(name)
 
 
 def _measure_all(
     renderers: list[Renderer],
+    cases: list[Case],
     quick: bool,
     memory: PeakMemory,
     measured: dict[tuple[Case, str], Measured],
 ) -> None:
     """Fill `measured`, visit by visit, and show how far it is."""
     visits = QUICK_VISITS if quick else FULL_VISITS
-    cases = _cases(quick) * visits
+    cases = cases * visits
     scenes: dict[int | None, Scene] = {}
     with counted("measuring", len(cases) * len(renderers)) as progress:
         for case in cases:
@@ -346,11 +380,17 @@ def _moving(avatar: Avatar) -> Scene:
     return Scene(f"avatar {DEFAULT_AVATAR}", len(avatar), pose, True, release)
 
 
-def _cases(quick: bool) -> list[Case]:
+def _cases(quick: bool, headset: bool = False) -> list[Case]:
     """Those of one scene together."""
-    if quick:
-        return [Case(None, 512, 1)]
-    return [Case(count, size, eyes) for count in COUNTS for size in SIZES for eyes in EYES]
+    cases = []
+    for count in (None,) if quick else COUNTS:
+        if quick:
+            cases.append(Case(count, 512, 1))
+        else:
+            cases += [Case(count, size, eyes) for size in SIZES for eyes in EYES]
+        if headset:
+            cases.append(Case(count, HEADSET_PX[0], 2, headset=True))
+    return cases
 
 
 def _views(case: Case, frame: int) -> list[View]:
@@ -359,8 +399,18 @@ def _views(case: Case, frame: int) -> list[View]:
     views = []
     for index in range(case.views):
         aside = (index - (case.views - 1) / 2) * EYE_DISTANCE_M
+        distance, field_of_view = 1.0, PORTRAIT_FIELD_OF_VIEW
+        if case.headset:
+            distance, field_of_view = HEADSET_DISTANCE_M, HEADSET_FIELD_RAD
         views.append(
-            orbit_view(yaw + math.atan(aside), 0.0, 1.0, width=case.size, height=case.size)
+            orbit_view(
+                yaw + math.atan(aside / distance),
+                0.0,
+                distance,
+                width=case.size,
+                height=case.height,
+                field_of_view=field_of_view,
+            )
         )
     return views
 
@@ -370,7 +420,7 @@ def _visit(
 ) -> None:
     """Add some frames to `entry`. A renderer that does not tell its stages has NaN for them."""
     case = entry.case
-    out = np.empty((case.views, case.size, case.size, 3), np.uint8)
+    out = np.empty((case.views, case.height, case.size, 3), np.uint8)
     rows: list[list[float]] = []
     memory.restart()
     begun = time.perf_counter()
@@ -378,17 +428,23 @@ def _visit(
         views = _views(case, frame)
         started = time.perf_counter()
         gaussians = scene.pose(frame, views, renderer)
-        # A card is only told what to do: when it has done so shows in the whole frame alone.
-        posed = time.perf_counter() if isinstance(gaussians, Gaussians) else math.nan
+        # A card is only told what to do; if it does not tell itself how long that took, it shows
+        # in the whole frame alone.
+        deform_s = time.perf_counter() - started if isinstance(gaussians, Gaussians) else math.nan
         renderer.render(gaussians, views, out=out)
         ended = time.perf_counter()
+        if math.isnan(deform_s):
+            deform_s = getattr(renderer, "last_pose_s", math.nan)
         times = getattr(renderer, "last_times", None)
         stages = [math.nan] * 2 if times is None else [times.sort_s, times.raster_s]
-        rows.append([posed - started, *stages, ended - started])
+        rows.append([deform_s, *stages, ended - started])
         if ended - begun > PATIENCE_S:
             break
     entry.seconds += rows[min(WARM_FRAMES, len(rows) - 1) :]
     peak_mb = memory.peak_mb()
+    card_bytes = getattr(renderer, "card_bytes", None)
+    if card_bytes is not None:
+        entry.card_mb = max(card_bytes / 1e6, entry.card_mb or 0.0)
     entry.peak_mb = None if peak_mb is None else max(peak_mb, entry.peak_mb or 0.0)
 
 
@@ -401,6 +457,7 @@ def _result(entry: Measured) -> dict[str, Any]:
         "scene": entry.scene,
         "gaussians": entry.count,
         "size": entry.case.size,
+        "height": entry.case.height,
         "views": entry.case.views,
         "frames": len(entry.seconds),
         "deform_ms": _median(deform) if entry.moves else None,
@@ -408,6 +465,7 @@ def _result(entry: Measured) -> dict[str, Any]:
         "raster_ms": _median(raster),
         "total_ms": {"p50": round(float(p50), 2), "p95": round(float(p95), 2)},
         "gaussians_per_s": round(1000 * entry.count / float(p50)),
+        "card_mb": None if entry.card_mb is None else round(entry.card_mb, 1),
         "peak_mb": None if entry.peak_mb is None else round(entry.peak_mb, 1),
     }
 
@@ -431,7 +489,9 @@ def _table(results: list[dict[str, Any]]) -> Table:
         peak_mb = result["peak_mb"]
         row = [
             result["backend"],
-            *(f"{result[key]}" for key in ("gaussians", "size", "views")),
+            f"{result['gaussians']}",
+            _shape(result),
+            f"{result['views']}",
             *("-" if stage is None else f"{stage:.1f}" for stage in stages),
             *(f"{total[key]:.1f}" for key in ("p50", "p95")),
             f"{result['gaussians_per_s'] / 1e6:.2f}",
@@ -445,5 +505,11 @@ def _table(results: list[dict[str, Any]]) -> Table:
     return table
 
 
+def _shape(result: dict[str, Any]) -> str:
+    """Pixels, one number for a square."""
+    width, height = result["size"], result["height"]
+    return f"{width}" if width == height else f"{width}x{height}"
+
+
 def _case_of(result: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(result[key] for key in ("scene", "gaussians", "size", "views"))
+    return tuple(result[key] for key in ("scene", "gaussians", "size", "height", "views"))

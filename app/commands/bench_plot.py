@@ -13,14 +13,14 @@ COLOURS = ("#0b7285", "#c2410c", "#6741d9", "#2b8a3e", "#868e96")
 
 def draw_plot(results: list[dict[str, Any]], path: Path) -> None:
     """A panel for each size, a line for each renderer, dashed for two eyes."""
-    sizes = sorted({result["size"] for result in results})
+    sizes = sorted({(result["size"], result["height"]) for result in results})
     backends = sorted({result["backend"] for result in results})
     figure = Figure(figsize=(1.2 + 3.6 * len(sizes), 4.2), layout="constrained")
     panels = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
     for panel, size in zip(panels, sizes, strict=True):
         lines = defaultdict(list)
         for result in results:
-            if result["size"] == size:
+            if (result["size"], result["height"]) == size:
                 point = (result["gaussians"] / 1000, result["total_ms"]["p50"])
                 lines[result["backend"], result["views"]].append(point)
         for (backend, views), points in sorted(lines.items()):
@@ -34,7 +34,7 @@ def draw_plot(results: list[dict[str, Any]], path: Path) -> None:
             )
         for milliseconds in REAL_TIME.values():
             panel.axhline(milliseconds, color="0.75", linewidth=1, zorder=0)
-        panel.set(title=f"{size} x {size}", xlabel="thousand Gaussians", yscale="log")
+        panel.set(title=f"{size[0]} x {size[1]}", xlabel="thousand Gaussians", yscale="log")
         panel.grid(alpha=0.2)
         panel.spines[["top", "right"]].set_visible(False)
         panel.yaxis.set_major_formatter("{x:g}")

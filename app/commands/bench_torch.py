@@ -10,7 +10,7 @@ it (torch takes seconds and some hundred megabytes).
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,13 +60,15 @@ class _Listed:
 
 
 class TorchTiles(ByteRenderer):
-    """`Renderer` in torch operations, on one thread."""
+    """`Renderer` in torch operations, on one thread, or on the card that torch sees."""
 
     name = "torch"
     reason = "the plain alternative that visavis bench compares with"
 
     def __init__(self) -> None:
         self.threads = 1
+        self.device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+        """Who computes, for a person."""
         self.last_times = StageTimes()
 
     def render_float(
@@ -76,7 +78,8 @@ class TorchTiles(ByteRenderer):
         image_size(views)
         with _one_thread():
             drawn = [
-                _blended(_listed(plain_gaussians(gaussians), view), view).numpy() for view in views
+                _blended(_listed(plain_gaussians(gaussians), view), view).cpu().numpy()
+                for view in views
             ]
         pictures = np.stack(drawn)
         return pictures[..., :3], pictures[..., 3:]
@@ -106,7 +109,7 @@ class TorchTiles(ByteRenderer):
     ) -> Image:
         width, height = image_size(views)
         pictures = np.empty((len(views), height, width, channels), np.uint8) if out is None else out
-        behind = torch.from_numpy(background_picture(background, width, height).copy())
+        behind = _sent(background_picture(background, width, height))
         sort_s = raster_s = 0.0
         with _one_thread():
             for view, picture in zip(views, pictures, strict=True):
@@ -116,7 +119,7 @@ class TorchTiles(ByteRenderer):
                 drawn = _blended(listed, view)
                 drawn[..., :3] += (1 - drawn[..., 3:]) * behind
                 levels = (drawn[..., :channels].clamp_(0, 1) * 255 + 0.5).to(torch.uint8)
-                picture[...] = levels.numpy()
+                picture[...] = levels.cpu().numpy()
                 sort_s += sorted_ - started
                 raster_s += time.perf_counter() - sorted_
         self.last_times = StageTimes(sort_s=sort_s, raster_s=raster_s)
@@ -130,10 +133,19 @@ def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.inference_mode():
+        # To look at every operation for its device takes time that the processor need not spend.
+        with torch.inference_mode(), _device() if torch.cuda.is_available() else nullcontext():
             yield
     finally:
         torch.set_num_threads(before)
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _sent(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(values, np.float32)).to(_device())
 
 
 def _listed(gaussians: Gaussians, view: View) -> _Listed:
@@ -142,13 +154,13 @@ def _listed(gaussians: Gaussians, view: View) -> _Listed:
     Screen covariance: Kerbl et al. 2023, eq. 5 (Zwicker et al. 2001), J W Σ Wᵀ Jᵀ.
     """
     means, quaternions, scales, opacity, colour = (
-        torch.from_numpy(np.array(values, np.float32))
+        _sent(values)
         for values in (
             *(gaussians.means, gaussians.rotations, gaussians.scales),
             *(gaussians.opacities, gaussians.colours),
         )
     )
-    camera_from_world = torch.from_numpy(view.camera_from_world[:3].astype(np.float32))
+    camera_from_world = _sent(view.camera_from_world[:3])
     rotation, translation = camera_from_world[:, :3], camera_from_world[:, 3]
     (fx, _, cx), (_, fy, cy) = view.intrinsics[:2].tolist()
     camera = means @ rotation.T + translation

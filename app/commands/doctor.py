@@ -67,7 +67,7 @@ def examine() -> Iterator[Finding]:
     """Look at everything, in the order in which a person would ask."""
     checks: tuple[Callable[[], Finding], ...] = (
         *(_program, _python, _machine, _libraries, _numba, _torch, _assets, _avatar, _speech),
-        *(_display, _opengl, _renderer, _microphones, _folder),
+        *(_display, _opengl, _cuda, _renderer, _microphones, _folder),
     )
     for check in checks:
         yield check()
@@ -198,13 +198,28 @@ def _opengl() -> Finding:
     return Finding("OpenGL", "ok", f"{driver.renderer} / OpenGL {driver.version}; {can}")
 
 
+def _cuda() -> Finding:
+    from avatar.fit.backends import fitting_on_card
+    from render.cuda_probe import has_nvidia_driver, probe_cuda
+
+    probe, fitting = probe_cuda(), fitting_on_card()
+    fits = "fits avatars by gsplat"
+    if not fitting.works:
+        fits = f"avatars are fitted on the processor ({fitting.problem}. {fitting.advice})"
+    if probe.card:
+        return Finding("CUDA", "ok", f"{probe.card}, draws by the program's own kernels; {fits}")
+    if has_nvidia_driver():
+        return Finding("CUDA", "warn", f"does not draw; {fits}", probe.problem)
+    return Finding("CUDA", "ok", f"{probe.problem} (not needed)")
+
+
 def _renderer() -> Finding:
     from render.choose import fastest_renderer
     from render.gl_driver import probe_driver
 
     name, reason = fastest_renderer()
     driver = probe_driver() if name == "gl" else None
-    where = "card" if driver is not None and driver.computes else "processor"
+    where = "card" if name == "cuda" or (driver and driver.computes) else "processor"
     return Finding("renderer", "ok", f"{name}, {reason}; posing and sorting: {where}")
 
 

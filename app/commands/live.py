@@ -5,11 +5,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from app.bundled import avatar_path, bundled_avatars
+from app.control_link import ControlLink, new_token, write_control_file
+from app.detail import detailed
 from app.frame_loop import (
     Display,
     FrameLoop,
@@ -19,21 +22,25 @@ from app.frame_loop import (
     Picture,
     Scene,
 )
-from app.output_file import check_output, written_beside
+from app.output_file import check_folder_of, check_output, written_beside
+from app.outputs import OutputOptions, Outputs
 from app.panel import Panel
 from app.posing import neutral_motion
+from app.recording import check_recording
 from app.renderers import Renderers
 from app.rig_view import BesideDisplay
 from app.settings import LiveSettings
 from app.sound_file import read_blocks
 from app.speech_process import SpeechProcess, SpeechSettings
+from app.steering import Steering
 from app.streams.sender import Streams
 from app.streams.targets import Target
 from app.timing import statistics_text
+from app.virtual_camera import VirtualCamera
 from app.voices import chosen_voice
 from avatar.avatar_file import check_avatar_file, load_avatar
 from avatar.deform import Deformer
-from avatar.errors import DeviceError, SoundError
+from avatar.errors import DeviceError, OutputError, SoundError
 from render.camera import orbit_view
 from render.choose import open_renderer
 from render.renderer import CardPicture, Renderer
@@ -58,6 +65,9 @@ def live(settings: LiveSettings) -> None:
         check_sound(settings.audio)
     if settings.stats is not None:
         check_output(settings.stats, (".json",))
+    if settings.record is not None:
+        check_recording(settings.record)
+    check_folder_of(settings.save_to / "visavis.mp4")
     shows_window = wants_window(settings)
     speech = SpeechProcess(
         SpeechSettings(
@@ -70,23 +80,38 @@ def live(settings: LiveSettings) -> None:
     try:
         speech.start()  # it loads for some seconds, meanwhile the window opens
         with (
+            _outputs(settings, speech) as outputs,
+            _steering(settings) as steering,
             _display(settings, shows_window) as (shown, loader, renderers),
             _with_rig(shown, settings.rig) as (display, more),
             _streams(settings, more, speech) as streams,
         ):
-            options = _options(settings, shows_window)
-            loop = FrameLoop(display, speech, loader, options, renderers)
+            loop = FrameLoop(
+                *(display, speech, loader, _options(settings, shows_window), renderers),
+                outputs=outputs,
+                steering=steering,
+            )
             with _ended_by_signals(loop):
                 loop.run()
+        recorded = outputs.recording
         if settings.stats is not None:
             statistics = loop.timing.statistics(loop.report, loop.backend)
             statistics["backend_reason"] = loop.backend_reason
+            if recorded is not None:
+                statistics["recording"] = {
+                    "seconds": round(recorded.seconds, 3),
+                    "dropped": recorded.dropped,
+                }
             statistics["posing"] = statistics["sorting"] = loop.posed_by
             if streams is not None:
                 statistics["streams"] = streams.statistics()
             text = statistics_text(statistics)
             with written_beside(settings.stats) as beside:
                 beside.write_text(text, encoding="utf-8")
+        if settings.record is not None and recorded is not None:
+            if recorded.problem:
+                raise OutputError(recorded.problem)
+            print(settings.record)
     finally:
         speech.close()
 
@@ -172,6 +197,12 @@ def load_scene(
     return Scene(avatar, deformer, renderer)
 
 
+def with_detail(scene: Scene) -> Scene:
+    """The same with fewer Gaussians where the head is small on the screen."""
+    assert isinstance(scene.deformer, Deformer)
+    return replace(scene, deformer=detailed(scene.deformer.avatar))
+
+
 class WindowDisplay:
     """A window with its panel, as the frame loop sees it."""
 
@@ -203,19 +234,61 @@ def _display(
     """Where pictures go, who loads what is drawn for it, and what a person can have it drawn by."""
     with ExitStack() as opened:
         renderers = None
+        refine = with_detail if settings.detail == "auto" else None
         if shows_window:
             window = opened.enter_context(Window("visavis", *WINDOW_SIZE))
             log.info("window: %s", window.description)
             display: Display = WindowDisplay(window)
             renderers = Renderers(window.context)
             opened.callback(renderers.close)
-            loader = Loader(load_scene)
+            loader = Loader(load_scene, refine=refine)
         else:
             display = MemoryDisplay(settings.size.width, settings.size.height)
             opening = partial(open_renderer, settings.backend)
-            loader = Loader(partial(load_scene, opening=opening))
+            loader = Loader(partial(load_scene, opening=opening), refine=refine)
         opened.callback(loader.close)
         yield display, loader, renderers
+
+
+@contextmanager
+def _outputs(settings: LiveSettings, speech: SpeechProcess) -> Iterator[Outputs]:
+    """What leaves the run besides the window; ended well at the end of the block."""
+    backdrop, size = settings.backdrop.rgb, settings.size.even()
+    camera = None
+    if settings.virtual_camera is not None:
+        camera = VirtualCamera(
+            settings.virtual_camera,
+            size=(size.width, size.height),
+            fps=settings.record_fps,
+            backdrop=backdrop,
+        )
+        print(f"visavis: virtual camera {camera.description}", file=sys.stderr)
+    options = OutputOptions(folder=settings.save_to, fps=settings.record_fps, backdrop=backdrop)
+    outputs = Outputs(options, speech.read_sound, camera)
+    try:
+        yield outputs
+    finally:
+        outputs.close()
+
+
+@contextmanager
+def _steering(settings: LiveSettings) -> Iterator[Steering | None]:
+    """Other programs that may steer, where that is asked for; else no port is opened."""
+    if settings.control is None:
+        yield None
+        return
+    token = new_token()
+    link = ControlLink(settings.control, token)
+    file = None
+    try:
+        link.wait_until_ready()
+        file = write_control_file(settings.control_file, link, token)
+        print(f"visavis: steered at {link.url}, token {token} (also in {file})", file=sys.stderr)
+        yield Steering(link)
+    finally:
+        link.close()
+        if file is not None:
+            file.unlink(missing_ok=True)
 
 
 def _options(settings: LiveSettings, shows_window: bool) -> LiveOptions:
@@ -232,6 +305,7 @@ def _options(settings: LiveSettings, shows_window: bool) -> LiveOptions:
         seconds=settings.seconds,
         picture_px=max(settings.size.width, settings.size.height),
         adapts=shows_window,  # a measurement draws what it was asked for
+        record=settings.record,
     )
 
 

@@ -17,6 +17,7 @@ from app.report import (
 )
 from app.settings import MakeSettings
 from avatar.avatar_file import save_avatar
+from avatar.fit.backends import open_rasteriser
 from avatar.fit.refine import Budget
 from avatar.portrait.make import first_avatar, fit_sitter, part, refined_avatar
 from avatar.portrait.warnings import read_warnings
@@ -38,6 +39,8 @@ def make(settings: MakeSettings) -> None:
     if settings.report is not None:
         check_report_folder(settings.report)
     budget = Budget(settings.budget)
+    if settings.device == "cuda":
+        open_rasteriser("cuda")  # before minutes of work, not after
     started_s = time.monotonic()
     tell = Stages()
     begun, made = (0.4, 0.95) if budget is Budget.QUICK else (0.12, 0.3)
@@ -52,7 +55,9 @@ def make(settings: MakeSettings) -> None:
             file=sys.stderr,
         )
         try:
-            avatar = refined_avatar(avatar, sitter, budget, tell=part(tell, made, 0.95))
+            avatar = refined_avatar(
+                avatar, sitter, budget, device=settings.device, tell=part(tell, made, 0.95)
+            )
         except (KeyboardInterrupt, SystemExit):
             print(
                 f"visavis: not refined; {settings.output} holds the first avatar, whole.",

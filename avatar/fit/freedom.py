@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.deform import Deformer, triangle_frames
-from avatar.fit.rasteriser import Lens, Rasteriser
+from avatar.fit.backends import FitRasteriser
+from avatar.fit.rasteriser import Lens
 from avatar.head.template import HeadTemplate, Part
 from avatar.portrait.arrays import Array, Mask
 from avatar.types import ARKIT_NAMES, Avatar, Float, Gaussians
@@ -60,6 +61,7 @@ def find_freedom(
     gaussians: Gaussians,
     lens: Lens,
     template: HeadTemplate,
+    rasteriser: FitRasteriser,
     *,
     mouth_open: bool = False,
 ) -> Freedom:
@@ -72,7 +74,6 @@ def find_freedom(
     on_template = avatar.bound_triangle < len(template.triangles)
     skin = (template.triangle_part == Part.SKIN) & ~template.cavity
     ruled = on_template & ~skin[np.where(on_template, avatar.bound_triangle, 0)]
-    rasteriser = Rasteriser()
     colour, _ = rasteriser.draw(gaussians, lens)
     # With a slope of 1 the gradient of a colour is the sum of its weights over the picture.
     shown = rasteriser.backward(colour, np.ones_like(colour)).colours[:, 0].copy()

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from avatar.deform import Deformer
+from avatar.fit.backends import FitRasteriser
 from avatar.fit.freedom import Freedom, find_freedom
 from avatar.fit.optimiser import COLOUR, WIDTH, Limits, SplatOptimiser
 from avatar.fit.photograph import as_photographed, photo_lens
@@ -53,14 +54,18 @@ def learn_glance(
     avatar: Avatar,
     portrait: Portrait,
     template: HeadTemplate,
+    rasteriser: FitRasteriser | None = None,
     *,
     steps: int,
     tell: Callable[[float], None] | None = None,
 ) -> Avatar:
-    """`avatar` with `glance` and `taken_from`; the same in, the same out.
+    """`avatar` with `glance` and `taken_from`; on the processor, the same in, the same out.
+
+    `rasteriser` draws, and finds gradients; None for the processor's.
 
     `tell` is called with the share that is done, 0..1.
     """
+    rasteriser = Rasteriser() if rasteriser is None else rasteriser
     deformer = Deformer(avatar, template)
     posed = as_photographed(deformer)
     height, width = portrait.image.shape[:2]
@@ -69,7 +74,9 @@ def learn_glance(
     if box is None or not steps:
         return avatar
     mouth_open = bool(mouth_opening(portrait.landmarks, height, width).any())
-    freedom = find_freedom(deformer, posed, whole.crop(*box), template, mouth_open=mouth_open)
+    freedom = find_freedom(
+        deformer, posed, whole.crop(*box), template, rasteriser, mouth_open=mouth_open
+    )
     drawn = np.flatnonzero(freedom.weight > LEAST_SHOWN).astype(np.int32)
     painted = freedom.ruled & (freedom.glance == 0)
     target = find_target(
@@ -80,6 +87,7 @@ def learn_glance(
         whole,
         box,
         _LEARNING,
+        rasteriser,
         eyes=True,
     )
     targets = [target.scaled(side) for side in _SIDES]
@@ -87,7 +95,6 @@ def learn_glance(
         [PictureLoss(one.over(tone), one.weight, SSIM_SHARE) for tone in TONES] for one in targets
     ]
     optimiser = SplatOptimiser(chosen(posed, drawn), _limits(posed, freedom, drawn))
-    rasteriser = Rasteriser()
     for step in range(steps):
         at, tone = step % len(targets), step // len(targets) % len(TONES)
         drawing = rasteriser.draw(optimiser.gaussians, targets[at].lens, _TILTS[step % len(_TILTS)])

@@ -13,6 +13,7 @@ from enum import Enum
 import numpy as np
 
 from avatar.deform import Deformer
+from avatar.fit.backends import FitRasteriser
 from avatar.fit.freedom import Freedom, find_freedom
 from avatar.fit.glance import learn_glance
 from avatar.fit.optimiser import (
@@ -123,9 +124,12 @@ def refine_avatar(
     template: HeadTemplate,
     *,
     budget: Budget = Budget.NORMAL,
+    rasteriser: FitRasteriser | None = None,
     tell: Callable[[float], None] | None = None,
 ) -> Avatar:
-    """`avatar` made more like `portrait`; the same in, the same out.
+    """`avatar` made more like `portrait`; on the processor, the same in, the same out.
+
+    `rasteriser` draws, and finds gradients; None for the processor's.
 
     `tell` is called with the share that is done, 0..1. The avatar that goes in is complete: it
     may be shown or saved while this runs.
@@ -133,6 +137,7 @@ def refine_avatar(
     levels = _LEVELS[budget]
     if not levels:
         return avatar
+    rasteriser = Rasteriser() if rasteriser is None else rasteriser
     deformer = Deformer(avatar, template)
     posed = as_photographed(deformer)
     height, width = portrait.image.shape[:2]
@@ -141,7 +146,9 @@ def refine_avatar(
     if box is None:
         return avatar
     mouth_open = bool(mouth_opening(portrait.landmarks, height, width).any())
-    freedom = find_freedom(deformer, posed, whole.crop(*box), template, mouth_open=mouth_open)
+    freedom = find_freedom(
+        deformer, posed, whole.crop(*box), template, rasteriser, mouth_open=mouth_open
+    )
     drawn = np.flatnonzero(freedom.weight > LEAST_SHOWN).astype(np.int32)
     target = find_target(
         posed,
@@ -151,6 +158,7 @@ def refine_avatar(
         whole,
         box,
         _LEARNING,
+        rasteriser,
     )
     # Hair and clothes that reach over the outline fade; skin would have a hole, seen from aside.
     on_head = avatar.bound_triangle < len(template.triangles)
@@ -164,8 +172,8 @@ def refine_avatar(
         room = level.most - (len(avatar) + len(optimiser) - len(drawn))
         if room > 0:
             able = freedom.shape[drawn][optimiser.source] > _SPLIT_FREEDOM
-            optimiser.split(worst(optimiser.gaussians, targets[0], able, room))
-        rasteriser, steps = Rasteriser(), _steps(level, targets)
+            optimiser.split(worst(optimiser.gaussians, targets[0], able, room, rasteriser))
+        steps = _steps(level, targets)
         losses = [
             [PictureLoss(one.over(tone), one.weight, SSIM_SHARE) for tone in TONES]
             for one in targets
@@ -188,7 +196,9 @@ def refine_avatar(
         if tell is not None:
             tell(_BEFORE_GLANCE + (1 - _BEFORE_GLANCE) * share)
 
-    return learn_glance(refined, portrait, template, steps=_GLANCE_STEPS[budget], tell=last)
+    return learn_glance(
+        refined, portrait, template, rasteriser, steps=_GLANCE_STEPS[budget], tell=last
+    )
 
 
 def _steps(level: _Level, targets: list[Target]) -> int:

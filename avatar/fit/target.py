@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from avatar.fit.backends import FitRasteriser
 from avatar.fit.photograph import LIKENESS_SIDE, background, closed, matte, presence, shrunk
-from avatar.fit.rasteriser import Lens, Rasteriser, over
+from avatar.fit.rasteriser import Lens, over
 from avatar.portrait.arrays import Mask
 from avatar.portrait.colour import sample
 from avatar.portrait.openings import eye_openings, mouth_opening
@@ -90,6 +91,7 @@ def find_target(
     whole: Lens,
     box: tuple[int, int, int, int],
     learning: tuple[float, float],
+    rasteriser: FitRasteriser,
     eyes: bool = False,
 ) -> Target:
     """The part of the portrait in which the avatar is; where the shoulders dissolve does not count.
@@ -107,7 +109,7 @@ def find_target(
     behind = background(portrait)
     lens = whole.crop(*box)
     colours = np.stack([ruled, free, np.zeros(len(free))], 1).astype(np.float32)
-    shares, through = Rasteriser().draw(replace(posed, colours=colours), lens)
+    shares, through = rasteriser.draw(replace(posed, colours=colours), lens)
     counts = 1 - np.clip((shares[..., 0] - _RULED[0]) / (_RULED[1] - _RULED[0]), 0, 1)
     low, high = learning
     counts *= np.clip((shares[..., 1] - low) / (high - low), 0, 1)
@@ -115,7 +117,7 @@ def find_target(
     counts *= 1 - mouth_opening(portrait.landmarks, *size)[part]
     if not eyes:
         counts *= 1 - eye_openings(portrait.landmarks, *size)[part]
-    start = over(*Rasteriser().draw(posed, lens), behind[part])
+    start = over(*rasteriser.draw(posed, lens), behind[part])
     wanted = start + counts[..., None] * (portrait.image[part] - start)
     return Target(
         lens=lens,
@@ -157,10 +159,11 @@ def chosen(splats: Gaussians, which: Index) -> Gaussians:
     )
 
 
-def worst(splats: Gaussians, target: Target, able: Mask, most: int) -> Index:
+def worst(
+    splats: Gaussians, target: Target, able: Mask, most: int, rasteriser: FitRasteriser
+) -> Index:
     """[K] at most `most` of the splats that are `able` [N], where the drawing differs most from
     the photograph and they are large enough to be seen singly."""
-    rasteriser = Rasteriser()
     shown = over(*rasteriser.draw(splats, target.lens), 0.5)
     error = np.abs(shown - target.over(0.5)).mean(2) * target.weight
     slope = np.repeat(error[..., None], 3, 2)

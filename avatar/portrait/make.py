@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from avatar.errors import PortraitError
+from avatar.fit.backends import open_rasteriser
+from avatar.fit.device import Device
 from avatar.fit.refine import Budget, refine_avatar
 from avatar.head.template import load_template
 from avatar.portrait.assemble import Progress, assemble
@@ -97,13 +99,24 @@ def _digest(path: Path) -> str:
         ) from error
 
 
-def refined_avatar(avatar: Avatar, sitter: Sitter, budget: Budget, *, tell: Progress) -> Avatar:
-    """What `first_avatar` gave, made more like the photograph for as long as `budget` allows."""
+def refined_avatar(
+    avatar: Avatar,
+    sitter: Sitter,
+    budget: Budget,
+    *,
+    device: Device = "cpu",
+    tell: Progress,
+) -> Avatar:
+    """What `first_avatar` gave, made more like the photograph for as long as `budget` allows.
+
+    Raises: DeviceError where `device` does not fit avatars here.
+    """
     return refine_avatar(
         avatar,
         sitter.portrait,
         sitter.template,
         budget=budget,
+        rasteriser=open_rasteriser(device),
         tell=lambda share: tell("refining against the photograph", share),
     )
 

@@ -98,24 +98,36 @@ class Sums:
         self.count = 0
         self._products: NDArray[np.float64] = np.zeros((0, 0))
         self._answers: NDArray[np.float64] = np.zeros((0, 0))
+        self._squares: NDArray[np.float64] = np.zeros(0)
 
     def add(self, known: Float, later: Float) -> None:
         given = np.column_stack([known, np.ones(len(known), np.float32)])
         if not self.count:
             self._products = np.zeros((given.shape[1], given.shape[1]))
             self._answers = np.zeros((given.shape[1], later.shape[1]))
+            self._squares = np.zeros(later.shape[1])
         self._products += given.T @ given
         self._answers += given.T @ later
+        self._squares += (later.astype(np.float64) ** 2).sum(0)
         self.count += len(known)
 
     def solve(self) -> tuple[Float, Float]:
-        """[K, 22] weights and [22] constants, inputs held back by their spread."""
+        """[K, 22] weights and [22] constants, inputs held back by their spread.
+
+        What is guessed varies as much as what is said: the least squares alone would guess nearer
+        to the mean, and lips would neither close nor open fully.
+        """
         count = self.count
         mean = self._products[-1, :-1] / count
         variance = np.diag(self._products)[:-1] / count - mean**2
         held = np.append(_RIDGE * np.maximum(variance, 1e-6), 0.0)
         both = np.linalg.solve(self._products + np.diag(held), self._answers)
-        return both[:-1].astype(np.float32), both[-1].astype(np.float32)
+        answer = self._answers[-1] / count
+        guessed = np.einsum("ik,ij,jk->k", both, self._products, both) / count - answer**2
+        said = self._squares / count - answer**2
+        gain = np.sqrt(said / np.maximum(guessed, 1e-9))
+        shift = answer + gain * (both[-1] - answer)
+        return (both[:-1] * gain).astype(np.float32), shift.astype(np.float32)
 
 
 def _sounds(grid: Path | None, hours: float, seed: int) -> Iterator[Float]:

@@ -16,9 +16,11 @@ from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
 from avatar.errors import DeviceError, OutputError
 from avatar.types import Avatar
+from render import cuda_driver
 from render.camera import orbit_view
 from render.cpu import CpuRenderer
 from tests.app.test_command_line import refused, usage_status
+from tests.render.fake_cuda import fake_library
 
 
 @pytest.fixture
@@ -84,6 +86,51 @@ def test_a_full_run_measures_every_case_on_every_renderer_and_draws_it(tmp_path,
 
 
 @pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("name", ["cuda", "cuda-gl"])
+def test_a_card_is_measured_with_its_posing_and_what_it_holds(name, tmp_path, monkeypatch):
+    # On the fake card of the renderer's own tests: what is measured means nothing, but all is told.
+    monkeypatch.setattr(cuda_driver, "driver_library", fake_library)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(module, "SIZES", (32,))
+    monkeypatch.setattr(module, "COUNTS", (300,))
+    bench(backends=(name,), json=tmp_path / "bench.json")
+    report = json.loads((tmp_path / "bench.json").read_text())
+    [machine] = report["machine"]["backends"]
+    assert machine["name"] == name
+    assert "fake card" in machine["drawn_by"]
+    assert "posed and sorted by the card" in machine["drawn_by"]
+    assert [result["views"] for result in report["results"]] == [1, 2]
+    for result in report["results"]:
+        # What the fake's clock says.
+        assert result["deform_ms"] == result["sort_ms"] == result["raster_ms"] == 1
+        assert result["card_mb"] > 1
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_headsets_two_eyes_are_measured_where_they_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "HEADSET_PX", (60, 64))
+    monkeypatch.setattr(module, "COUNTS", (300,))
+    output, picture = tmp_path / "bench.json", tmp_path / "bench.png"
+    bench(headset=True, backends=("cpu",), json=output, plot=picture)
+    results = json.loads(output.read_text())["results"]
+    shapes = [(result["size"], result["height"], result["views"]) for result in results]
+    assert shapes == [(48, 48, 1), (48, 48, 2), (60, 64, 2)]
+    assert picture.is_file()
+
+
+def test_a_head_before_a_headset_is_in_both_pictures():
+    left, right = module._views(Case(None, 2064, 2, headset=True), 0)
+    assert (left.width, left.height) == (2064, 2208)
+    eyes = np.linalg.norm(left.position - right.position)
+    assert eyes == pytest.approx(module.EYE_DISTANCE_M, rel=0.01)
+    for view in (left, right):
+        x, y, depth = view.project([0.0, 0.0, -0.06])
+        assert 800 < x < 1264
+        assert 900 < y < 1308
+        assert depth == pytest.approx(module.HEADSET_DISTANCE_M, rel=0.05)
+
+
+@pytest.mark.usefixtures("hasty")
 def test_without_names_all_are_measured_that_run_here(capsys, monkeypatch):
     def opened(name: str) -> CpuRenderer:
         if name == "gl":
@@ -94,7 +141,9 @@ def test_without_names_all_are_measured_that_run_here(capsys, monkeypatch):
     monkeypatch.setattr(module, "open_renderer", opened)
     bench()
     told = capsys.readouterr()
-    assert told.err == "gl: not measured. no OpenGL 3.3 here.\n"
+    # On a busy machine it also says how far it is.
+    said = [line for line in told.err.splitlines() if not line.startswith("measuring: ")]
+    assert said == ["gl: not measured. no OpenGL 3.3 here."]
     assert {line.split()[0] for line in told.out.splitlines()[2:]} == {"cpu", "torch"}
     with pytest.raises(DeviceError, match="no OpenGL"):
         bench(backends=("gl",))

@@ -1,6 +1,7 @@
 """The doctor tells the truth about this machine and about the files that ship."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,11 @@ import pytest
 from app.__main__ import main
 from app.bundled import ASSETS
 from app.commands import doctor
+from avatar.fit import backends
+from avatar.fit.backends import CardFitting
+from render import cuda_probe
+from render.cuda_probe import CudaProbe
+from render.gl_driver import Driver
 
 
 def test_the_report_names_what_was_found_and_what_to_do(
@@ -27,6 +33,35 @@ def test_the_report_names_what_was_found_and_what_to_do(
     assert findings["OpenGL"]["state"] == "ok"
     assert "chosen by itself" in findings["renderer"]["found"]
     assert report["ok"] == all(finding["state"] != "fail" for finding in findings.values())
+
+
+@pytest.mark.parametrize(
+    ("driver", "probe", "fitting", "state", "found", "advice"),
+    [
+        (False, CudaProbe("", "there is no NVIDIA driver"), CardFitting(True), "ok",
+         "there is no NVIDIA driver (not needed)", ""),
+        (True, CudaProbe("RTX", ""), CardFitting(True), "ok",
+         "RTX, draws by the program's own kernels; fits avatars by gsplat", ""),
+        (True, CudaProbe("RTX", ""), CardFitting(False, "no gsplat", "Get it."), "ok",
+         "RTX, draws by the program's own kernels; avatars are fitted on the processor (no gsplat. "
+         "Get it.)", ""),
+        (True, CudaProbe("", "no compiler. Get it."), CardFitting(True), "warn",
+         "does not draw; fits avatars by gsplat", "no compiler. Get it."),
+    ],
+)  # fmt: skip
+def test_who_draws_and_who_fits_on_an_nvidia_card_and_what_would_change_that(
+    monkeypatch: pytest.MonkeyPatch,
+    driver: bool,
+    probe: CudaProbe,
+    fitting: CardFitting,
+    state: str,
+    found: str,
+    advice: str,
+) -> None:
+    monkeypatch.setattr(cuda_probe, "has_nvidia_driver", lambda: driver)
+    monkeypatch.setattr(cuda_probe, "probe_cuda", lambda: probe)
+    monkeypatch.setattr(backends, "fitting_on_card", lambda: fitting)
+    assert doctor._cuda() == doctor.Finding("CUDA", state, found, advice)  # pyright: ignore[reportArgumentType]
 
 
 def test_the_shipped_files_are_those_that_the_checksums_name() -> None:
@@ -54,3 +89,19 @@ def test_a_damaged_and_a_missing_file_are_named(
     assert doctor.damaged_assets() == ["damaged", "missing"]
     sums.unlink()
     assert doctor.damaged_assets() == ["SHA256SUMS"]
+
+
+@pytest.mark.parametrize(
+    ("version", "opengl", "renderer"),
+    [
+        ("4.6.0 NVIDIA 570", "poses and sorts", "gl, .*posing and sorting: card"),
+        ("4.1 Metal", "draws only", "gl, .*posing and sorting: processor"),
+        ("", "no context", "cpu, .*posing and sorting: processor"),
+    ],
+)
+def test_it_tells_whether_the_card_poses_and_sorts(monkeypatch, version, opengl, renderer) -> None:
+    monkeypatch.setattr("render.gl_driver.has_card", lambda: True)
+    driver = Driver("a card", version) if version else None
+    monkeypatch.setattr("render.gl_driver.probe_driver", lambda: driver)
+    assert opengl in doctor._opengl().found
+    assert re.match(renderer, doctor._renderer().found)

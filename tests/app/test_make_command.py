@@ -16,6 +16,8 @@ from app.__main__ import STOPPED_WITH_CTRL_C, main
 from app.commands import make as command
 from app.report import PAGE, PICTURES
 from avatar.avatar_file import load_avatar
+from avatar.fit import backends
+from avatar.fit.backends import CardFitting
 from avatar.fit.refine import Budget
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.warnings import PROVENANCE_KEY, PortraitWarning, write_warnings
@@ -49,8 +51,11 @@ def made_of(
     output = tmp_path / "me.avatar"
 
     def put(refine: Refine) -> Path:
-        def refined(first: Avatar, sitter: Sitter, budget: Budget, *, tell: object) -> Avatar:
+        def refined(
+            first: Avatar, sitter: Sitter, budget: Budget, *, device: str, tell: object
+        ) -> Avatar:
             assert budget is not Budget.QUICK
+            assert device == "auto"
             return refine(first, output)
 
         monkeypatch.setattr(command, "fit_sitter", lambda path, *, tell: None)
@@ -161,6 +166,17 @@ def test_what_will_look_poor_is_a_note_on_standard_error(
     said = capsys.readouterr()
     assert "note: The person smiles.\n" in said.err
     assert said.out == f"{output}\n"
+
+
+def test_a_card_that_cannot_fit_avatars_is_told_before_the_work(
+    portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setattr(
+        backends, "fitting_on_card", lambda: CardFitting(False, "no gsplat", "Get it.")
+    )
+    monkeypatch.setattr(command, "fit_sitter", lambda *_, **__: pytest.fail("worked"))
+    asked = (portrait, "-o", tmp_path / "me.avatar", "--device", "cuda")
+    assert "no gsplat. Get it. Or use --device cpu." in refused(capsys, *asked)
 
 
 def test_an_earlier_avatar_stays_when_the_new_picture_is_refused(tmp_path: Path):

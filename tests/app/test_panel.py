@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from imgui_bundle import ImVec2, imgui
 
-from app.panel import USUAL_INTENSITY, Orbit, Panel, PanelView, Wishes
+from app.outputs import Snapshot
+from app.panel import RECORDING_KINDS, USUAL_INTENSITY, Orbit, Panel, PanelView, Wishes
+from app.turntable import Turntable
 from avatar.motion.direction import (
     EMOTION_NAMES,
     HEAD_LIMIT_RAD,
@@ -118,7 +120,8 @@ def test_dragging_down_looks_from_above_and_stops_at_a_limit(hand):
 
 def test_a_renderer_can_be_chosen_of_those_that_open(hand):
     hand.view = replace(VIEW, renderer="cpu", posed_by="processor", renderers=("auto", "cpu", "gl"))
-    for y in range(560, 700, 9):
+    imgui.get_io().display_size = ImVec2(1180, 900)  # room for the list below
+    for y in range(560, 760, 9):
         for below in (52, 72):
             hand.click(150, y)
             hand.click(150, y + below)
@@ -241,6 +244,8 @@ def rectangle(hand: Hand, name: str) -> tuple[float, float, float, float]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(imgui, "slider_float", noting(imgui.slider_float))
         patch.setattr(imgui, "invisible_button", noting(imgui.invisible_button))
+        patch.setattr(imgui, "button", noting(imgui.button))
+        patch.setattr(imgui, "selectable", noting(imgui.selectable))
         hand.frames()
     return found[name]
 
@@ -456,3 +461,58 @@ def test_the_camera_never_leaves_its_limits(drags, wheel):
     orbit.reset()
     orbit.advance(10.0)
     assert math.isclose(orbit.distance_m, 1.0, abs_tol=1e-6)
+
+
+def press(hand: Hand, name: str) -> None:
+    """Click in the middle of a button, or of a line of an open list."""
+    left, top, right, bottom = rectangle(hand, name)
+    hand.click((left + right) / 2, (top + bottom) / 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ending"), [(what, ending) for ending, what in RECORDING_KINDS.items()]
+)
+def test_a_recording_is_begun_in_each_of_its_kinds(hand, kind, ending):
+    press(hand, "Record")
+    assert [wish.record for wish in hand.wishes if wish.record is not None] == []
+    press(hand, kind)
+    assert [wish.record for wish in hand.wishes if wish.record is not None] == [ending]
+
+
+def test_while_it_records_only_that_can_be_stopped(hand):
+    hand.view = replace(VIEW, recording="0:12  3.4 MB")
+    hand.frames(2)
+    press(hand, "Stop##recording")
+    assert [wish for wish in hand.wishes if wish.stop_recording]
+    with pytest.raises(KeyError):
+        press(hand, "Record")
+
+
+@pytest.mark.parametrize(("what", "alpha"), [("with the backdrop", False), ("transparent", True)])
+def test_a_snapshot_and_a_turn_are_asked_for(hand, what, alpha):
+    press(hand, "Snapshot")
+    press(hand, what)
+    assert hand.last("snapshot") == Snapshot(alpha)
+    press(hand, "Turn")
+    assert hand.last("turntable") == Turntable()
+
+
+def test_a_recording_shows_with_the_panel_hidden_too(hand):
+    hand.view = replace(VIEW, recording="0:12  3.4 MB")
+    hand.panel.visible = False
+    said = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(imgui, "text_colored", lambda colour, text: said.append(text))
+        hand.frames()
+    assert said == ["recording 0:12  3.4 MB"]
+
+
+@given(yaw=st.floats(-10, 10), pitch=st.floats(-10, 10), distance=st.floats(0.01, 100))
+def test_another_program_sends_the_camera_no_further_than_the_mouse(yaw, pitch, distance):
+    orbit = Orbit()
+    orbit.look_from(yaw, pitch, distance)
+    orbit.advance(100.0)
+    assert abs(orbit.yaw_rad) <= Orbit.MOST_YAW
+    assert Orbit.LEAST_PITCH <= orbit.pitch_rad <= Orbit.MOST_PITCH
+    assert Orbit.NEAREST_M <= orbit.distance_m <= Orbit.FURTHEST_M
+    assert orbit.place == (orbit.yaw_rad, orbit.pitch_rad, orbit.distance_m)

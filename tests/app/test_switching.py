@@ -2,20 +2,26 @@
 behind on the card. In a context without a window, where Mesa's llvmpipe draws."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
 from typing import Any, cast
 
 import moderngl
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
-from app.commands.live import load_scene
-from app.frame_loop import FrameLoop, LiveOptions, Loader, Picture
+from app.commands.live import load_scene, with_detail
+from app.detail import DetailedPosing
+from app.frame_loop import FrameLoop, LiveOptions, Loader, Picture, Scene
 from app.motion_channel import RECORD
+from app.outputs import OutputOptions, Outputs, Snapshot
 from app.panel import Orbit, PanelView, Wishes
+from app.posing import CardPosing
 from app.renderers import Renderers
 from app.speech_process import SourceState, SpeechProcess, SpeechReport
 from avatar.avatar_file import save_avatar
@@ -49,6 +55,7 @@ class Silence:
             speaker_delay_s=0.0,
             speaker_late_s=0.0,
             file_position_s=0.0,
+            speaking=False,
             microphones=(),
             problem="",
         )
@@ -81,8 +88,7 @@ class Screen:
 
     def __init__(self) -> None:
         self.panel: Any = Person()
-        self.size = (64, 48)
-        self.open = True
+        self.size: tuple[int, int] = (64, 48)
         self.shown: Picture | CardPicture | None = None
         self.script: Iterator[None] = iter(())
 
@@ -98,9 +104,7 @@ class Screen:
     def pixels(self) -> np.ndarray:
         """[H, W, 4] of what was shown last."""
         if isinstance(self.shown, CardPicture):
-            width, height = self.shown.texture.size
-            pixels = np.frombuffer(self.shown.texture.read(), np.uint8).reshape(height, width, 4)
-            return pixels[: self.shown.height, : self.shown.width]
+            return self.shown.read()
         assert self.shown is not None
         return self.shown
 
@@ -108,13 +112,25 @@ class Screen:
 class Run:
     """A loop on a context, a script to go with it."""
 
-    def __init__(self, context: moderngl.Context, avatars: tuple[str, ...], first: str) -> None:
+    def __init__(
+        self,
+        context: moderngl.Context,
+        avatars: tuple[str, ...],
+        first: str,
+        refine: Callable[[Scene], Scene] | None = None,
+    ) -> None:
         self.screen = Screen()
         self.renderers = Renderers(context)
-        self.loader = Loader(load_scene)
+        self.loader = Loader(load_scene, refine=refine)
         options = LiveOptions(avatar=avatars[0], avatars=avatars, renderer=first, adapts=False)
         speech = cast(SpeechProcess, Silence())
-        self.loop = FrameLoop(self.screen, speech, self.loader, options, self.renderers)
+        self.outputs = Outputs(
+            OutputOptions(folder=Path(), fps=30.0, backdrop=(0.0, 0.0, 0.0)),
+            lambda: np.zeros(0, np.void),
+        )
+        self.loop = FrameLoop(
+            self.screen, speech, self.loader, options, self.renderers, outputs=self.outputs
+        )
 
     def play(self, script: Iterator[None]) -> None:
         """Run until `script` is over; it goes on by one `yield` a frame."""
@@ -151,9 +167,11 @@ def avatars(small_avatar, small_avatar_file, tmp_path_factory) -> tuple[str, ...
 
 
 @contextmanager
-def running(avatars: tuple[str, ...], first: str = "gl") -> Iterator[tuple[Run, moderngl.Context]]:
+def running(
+    avatars: tuple[str, ...], refine: Callable[[Scene], Scene] | None = None
+) -> Iterator[tuple[Run, moderngl.Context]]:
     with open_context() as context:
-        run = Run(context, avatars, first)
+        run = Run(context, avatars, "gl", refine)
         try:
             yield run, context
         finally:
@@ -236,10 +254,40 @@ def test_a_renderer_that_cannot_be_made_ready_is_given_back(avatars, monkeypatch
         run.play(script(run))
 
 
-def cycles(run: Run, avatars: tuple[str, ...], counts: list, count) -> Iterator[None]:
-    """Twice through renderers, avatars and sizes; `count` is taken after each."""
+def test_levels_of_detail_follow_when_they_are_made(avatars):
+    def script(run: Run) -> Iterator[None]:
+        yield from run.settled()
+        for renderer in ("gl", "cpu"):
+            end = time.perf_counter() + PATIENCE_S
+            while True:
+                scene = run.loop._scene
+                assert scene is not None
+                if isinstance(posing := scene.deformer, DetailedPosing):
+                    break
+                assert time.perf_counter() < end
+                yield
+            yield
+            small = posing.share
+            assert small < 1.0  # 64 pixels
+            run.loop.most_detail = 0.0
+            yield
+            assert posing.share < small
+            run.loop.most_detail = 1.0
+            yield
+            assert posing.share == small
+            assert run.loop.backend == renderer
+            yield from run.ask(renderer="cpu")
+
+    with running(avatars, with_detail) as (run, _):
+        run.play(script(run))
+
+
+def cycles(
+    run: Run, avatars: tuple[str, ...], rounds: int, counts: list, count: Callable[[], dict]
+) -> Iterator[None]:
+    """So often through renderers, avatars and sizes; `count` is taken after each."""
     yield from run.settled()
-    for _ in range(2):
+    for _ in range(rounds):
         for size in ((200, 40), (40, 200), (64, 48), (220, 210), (64, 48)):
             run.screen.size = size
             yield
@@ -251,7 +299,7 @@ def cycles(run: Run, avatars: tuple[str, ...], counts: list, count) -> Iterator[
         counts.append(count())
 
 
-def counted(avatars: tuple[str, ...]) -> tuple[list, dict, dict]:
+def counted(avatars: tuple[str, ...], rounds: int) -> tuple[list, dict, dict]:
     """Objects on the card after each cycle, before all, and after all."""
     counts: list[dict[str, int]] = []
     with open_context() as context:
@@ -263,7 +311,7 @@ def counted(avatars: tuple[str, ...]) -> tuple[list, dict, dict]:
 
         before = count()
         run = Run(context, avatars, "gl")
-        run.play(cycles(run, avatars, counts, count))
+        run.play(cycles(run, avatars, rounds, counts, count))
         run.close()
         after = count()
     context.release()
@@ -271,7 +319,7 @@ def counted(avatars: tuple[str, ...]) -> tuple[list, dict, dict]:
 
 
 def test_switching_and_resizing_leave_nothing_on_the_card(avatars):
-    counts, before, after = counted(avatars)
+    counts, before, after = counted(avatars, 2)
     assert counts[0] == counts[1]
     assert counts[0]["Texture"] > before["Texture"]
     assert after == before
@@ -280,9 +328,47 @@ def test_switching_and_resizing_leave_nothing_on_the_card(avatars):
 @pytest.mark.parametrize("kind", [GlHead, GlRenderer, Canvas, CardOrder])
 def test_a_release_that_is_forgotten_is_seen(avatars, monkeypatch, kind):
     monkeypatch.setattr(kind, "release", lambda self: None)
-    counts, before, after = counted(avatars)
-    assert sum(counts[1].values()) > sum(counts[0].values())
+    _, before, after = counted(avatars, 1)
     assert sum(after.values()) > sum(before.values())
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_another_avatar_leaves_nothing_of_the_last_one(avatars, monkeypatch, forgotten):
+    """With the same renderer, which would give back all at its own end."""
+    counts = []
+
+    def script(run: Run, context: moderngl.Context) -> Iterator[None]:
+        yield from run.settled()
+        for _ in range(2):
+            yield from run.ask(avatar=avatars[1])
+            yield from run.ask(avatar=avatars[0])
+            counts.append(living(context))
+
+    if forgotten:
+        monkeypatch.setattr(CardPosing, "release", lambda self: None)
+    with running(avatars) as (run, context):
+        run.play(script(run, context))
+    assert (counts[0] == counts[1]) != forgotten
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_another_renderer_leaves_nothing_of_the_last_one(avatars, monkeypatch, forgotten):
+    """While it runs: at its end all are given back, if they are known."""
+    counts = []
+
+    def script(run: Run, context: moderngl.Context) -> Iterator[None]:
+        yield from run.settled()
+        if forgotten:
+            monkeypatch.setattr(run.renderers, "give_back", lambda renderer: None)
+        for _ in range(2):
+            yield from run.ask(renderer="cpu")
+            yield from run.ask(renderer="gl")
+            counts.append(living(context))
+        monkeypatch.undo()
+
+    with running(avatars) as (run, context):
+        run.play(script(run, context))
+    assert (counts[0] == counts[1]) != forgotten
 
 
 def test_once_warm_a_frame_makes_nothing_new_on_the_card(avatars, monkeypatch):
@@ -335,3 +421,33 @@ def test_memory_stays_flat_over_hundreds_of_frames_and_switches(avatars):
         run.play(script(run))
     # The last third against the second: by then all that is kept has been made.
     assert np.median(taken[8:]) - np.median(taken[4:8]) < 12
+
+
+def test_a_picture_leaves_the_card_only_for_who_wants_it(avatars):
+    delivered: list[bytes] = []
+
+    def script(run: Run) -> Iterator[None]:
+        yield from run.settled()
+        reads = []
+        with pytest.MonkeyPatch.context() as patch:
+            read = CardPicture.read
+            patch.setattr(CardPicture, "read", lambda it: reads.append(it) or read(it))
+            for _ in range(5):
+                yield
+            assert reads == []
+            run.outputs.snapshot(Snapshot(alpha=True, deliver=delivered.append))
+            yield
+            yield
+            assert len(reads) == 1
+        run.outputs.close()
+
+    with running(avatars) as (run, _):
+        run.play(script(run))
+    with Image.open(BytesIO(delivered[0])) as image:
+        picture = np.asarray(image)
+    assert picture.shape[2] == 4
+    assert picture[0, 0, 3] == 0
+    # A face stands upright in it: more of it in the middle than at the rim, and skin, not blue.
+    assert picture[..., 3].mean() > 20
+    skin = picture[picture[..., 3] > 200]
+    assert skin[:, 0].mean() > skin[:, 2].mean() + 20

@@ -18,6 +18,7 @@ REPORT = SpeechReport(
     speaker_delay_s=0.0,
     speaker_late_s=0.0,
     file_position_s=0.0,
+    speaking=False,
     microphones=(),
     problem="",
 )

@@ -15,6 +15,7 @@ import glfw  # isort: skip
 from render.choose import open_renderer
 from render.cpu import CpuRenderer
 from render.gl import GlRenderer
+from render.renderer import CardPicture
 from render.window import Area, Window, display_available, fitted
 from tests.render.scenes import front_view, random_gaussians
 
@@ -26,7 +27,9 @@ def window(display) -> Iterator[Window]:
         assert window._context.error == "GL_NO_ERROR"
 
 
-def drawn(window: Window, picture: np.ndarray | None, *, panel: bool = False) -> np.ndarray:
+def drawn(
+    window: Window, picture: np.ndarray | CardPicture | None, *, panel: bool = False
+) -> np.ndarray:
     """The window's pixels after one frame with `picture`."""
     assert window.begin_frame()
     if panel:

@@ -36,21 +36,23 @@ def test_guesses_are_nearer_to_what_the_encoder_will_say_than_what_it_says_now()
         guessed.append(np.concatenate(foresee(foresight, state.stream, outputs, lips, past)))
     ahead = foresight.frames
     later, now, guess = np.array(said[ahead:]), np.array(said[:-ahead]), np.array(guessed[:-ahead])
-    worst = np.sqrt(((now - later) ** 2).mean(0))
-    error = np.sqrt(((guess - later) ** 2).mean(0))
-    assert (error / worst).mean() < 0.75
-    lips_and_contacts = slice(-6, None)
-    assert (error[lips_and_contacts] < 0.75 * worst[lips_and_contacts]).all()
-    for lip in range(-3, 0):
-        assert np.corrcoef(guess[:, lip], later[:, lip])[0, 1] > 0.93
+    guessed_r, held_r = (
+        np.array([np.corrcoef(one[:, k], later[:, k])[0, 1] for k in range(later.shape[1])])
+        for one in (guess, now)
+    )
+    assert (guessed_r > held_r).mean() > 0.9
+    assert (1 - guessed_r[-6:] < 0.7 * (1 - held_r[-6:])).all()  # contacts and lips
+    assert (guessed_r[-3:] > 0.93).all()
+    assert (np.abs(guess.std(0) / later.std(0) - 1)[-3:] < 0.15).all()  # as lively
 
 
 def test_the_past_is_that_of_the_sound_and_begins_as_its_first_frame() -> None:
     state = ForesightState()
     first = state.remember(np.full(2, 1.0, np.float32))
     assert np.array_equal(first, np.ones(2 * len(PAST)))
-    for value in range(2, 7):
-        known = state.remember(np.full(2, value, np.float32))
+    for value in range(2, 6):
+        state.remember(np.full(2, value, np.float32))
+    known = state.remember(np.full(2, 6, np.float32))
     assert np.array_equal(known.reshape(-1, 2)[:, 0], [6 - ago for ago in PAST])
     fork = state.copy()
     fork.remember(np.full(2, 9, np.float32))
