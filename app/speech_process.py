@@ -168,6 +168,16 @@ class SpeechProcess:
         return self._process.pid if self._process is not None else None
 
     @property
+    def speaker_delay_s(self) -> float | None:
+        """How late sound leaves the loudspeaker, where there is one. Any thread may ask."""
+        return self._status["speaker_delay_s"] or None
+
+    @property
+    def motion_channel(self) -> str:
+        """The name by which a further reader of the motion attaches (`MotionChannel`)."""
+        return self._channel.name
+
+    @property
     def deaths(self) -> int:
         """How often the process died and was started again."""
         return self._deaths

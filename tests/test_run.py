@@ -207,3 +207,26 @@ def test_tests_run_every_step_and_report_the_first_bad_status(
     assert "failed: types, tests" in capsys.readouterr().err
     run.run_tests([])
     assert told == ["--numprocesses", "2"]
+
+
+@POSIX
+def test_without_npm_the_tests_go_on_and_it_is_said(
+    run: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_with(run, "exit 0")
+    asked: list[list[str]] = []
+
+    def refuse(command: list[str]) -> subprocess.CompletedProcess[bytes]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 1, stdout=b"npm error network")
+
+    monkeypatch.setattr(run, "quietly", refuse)
+    assert not run.node_packages_there()
+    run.install_node_packages()
+    assert asked[0][-len(run.NODE_PACKAGES) :] == list(run.NODE_PACKAGES)
+    told = capsys.readouterr().err
+    assert "npm error network" in told
+    assert "going on without" in told
+    for package in run.NODE_PACKAGES:
+        (run.VENV / "node" / "node_modules" / package.rpartition("@")[0]).mkdir(parents=True)
+    assert run.node_packages_there()

@@ -32,10 +32,13 @@ from app.placement_file import default_file
 from app.posing import neutral_motion
 from app.recording import check_recording
 from app.renderers import Renderers
+from app.rig_view import BesideDisplay
 from app.settings import LiveSettings
 from app.sound_file import read_blocks
 from app.speech_process import SpeechProcess, SpeechSettings
 from app.steering import Steering
+from app.streams.sender import Streams
+from app.streams.targets import Target
 from app.timing import statistics_text
 from app.virtual_camera import VirtualCamera
 from app.voices import chosen_voice
@@ -84,7 +87,9 @@ def live(settings: LiveSettings) -> None:
         with (
             _outputs(settings, speech) as outputs,
             _steering(settings) as steering,
-            _display(settings, shows_window) as (display, loader, renderers, headset),
+            _display(settings, shows_window) as (shown, loader, renderers, headset),
+            _with_rig(shown, settings.rig) as (display, more),
+            _streams(settings, more, speech) as streams,
         ):
             loop = FrameLoop(
                 *(display, speech, loader, _options(settings, shows_window)),
@@ -106,6 +111,8 @@ def live(settings: LiveSettings) -> None:
                 }
             statistics["posing"] = statistics["sorting"] = loop.posed_by
             statistics["xr"] = loop.headset_statistics()
+            if streams is not None:
+                statistics["streams"] = streams.statistics()
             text = statistics_text(statistics)
             with written_beside(settings.stats) as beside:
                 beside.write_text(text, encoding="utf-8")
@@ -115,6 +122,37 @@ def live(settings: LiveSettings) -> None:
             print(settings.record)
     finally:
         speech.close()
+
+
+@contextmanager
+def _with_rig(display: Display, wanted: bool) -> Iterator[tuple[Display, tuple[Target, ...]]]:
+    """The display with the rig's head beside the avatar, and the stream that this needs."""
+    if not wanted:
+        yield display, ()
+        return
+    beside = BesideDisplay(display)
+    try:
+        yield beside, (beside.target,)
+    finally:
+        beside.close()
+
+
+@contextmanager
+def _streams(
+    settings: LiveSettings, more: tuple[Target, ...], speech: SpeechProcess
+) -> Iterator[Streams | None]:
+    """What sends the motion to other programs; None where none is named."""
+    targets = (*settings.stream, *more)
+    if not targets:
+        yield None
+        return
+    streams = Streams(
+        targets, settings.stream_fps, speech.motion_channel, lambda: speech.speaker_delay_s
+    )
+    try:
+        yield streams
+    finally:
+        streams.close()
 
 
 def wants_window(settings: LiveSettings) -> bool:

@@ -9,10 +9,10 @@ from app.output_file import check_output, written_beside
 from app.progress import counted
 from app.settings import MotionSettings
 from app.sound_file import examine_sound
+from app.spoken_sound import compressed
 from app.voices import chosen_voice
-from avatar.motion.motion_file import ENDINGS, Controls, open_motion_writer
-from avatar.rig.metahuman import METAHUMAN_NAMES, from_arkit
-from avatar.types import Float, MotionFrame
+from avatar.rig.motion_files import ENDINGS, FileForm, open_motion_file
+from avatar.types import MotionFrame
 
 
 def motion(settings: MotionSettings) -> None:
@@ -24,8 +24,16 @@ def motion(settings: MotionSettings) -> None:
     inputs = tuple(path for path in (settings.audio, settings.drive, settings.voice) if path)
     check_output(settings.output, ENDINGS, inputs)
     frames, count, told = _motion_of(settings)
+    form = FileForm(
+        layout=settings.layout,
+        spelling=settings.names,
+        rig=settings.tongue_names,
+        start=settings.timecode,
+    )
+    heard = settings.audio if settings.output.suffix.lower() == ".glb" else None
+    sound = compressed(heard) if heard is not None else None
     with written_beside(settings.output) as beside, counted("motion", count) as progress:
-        writer = open_motion_writer(beside, settings.fps, metahuman_controls())
+        writer = open_motion_file(beside, settings.fps, form, sound)
         try:
             for frame in frames:
                 writer.write(frame)
@@ -60,17 +68,3 @@ def _motion_of(settings: MotionSettings) -> tuple[Iterator[MotionFrame], int, st
     count = frame_count(followed.end_s, settings.fps)
     frames = sampled(track.frames(), settings.fps, count)
     return frames, count, f"{followed.end_s:.1f} s of video"
-
-
-def metahuman_controls() -> Controls:
-    """MetaHuman's 174 controls, from the ARKit expressions and the gaze."""
-
-    def of_frame(frame: MotionFrame) -> Float:
-        return from_arkit(
-            frame.expression[None],
-            frame.gaze[None],
-            frame.head_rotation[None],
-            frame.tongue[None],
-        )[0]
-
-    return Controls(names=METAHUMAN_NAMES, of_frame=of_frame)

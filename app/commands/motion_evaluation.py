@@ -11,7 +11,9 @@ from rich.console import Console
 if TYPE_CHECKING:
     from app.score_table import ScoreTable
 
-Part = Literal["lips", "closure", "liveliness", "control", "silence", "streaming", "robustness"]
+Part = Literal[
+    "lips", "closure", "liveliness", "control", "silence", "streaming", "robustness", "rig"
+]
 LOG_WIDTH = 120
 """Letters a line where the output is not a terminal, which would tell its own."""
 

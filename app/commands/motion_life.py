@@ -33,7 +33,7 @@ from avatar.types import AUDIO_RATE
 
 _IDLE_S, _QUICK_IDLE_S = 60.0, 15.0
 _LEAD_SEEDS, _QUICK_LEAD_SEEDS = 4, 1
-_VASA_RIG = (
+VASA_RIG = (
     ("VASA-Rig, HDTF", ".1174", ".2451", ".1037"),
     ("VASA-Rig, RAVDESS", ".0986", ".1681", ".0801"),
     ("EmoTalk, HDTF", ".0345", ".0865", ".0089"),
@@ -70,7 +70,7 @@ def liveliness_part(material: Material) -> Outcome:
         )
         for name, life in lives.items()
     ]
-    rows += [(*row, *[NOT_MEASURED] * 3) for row in _VASA_RIG]
+    rows += [(*row, *[NOT_MEASURED] * 3) for row in VASA_RIG]
     lively = ScoreTable(
         name="liveliness",
         title="Liveliness: standard deviation of MetaHuman's controls by region",

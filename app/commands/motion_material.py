@@ -113,7 +113,7 @@ def _sentences(task: MotionEvaluation) -> list[Sentence]:
 
 def _clips(task: MotionEvaluation) -> list[Clip]:
     """The films whose face can be followed; one that cannot is told of and passed over."""
-    needed = {"lips", "control"} & set(task.parts) or task.sounds is None
+    needed = {"lips", "control", "rig"} & set(task.parts) or task.sounds is None
     if task.talking is None or not needed:
         return []
 

@@ -9,6 +9,7 @@ from app.bundled import avatar_path
 from app.commands.motion_evaluation import Part
 from app.commands.motion_life import control_part, liveliness_part, silence_part
 from app.commands.motion_material import Material
+from app.commands.motion_rig import rig_part
 from app.progress import counted
 from app.score_table import Outcome, ScoreTable, number, share
 from app.seen_face import face_as_drawn
@@ -288,4 +289,5 @@ PARTS: dict[Part, Callable[[Material], Outcome]] = {
     "silence": silence_part,
     "streaming": _streaming,
     "robustness": _robustness,
+    "rig": rig_part,
 }

@@ -5,18 +5,21 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from app.bundled import avatar_path
 from app.film import film
 from app.motion_track import sampled, spoken
 from app.output_file import check_output
 from app.posing import neutral_motion, posed_where_drawn
 from app.progress import busy, counted
+from app.rig_view import RigHead
 from app.settings import RenderSettings
 from app.sound_file import SoundFacts, examine_sound
 from app.voices import chosen_voice
 from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
-from avatar.motion.motion_file import read_motion
+from avatar.rig.motion_files import read_motion_file
 from avatar.types import Avatar, MotionFrame
 from render.camera import orbit_view
 from render.choose import open_renderer
@@ -43,7 +46,7 @@ def render(settings: RenderSettings) -> None:
             settings, avatar, sampled(motion, settings.fps, count), count, (settings.audio, facts)
         )
     elif settings.motion is not None:
-        track = read_motion(settings.motion)
+        track = read_motion_file(settings.motion, settings.fps)
         count = frame_count(track.duration_s, settings.fps)
         motion = sampled(track.frames(), settings.fps, count)
         _film(settings, avatar, motion, count, None)
@@ -97,15 +100,25 @@ def _film(
     with busy("preparing (the first time after an install up to a minute)"):
         rest = deformer.gaussians(neutral_motion(), seen_from=view.position)
         renderer.render(rest, [view], background)
+        rig = RigHead() if settings.rig else None
     title = f"{avatar.name}, {len(avatar)} Gaussians, {renderer.name}"
     with (
         film(
-            settings.output, width=size.width, height=size.height, fps=settings.fps, sound=sound
+            settings.output,
+            width=size.width if rig is None else 2 * size.width,
+            height=size.height,
+            fps=settings.fps,
+            sound=sound,
         ) as writer,
         counted(title, count) as progress,
     ):
         for frame in motion:
             gaussians = deformer.gaussians(frame, seen_from=view.position)
-            writer.write(renderer.render(gaussians, [view], background)[0])
+            picture = renderer.render(gaussians, [view], background)[0]
+            if rig is not None:
+                place = (viewpoint.yaw_rad, viewpoint.pitch_rad, viewpoint.distance_m)
+                beside = rig.film_picture(frame, (size.width, size.height), place, background)
+                picture = np.concatenate([picture, beside], axis=1)
+            writer.write(picture)
             progress.advance()
     print(f"{title}: {progress.summary}", file=sys.stderr)

@@ -1,8 +1,11 @@
-"""Motion as a file for other programs: .npz with everything, .csv and .json with what is named.
+"""Motion as a file: .npz with everything, .csv and .json with what is named.
+
+Other programs' forms are written by `avatar.rig.motion_files`, which chooses by the ending.
 
 `.npz` (NumPy, no pickle): `time_s [T]`, `latent [T, L]`, `arkit [T, 52]`, `arkit_names`,
 `metahuman [T, 174]`, `metahuman_names`, `gaze [T, 2]` yaw and pitch in radians,
-`head_rotation [T, 3]` axis-angle in radians, `head_translation [T, 3]` metres, `fps`. Axes are
+`head_rotation [T, 3]` axis-angle in radians, `head_translation [T, 3]` metres, `fps`, and
+`timecode`, the label of the first frame. Axes are
 those of `avatar.types`. All three are written frame by frame: memory does not grow with length.
 """
 
@@ -48,33 +51,37 @@ class MotionWriter(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controls:
-    """Another rig's controls, for the `.npz`."""
+    """Another rig's controls."""
 
     names: Sequence[str]
     of_frame: ToControls
 
 
-def open_motion_writer(path: Path, fps: float, controls: Controls | None = None) -> MotionWriter:
-    """The writer for the ending of `path`; `controls` go into `.npz` as `metahuman`.
+def open_motion_writer(
+    path: Path, fps: float, controls: Controls | None = None, timecode: str = "00:00:00:00"
+) -> MotionWriter:
+    """The writer for the ending of `path`; `controls` go into `.npz` as `metahuman`, into the
+    others as columns after the rest.
 
     Raises:
         MotionFileError: an ending that no form has.
     """
     ending = path.suffix.lower()
     if ending == ".npz":
-        return _NpzWriter(path, fps, controls)
+        return _NpzWriter(path, fps, controls, timecode)
     if ending == ".csv":
-        return _CsvWriter(path)
+        return _CsvWriter(path, controls)
     if ending == ".json":
-        return _JsonWriter(path, fps)
+        return _JsonWriter(path, fps, controls, timecode)
     raise MotionFileError(f"{path}: expected the ending {', '.join(ENDINGS)}, got {ending!r}.")
 
 
 class _NpzWriter:
     """Rows go to one temporary file each, which become entries of the archive at the end."""
 
-    def __init__(self, path: Path, fps: float, controls: Controls | None) -> None:
+    def __init__(self, path: Path, fps: float, controls: Controls | None, timecode: str) -> None:
         self._path, self._fps, self._controls = path, fps, controls
+        self._timecode = timecode
         self._rows: dict[str, tuple[IO[bytes], int, np.dtype]] = {}
         self._count = 0
 
@@ -95,6 +102,7 @@ class _NpzWriter:
             "arkit_names": np.array(ARKIT_NAMES),
             "tongue_names": np.array(TONGUE_NAMES),
             "fps": np.array(self._fps),
+            "timecode": np.array(self._timecode),
         }
         if self._controls is not None:
             names["metahuman_names"] = np.array(list(self._controls.names))
@@ -130,15 +138,17 @@ class _NpzWriter:
 
 
 class _CsvWriter:
-    """A header, then one line a frame: time in seconds, expressions, gaze, head."""
+    """A header, then one line a frame: time in seconds, face, gaze, head, tongue, controls."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, controls: Controls | None) -> None:
+        self._controls = controls
         self._file = path.open("w", newline="", encoding="utf-8")
         self._table = csv.writer(self._file)
-        self._table.writerow(["time_s", *ARKIT_NAMES, *POSE_NAMES])
+        self._table.writerow(["time_s", *_names(controls)])
 
     def write(self, frame: MotionFrame) -> None:
-        self._table.writerow([f"{frame.time_s:.6f}", *(f"{v:.5f}" for v in _named_values(frame))])
+        values = _named_values(frame, self._controls)
+        self._table.writerow([f"{frame.time_s:.6f}", *(f"{value:.5f}" for value in values)])
 
     def finish(self) -> None:
         self._file.flush()
@@ -148,16 +158,20 @@ class _CsvWriter:
 
 
 class _JsonWriter:
-    """`{"fps", "names", "frames": [{"time_s", "values"}]}`, values in the order of names."""
+    """`{"fps", "timecode", "names", "frames": [{"time_s", "values"}]}`, values in the order of
+    names."""
 
-    def __init__(self, path: Path, fps: float) -> None:
+    def __init__(self, path: Path, fps: float, controls: Controls | None, timecode: str) -> None:
+        self._controls = controls
         self._file = path.open("w", encoding="utf-8")
-        names = json.dumps([*ARKIT_NAMES, *POSE_NAMES])
-        self._file.write(f'{{"fps": {fps:g}, "names": {names}, "frames": [')
+        names = json.dumps(_names(controls))
+        self._file.write(
+            f'{{"fps": {fps:g}, "timecode": "{timecode}", "names": {names}, "frames": ['
+        )
         self._separator = "\n"
 
     def write(self, frame: MotionFrame) -> None:
-        values = ", ".join(f"{value:.5f}" for value in _named_values(frame))
+        values = ", ".join(f"{value:.5f}" for value in _named_values(frame, self._controls))
         self._file.write(f'{self._separator}{{"time_s": {frame.time_s:.6f}, "values": [{values}]}}')
         self._separator = ",\n"
 
@@ -169,9 +183,18 @@ class _JsonWriter:
         self._file.close()
 
 
-def _named_values(frame: MotionFrame) -> list[float]:
-    """In the order of `ARKIT_NAMES`, then `POSE_NAMES`."""
-    parts = (frame.expression, frame.gaze, frame.head_rotation, frame.head_translation)
+def _names(controls: Controls | None) -> list[str]:
+    own = [*ARKIT_NAMES, *POSE_NAMES, *TONGUE_NAMES]
+    return own if controls is None else [*own, *controls.names]
+
+
+def _named_values(frame: MotionFrame, controls: Controls | None) -> list[float]:
+    """In the order of `_names`."""
+    parts = [
+        frame.expression, frame.gaze, frame.head_rotation, frame.head_translation, frame.tongue,
+    ]  # fmt: skip
+    if controls is not None:
+        parts.append(controls.of_frame(frame))
     return np.concatenate(parts).tolist()
 
 
@@ -242,7 +265,7 @@ def read_motion(path: Path) -> MotionTrack:
             f"{path}: not a motion file, or damaged ({error}). "
             "Expected a .npz written by visavis motion."
         ) from error
-    return _checked_track(path, arrays)
+    return checked_track(path, arrays)
 
 
 _POSE_SHAPES = {
@@ -268,7 +291,12 @@ def _read_array(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray | No
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _checked_track(path: Path, arrays: dict[str, NDArray]) -> MotionTrack:
+def checked_track(path: Path, arrays: dict[str, NDArray]) -> MotionTrack:
+    """The arrays of a file `path`, by the names of `.npz`, as a track.
+
+    Raises:
+        MotionFileError: something needed is missing, or the numbers make no sense.
+    """
     for name in ("time_s", "arkit"):
         if name not in arrays:
             raise MotionFileError(f"{path}: lacks {name}; expected a file of visavis motion.")

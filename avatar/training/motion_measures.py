@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from avatar.head.template import HeadTemplate
-from avatar.rig.metahuman import METAHUMAN_NAMES, control_table, from_arkit
+from avatar.rig.metahuman import METAHUMAN_NAMES, control_table, from_face
 from avatar.tracking.eyes import gaze_angles, gaze_direction
 from avatar.training.score import CLOSED, template_lips
 from avatar.training.takes import Take
@@ -52,7 +52,7 @@ def correlation(one: NDArray[np.floating], other: NDArray[np.floating]) -> float
 
 def region_spread(take: Take) -> dict[str, float]:
     """Standard deviation over time of MetaHuman's controls, mean over those of each region."""
-    controls = from_arkit(take.expression, take.gaze, take.rotation, take.tongue)
+    controls = from_face(take.expression, take.gaze, take.rotation, take.tongue)
     over_time = controls.astype(np.float64).std(0)
     return {region: float(over_time[mask].mean()) for region, mask in REGIONS.items()}
 

@@ -180,6 +180,58 @@ def test_a_motion_file_makes_the_same_film_as_its_sound(
     assert turns.min() > 0, "the head is never frozen"
 
 
+def test_a_recording_of_a_phone_moves_an_avatar_and_the_rig_stands_beside_it(
+    tmp_path: Path, sound: Path, small_avatar_file: Path
+) -> None:
+    recording, film = tmp_path / "phone.csv", tmp_path / "film.mp4"
+    told = ["--layout", "livelink", "--fps", "60", "--timecode", "12:00:00:30"]
+    assert main(["motion", "--audio", str(sound), "-o", str(recording), *told]) == 0
+    assert recording.read_text().splitlines()[1].startswith("12:00:00:30.000,61,")
+    common = ["--avatar", str(small_avatar_file), "--size", "64", "-o", str(film)]
+    assert main(["render", *common, "--motion", str(recording), "--rig"]) == 0
+    with av.open(str(film)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == 13  # half a second
+    assert frames[0].shape == (64, 128, 3)
+    for side in (slice(0, 64), slice(64, 128)):
+        assert frames[0][20:44, side].astype(int).std() > 10, "somebody is there"
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "start"),
+    [
+        ("m.usda", [], b"#usda 1.0"),
+        ("m.glb", [], b"glTF"),
+        ("m.bvh", [], b"HIERARCHY"),
+        ("m.csv", ["--layout", "rigmapper", "--tongue-names", "new"], b"curve_name,"),
+        ("m.csv", ["--names", "maya"], b"time_s,eyeBlinkLeft"),
+    ],
+)
+def test_motion_is_written_for_other_programs(
+    tmp_path: Path, sound: Path, name: str, more: list[str], start: bytes
+) -> None:
+    target = tmp_path / name
+    assert main(["motion", "--audio", str(sound), "-o", str(target), *more]) == 0
+    content = target.read_bytes()
+    assert content.startswith(start)
+    if name == "m.glb":
+        assert b"KHR_audio_emitter" in content
+    if "new" in more:
+        assert b"CTRL_C_tongue_move.tx,0," in content
+    if "maya" in more:
+        assert b"CTRL_L_brow_down.translateY" in content
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--timecode", "25:00:00:00"], ["--layout", "livelink"], ["--names", "french"]],
+)
+def test_a_form_that_is_not_is_wrong_usage(tmp_path: Path, sound: Path, words: list[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["motion", "--audio", str(sound), "-o", str(tmp_path / "m.npz"), *words])
+    assert refused.value.code == 2
+
+
 @pytest.mark.parametrize("ending", ["npz", "csv", "json"])
 def test_motion_files_hold_a_frame_for_every_picture(
     tmp_path: Path, sound: Path, ending: str

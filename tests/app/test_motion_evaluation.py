@@ -95,12 +95,16 @@ def test_without_a_folder_the_bundled_line_is_spoken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(motion_material, "_QUICK_S", 1.5)
-    figures = evaluated(tmp_path, "--parts", "liveliness", "robustness")
+    figures = evaluated(tmp_path, "--parts", "liveliness", "robustness", "rig")
     assert len(figures["liveliness"]["by_emotion"]) == 8
     assert figures["liveliness"]["by_emotion"]["neutral"]["head_degrees"] > 0
     assert all(row["finite"] for rows in figures["robustness"].values() for row in rows)
     said = capsys.readouterr().out
     assert ".1174" in said
+    assert "separation" not in figures["rig"], "one sound cannot be learnt from and tried on"
+    assert figures["rig"]["soundness"]["outside"] == 0
+    assert figures["rig"]["soundness"]["not_finite"] == 0
+    assert figures["rig"]["by_emotion"]["neutral"]["nose"] > 0.02
     assert "whispered" in said
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from avatar.errors import MotionFileError
 from avatar.motion.motion_file import POSE_NAMES, Controls, open_motion_writer, read_motion
-from avatar.types import ARKIT_NAMES, MotionFrame
+from avatar.types import ARKIT_NAMES, TONGUE_NAMES, MotionFrame
 
 FPS = 25.0
 
@@ -64,6 +64,7 @@ def test_an_npz_holds_every_array_of_the_contract(tmp_path: Path) -> None:
         "tongue": (7, 3),
         "tongue_names": (3,),
         "fps": (),
+        "timecode": (),
     }
     assert tuple(arrays["arkit_names"]) == ARKIT_NAMES
     np.testing.assert_array_equal(arrays["arkit"], [frame.expression for frame in motion])
@@ -89,14 +90,15 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 
 def test_csv_and_json_name_every_value(tmp_path: Path) -> None:
     motion = frames(3)
-    names = [*ARKIT_NAMES, *POSE_NAMES]
+    names = [*ARKIT_NAMES, *POSE_NAMES, *TONGUE_NAMES]
     with write(tmp_path / "m.csv", motion).open(newline="") as file:
         rows = list(csv.DictReader(file))
     record = json.loads(write(tmp_path / "m.json", motion).read_text())
     assert list(rows[0]) == ["time_s", *names]
     assert (record["fps"], record["names"]) == (FPS, names)
     for index, frame in enumerate(motion):
-        expected = [*frame.expression, *frame.gaze, *frame.head_rotation, *frame.head_translation]
+        expected = [*frame.expression, *frame.gaze, *frame.head_rotation]
+        expected += [*frame.head_translation, *frame.tongue]
         np.testing.assert_allclose([float(rows[index][n]) for n in names], expected, atol=1e-5)
         np.testing.assert_allclose(record["frames"][index]["values"], expected, atol=1e-5)
         assert record["frames"][index]["time_s"] == pytest.approx(frame.time_s)
