@@ -10,9 +10,12 @@ import pytest
 from app.commands.live import load_scene
 from app.frame_loop import Scene
 from app.headset import EyesSeen
+from app.posing import CardPosing, neutral_motion
+from avatar.deform import Deformer
 from avatar.motion.direction import EMOTION_NAMES
 from avatar.types import Gaussians
 from render.choose import open_renderer
+from render.gl import GlRenderer
 from tests.headset.monado import Remote
 from tests.headset.track import landmarks
 from tests.headset.worn import Worn, aim_at, avatar_centre, toggle_panel, worn
@@ -64,6 +67,25 @@ def test_both_eyes_see_the_avatar_for_three_hundred_frames(scene, service, remot
     # The right eye sees it further left: 63 mm at 1 m in 320 pixels of 85 degrees is 11 pixels.
     assert min(widths) > 7
     assert max(widths) < 15
+
+
+def test_what_a_card_poses_and_draws_is_what_the_eyes_see(scene, service, remote):
+    remote.hands_away()
+    assert isinstance(scene.deformer, Deformer)
+    with worn(scene, service) as headset:
+        headset.motion = neutral_motion()
+        expected = headset.turns(4)
+        with GlRenderer(context=headset.context) as renderer:
+            assert renderer.poses, "Mesa's OpenGL has compute shaders"
+            posing = CardPosing(scene.deformer, renderer)
+            headset.scene = Scene("default", posing, renderer)
+            seen = headset.turns(2)
+            posing.release()
+    for ours, theirs in zip(seen.pictures, expected.pictures, strict=True):
+        assert avatar_centre(ours) == pytest.approx(avatar_centre(theirs), abs=2)
+        # Its head follows the wearer meanwhile, so not the same picture, but the same face.
+        assert np.abs(ours.astype(int) - theirs).mean() < 2
+        assert ours.max() > 150
 
 
 def test_the_tracker_finds_the_face_in_what_both_eyes_see(scene, service, remote):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import moderngl
 import numpy as np
 
 from app.face_sampler import FaceSampler
@@ -24,8 +25,8 @@ VIEW = PanelView(avatar="default", avatars=("default",))
 class Worn:
     """The program's own headset side, driven by hand."""
 
-    def __init__(self, side: HeadsetSide, scene: Scene) -> None:
-        self.side, self.scene = side, scene
+    def __init__(self, side: HeadsetSide, scene: Scene, context: moderngl.Context) -> None:
+        self.side, self.scene, self.context = side, scene, context
         self.seen: EyesSeen | None = None
         self.view = VIEW
         self.motion: MotionFrame | None = None
@@ -83,7 +84,7 @@ def worn(
     with context:
         side = HeadsetSide(context, placement_file, insists=True, adapts=False, finer=finer)
         try:
-            yield Worn(side, scene)
+            yield Worn(side, scene, context)
             assert context.error == "GL_NO_ERROR"
         finally:
             side.close()
