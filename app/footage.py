@@ -1,0 +1,158 @@
+"""A film of the person as frames to learn from: followed, cut to the head, told from bad ones.
+
+What is left out, and why, is counted: a frame that teaches a wrong pose does more harm than a dozen
+good ones mend.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from app.comparison import as_numbers
+from app.driven import FollowedFace
+from app.progress import counted
+from app.reenactment import DRAWN_SIDE, Square, square_around, view_of
+from app.video_file import read_pictures
+from avatar.errors import VideoError
+from avatar.fit.rasteriser import Lens
+from avatar.fit.teacher import TeacherFrame
+from avatar.head.template import HeadTemplate
+from avatar.portrait.landmarks import FoundFace, MediapipeFaceFinder
+from avatar.portrait.person import person_mask
+from avatar.tracking.calibrate import find_avatar
+from avatar.tracking.film import FilmTrack, track_film
+from avatar.tracking.solve import Lens as FilmLens
+from avatar.types import Avatar
+from render.camera import View
+
+_WORST_MISS, _USUAL_MISS = 0.03, 2.5
+"""Mean miss of the landmarks, as a share of the eye distance and of the film's median, from which
+the fitted face is not the one that is seen."""
+_BLURRED = 0.3
+"""Of the film's median sharpness."""
+_FURTHEST_TURN_RAD = np.radians(50)
+_JUMP = 0.12
+"""Eye distances between frames: the picture is smeared, or cut."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tracked:
+    """A film followed with an avatar's own face."""
+
+    track: FilmTrack
+    lens: FilmLens
+    square: Square
+    neck_joint: np.ndarray
+
+
+def tracked(avatar: Avatar, template: HeadTemplate, followed: FollowedFace) -> Tracked:
+    """Follow the avatar's own person."""
+    size = followed.facts.width, followed.facts.height
+    model, lens = find_avatar(template, avatar, followed.faces, size)
+    return Tracked(
+        track=track_film(model, lens, followed.time_s, followed.faces),
+        lens=lens,
+        square=square_around(followed.faces),
+        neck_joint=model.neck_joint,
+    )
+
+
+def frames_of(
+    video: Path,
+    followed: FollowedFace,
+    film: Tracked,
+    chosen: Sequence[int],
+) -> tuple[list[TeacherFrame], Counter[str]]:
+    """Those of the `chosen` frames that teach, and how many do not, by reason.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    wanted, frames = set(chosen), []
+    left_out: Counter[str] = Counter()
+    motions = film.track.frames_as_filmed()
+    misses = [seen.error for seen in film.track.seen if seen is not None]
+    most = min(_WORST_MISS, _USUAL_MISS * float(np.median(misses)))
+    sharpness: list[float] = []
+    with MediapipeFaceFinder() as finder, counted("cutting frames", len(wanted)) as progress:
+        for index, picture in enumerate(read_pictures(video)):
+            if index not in wanted or index >= len(followed.faces):
+                continue
+            progress.advance()
+            face, seen = followed.faces[index], film.track.seen[index]
+            if face is None or seen is None:
+                left_out["no face"] += 1
+                continue
+            if seen.error > most:
+                left_out["landmarks do not fit"] += 1
+                continue
+            turn = float(np.linalg.norm(motions[index].head_rotation))
+            if turn > _FURTHEST_TURN_RAD:
+                left_out["turned too far"] += 1
+                continue
+            before = followed.faces[index - 1] if index else None
+            if before is not None and _moved(before, face) > _JUMP:
+                left_out["moves too fast"] += 1
+                continue
+            part, inside = film.square.cut(picture.pixels, DRAWN_SIDE)
+            numbers = as_numbers(part)
+            person = person_mask(finder, numbers, film.square.face(face, DRAWN_SIDE))
+            view = view_of(motions[index], seen.posed, film.lens, film.square, film.neck_joint)
+            sharpness.append(_sharpness(part, film.square.face(face, DRAWN_SIDE)))
+            frames.append(
+                TeacherFrame(
+                    picture=part,
+                    person=np.round(255 * person * inside).astype(np.uint8),
+                    known=_box(inside),
+                    lens=lens_of(view),
+                    motion=motions[index],
+                    confidence=float(np.clip(1.5 - seen.error / most, 0.25, 1)),
+                )
+            )
+    if not frames:
+        raise VideoError(
+            f"{video}: none of its {len(wanted)} frames teaches anything "
+            f"({reasons(left_out)}). Film the face from nearer, in good light, without hurry."
+        )
+    least = _BLURRED * float(np.median(sharpness))
+    good = [frame for frame, sharp in zip(frames, sharpness, strict=True) if sharp >= least]
+    left_out["blurred"] += len(frames) - len(good)
+    return good, left_out
+
+
+def reasons(left_out: Counter[str]) -> str:
+    """As text: "3 blurred, 2 no face"."""
+    return ", ".join(f"{count} {reason}" for reason, count in left_out.most_common() if count)
+
+
+def lens_of(view: View) -> Lens:
+    """The same camera as the fit has it."""
+    return Lens(
+        pose=view.camera_from_world[:3].astype(np.float32),
+        intrinsics=view.intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]].astype(np.float32),
+        width=view.width,
+        height=view.height,
+    )
+
+
+def _moved(before: FoundFace, face: FoundFace) -> float:
+    apart = face.landmarks[:468, :2] - before.landmarks[:468, :2]
+    return float(np.linalg.norm(apart, axis=1).mean()) / max(face.eye_distance_px, 1e-3)
+
+
+def _sharpness(part: np.ndarray, face: FoundFace) -> float:
+    """Variance of the face's Laplacian."""
+    low, high = face.landmarks[:468, :2].min(0), face.landmarks[:468, :2].max(0)
+    left, top = np.clip(low, 0, DRAWN_SIDE - 2).astype(int)
+    right, bottom = np.clip(high, (left + 2, top + 2), DRAWN_SIDE).astype(int)
+    grey = cv2.cvtColor(part[top:bottom, left:right], cv2.COLOR_RGB2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+
+
+def _box(inside: np.ndarray) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
