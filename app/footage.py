@@ -6,27 +6,24 @@ good ones mend.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from app.comparison import as_numbers
 from app.driven import FollowedFace
 from app.progress import counted
-from app.reenactment import DRAWN_SIDE, Square, square_around, view_of
+from app.reenactment import DRAWN_SIDE, Tracked
 from app.video_file import read_pictures
 from avatar.errors import VideoError
+from avatar.fit.photograph import background, matte
 from avatar.fit.rasteriser import Lens
 from avatar.fit.teacher import TeacherFrame
-from avatar.head.template import HeadTemplate
 from avatar.portrait.landmarks import FoundFace, MediapipeFaceFinder
 from avatar.portrait.person import person_mask
-from avatar.tracking.calibrate import find_avatar
-from avatar.tracking.film import FilmTrack, track_film
-from avatar.tracking.solve import Lens as FilmLens
-from avatar.types import Avatar
+from avatar.types import Float, Portrait
 from render.camera import View
 
 _WORST_MISS, _USUAL_MISS = 0.03, 2.5
@@ -34,31 +31,11 @@ _WORST_MISS, _USUAL_MISS = 0.03, 2.5
 the fitted face is not the one that is seen."""
 _BLURRED = 0.3
 """Of the film's median sharpness."""
+_LEAST_SHARE = 0.2
+"""Of a pixel: what shows less of the person tells no colour."""
 _FURTHEST_TURN_RAD = np.radians(50)
 _JUMP = 0.12
 """Eye distances between frames: the picture is smeared, or cut."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Tracked:
-    """A film followed with an avatar's own face."""
-
-    track: FilmTrack
-    lens: FilmLens
-    square: Square
-    neck_joint: np.ndarray
-
-
-def tracked(avatar: Avatar, template: HeadTemplate, followed: FollowedFace) -> Tracked:
-    """Follow the avatar's own person."""
-    size = followed.facts.width, followed.facts.height
-    model, lens = find_avatar(template, avatar, followed.faces, size)
-    return Tracked(
-        track=track_film(model, lens, followed.time_s, followed.faces),
-        lens=lens,
-        square=square_around(followed.faces),
-        neck_joint=model.neck_joint,
-    )
 
 
 def frames_of(
@@ -74,7 +51,7 @@ def frames_of(
     """
     wanted, frames = set(chosen), []
     left_out: Counter[str] = Counter()
-    motions = film.track.frames_as_filmed()
+    motions = film.motions
     misses = [seen.error for seen in film.track.seen if seen is not None]
     most = min(_WORST_MISS, _USUAL_MISS * float(np.median(misses)))
     sharpness: list[float] = []
@@ -100,12 +77,13 @@ def frames_of(
                 continue
             part, inside = film.square.cut(picture.pixels, DRAWN_SIDE)
             numbers = as_numbers(part)
-            person = person_mask(finder, numbers, film.square.face(face, DRAWN_SIDE))
-            view = view_of(motions[index], seen.posed, film.lens, film.square, film.neck_joint)
-            sharpness.append(_sharpness(part, film.square.face(face, DRAWN_SIDE)))
+            shown = film.square.face(face, DRAWN_SIDE)
+            own, person = _cut_out(numbers, person_mask(finder, numbers, shown), shown)
+            view = film.view(motions[index], seen.posed)
+            sharpness.append(_sharpness(part, shown))
             frames.append(
                 TeacherFrame(
-                    picture=part,
+                    picture=own,
                     person=np.round(255 * person * inside).astype(np.uint8),
                     known=_box(inside),
                     lens=lens_of(view),
@@ -137,6 +115,17 @@ def lens_of(view: View) -> Lens:
         width=view.width,
         height=view.height,
     )
+
+
+def _cut_out(picture: Float, mask: Float, face: FoundFace) -> tuple[NDArray[np.uint8], Float]:
+    """The picture with the wall's colour taken out of the person's outline, and the person [S, S]
+    0..1: else hair and shoulders would learn a rim of the wall."""
+    portrait = Portrait(image=picture, landmarks=face.landmarks, person=mask, faces_found=1)
+    behind = background(portrait)
+    person = matte(portrait, behind)
+    share = np.maximum(person, _LEAST_SHARE)[..., None]
+    own = np.clip((picture - (1 - share) * behind) / share, 0, 1)
+    return np.round(255 * own).astype(np.uint8), person
 
 
 def _moved(before: FoundFace, face: FoundFace) -> float:

@@ -3,10 +3,10 @@
 The second deformation of VASA-3D (arXiv 2512.14677): after the template has been posed, networks
 conditioned on the motion code give every Gaussian residuals of place, turn, size, colour and
 opacity; one for the face by what the face does, one by how the head is held. There each is a
-perceptron that is asked once for every Gaussian. Here the hidden layer is shared, K features of the
-motion, and only the output layer is each Gaussian's own: it needs no positional encoding, may differ
-as sharply from one Gaussian to the next as it likes, and costs K multiplications a number, not
-thousands (docs/residuals.md says what each took).
+perceptron that is asked once for every Gaussian. Here the hidden layer is shared, K features of
+the motion, and only the output layer is each Gaussian's own: it needs no positional encoding, may
+differ as sharply from one Gaussian to the next as it likes, and costs K multiplications a number,
+not thousands (docs/residuals.md says what each took).
 
 The residuals change the Gaussians at rest, before triangles carry them: a wrinkle turns with its
 skin. They are bounded, as the features are; and the further the motion lies outside of what was
@@ -46,8 +46,8 @@ def motion_code(
 ) -> tuple[Float, Float]:
     """[34] the code of the face and [6] of the head; what is None is at rest.
 
-    Encoded from what is posed, not taken from `MotionFrame.latent`: tracked and hand-made motion has
-    none, and voices and limits have changed what is posed since it was decoded.
+    Encoded from what is posed, not taken from `MotionFrame.latent`: tracked and hand-made motion
+    has none, and voices and limits have changed what is posed since it was decoded.
     """
 
     def row(values: Float | None, count: int) -> Float:
@@ -80,9 +80,10 @@ class ResidualField:
     def __init__(self, avatar: Avatar, lit: Index) -> None:
         """`lit` [L] ascending: Gaussians whose colours are wanted a second time, see `apply`."""
         self._avatar = avatar
-        parts = (avatar.face_residual, avatar.pose_residual)
-        self._parts = tuple(_nothing(size) if part is None else part
-                            for part, size in zip(parts, (FACE_CODE, HEAD_CODE), strict=True))  # fmt: skip
+        self._parts = (
+            avatar.face_residual or _nothing(FACE_CODE),
+            avatar.pose_residual or _nothing(HEAD_CODE),
+        )
         face, pose = self._parts
         self.splats: Index = np.union1d(face.splats, pose.splats).astype(np.int32)
         """[U] which Gaussians change at all."""

@@ -1,20 +1,22 @@
 """An avatar and frames of its person -> the same avatar with residuals (`avatar.residual`).
 
 Each step draws one frame, and moves what every Gaussian is at rest, and how that depends on the
-motion, down the gradient. So the static part, which corrects what one portrait did not tell, and the
-part that depends on the motion are learned together.
+motion, down the gradient. So the static part, which corrects what one portrait did not tell, and
+the part that depends on the motion are learned together.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-import cv2
 import numpy as np
 
-from avatar.deform import Deformer, bound_sizes, multiply_quaternions
+from avatar.deform import Deformer, bound_sizes
 from avatar.fit.rasteriser import Lens, Rasteriser, over
-from avatar.fit.residual_kernels import SQUARE_DECAY, descend, rest_gradients
+from avatar.fit.residual_kernels import SQUARE_DECAY, descend, rest_gradients, write_static
+from avatar.fit.residual_state import fingerprint, read_state, write_state
 from avatar.fit.similarity import PictureLoss
 from avatar.fit.target import LEAST_SHOWN, TONES
 from avatar.fit.teacher import TeacherFrame
@@ -57,6 +59,22 @@ class Recipe:
     bases_rate: float = 1.0
     static_pull: float = 1.0
     bases_pull: float = 1.0
+
+
+def without(recipe: Recipe, terms: Collection[str]) -> Recipe:
+    """The recipe less some of its terms: ssim, robust, consistency, static, face, pose, decay."""
+    off = {
+        "ssim": {"ssim": 0.0},
+        "robust": {"robust": False},
+        "consistency": {"consistency": 0.0},
+        "static": {"static": False},
+        "face": {"face_features": 0},
+        "pose": {"pose_features": 0},
+        "decay": {"bases_pull": 0.0, "static_pull": 0.0},
+    }
+    for term in terms:
+        recipe = replace(recipe, **off[term])
+    return recipe
 
 
 _RATE = np.zeros(WIDTH, np.float32)
@@ -104,6 +122,10 @@ def hidden_layer(codes: Float, count: int, slope: float = 0.6) -> ResidualPart:
     )
 
 
+_RESTING = ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour")
+"""Fields of an avatar that say what its Gaussians are at rest."""
+
+
 class ResidualLearner:
     """Owns an avatar while its residuals are learned."""
 
@@ -127,13 +149,8 @@ class ResidualLearner:
         pose = hidden_layer(np.stack([code[1] for code in codes]), recipe.pose_features)
         self._face = _with_splats(face, splats[moved[splats]])
         self._pose = _with_splats(pose, splats)
-        copies = {
-            name: np.array(getattr(avatar, name), np.float32, order="C")
-            for name in ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour")
-        }
-        self.avatar = replace(
-            avatar, **copies, face_residual=self._face, pose_residual=self._pose
-        )
+        copies = {name: np.array(getattr(avatar, name), np.float32, order="C") for name in _RESTING}
+        self.avatar = replace(avatar, **copies, face_residual=self._face, pose_residual=self._pose)
         self._deformer = Deformer(self.avatar, template)
         residual = self._deformer.residual
         assert residual is not None
@@ -142,28 +159,29 @@ class ResidualLearner:
         self.static = np.zeros((len(self.splats), WIDTH), np.float32)
         self._squares = np.zeros_like(self.static)
         self._gradient = np.zeros_like(self.static)
+        self._learned = 0
         self._units = _units(avatar, self.splats)
-        self.step_count = 0
-        self._order = np.zeros(0, np.int64)
+        self.done = 0
+        """Steps."""
 
-    def step(self, pace: float) -> float:
+    def step(self) -> float:
         """Learn from one frame; its loss by pixel."""
         recipe = self._recipe
-        random = np.random.default_rng(self.step_count)
+        random = np.random.default_rng(self.done)
         count = len(self._frames)
-        if not len(self._order):
-            self._order = random.permutation(count)
-        frame = self._frames[self._order[0]]
-        self._order = self._order[1:]
-        fine = self.step_count > (1 - recipe.fine) * recipe.steps
-        if recipe.consistency and self.step_count % recipe.consistency_every == 1:
+        turn, place = divmod(self.done, count)
+        frame = self._frames[np.random.default_rng(turn).permutation(count)[place]]
+        falling = 0.5 * (1 + math.cos(math.pi * self.done / recipe.steps))
+        pace = _LAST_PACE + (1 - _LAST_PACE) * falling
+        fine = self.done > (1 - recipe.fine) * recipe.steps
+        if recipe.consistency and self.done % recipe.consistency_every == 1:
             self._learn(frame, *self._from_aside(frame, random), pace)
         target = frame.scaled(recipe.side * (2 if fine else 1))
-        tone = TONES[self.step_count % len(TONES)]
+        tone = TONES[self.done % len(TONES)]
         wanted = target.over(tone)
         weight = target.weight(recipe.robust)
         loss = self._learn(frame, target.lens, wanted, weight, tone, pace)
-        self.step_count += 1
+        self.done += 1
         return loss
 
     def _from_aside(
@@ -214,14 +232,12 @@ class ResidualLearner:
             self._units,
             self._gradient,
         )
-        self._squares_seen = getattr(self, "_squares_seen", 0) + 1
-        # From one footing for all sizes of picture: a splat has four times the pixels in one twice
-        # as large.
+        self._learned += 1
         static = pace * recipe.static_rate * recipe.static
         descend(
             self._gradient,
             self._squares,
-            np.float32(1 / (1 - SQUARE_DECAY**self._squares_seen)),
+            np.float32(1 / (1 - SQUARE_DECAY**self._learned)),
             self._units,
             self.static,
             _RATE * np.float32(static),
@@ -244,24 +260,59 @@ class ResidualLearner:
 
     def _write_static(self) -> None:
         """Into the working avatar."""
-        origin, avatar, static, splats = self._origin, self.avatar, self.static, self.splats
-        avatar.colour[splats] = np.clip(origin.colour[splats] + static[:, COLOUR], 0, 1)
-        avatar.opacity[splats] = np.clip(origin.opacity[splats] + static[:, OPACITY], 0, 1)
-        scale = origin.bound_scale[splats]
-        scale[:, :2] *= np.exp(static[:, SIZE])
-        avatar.bound_scale[splats] = scale
-        avatar.bound_position[splats] = origin.bound_position[splats] + static[:, PLACE]
-        half, none = static[:, TURN] / 2, np.zeros(len(splats), np.float32)
-        turn = np.stack([np.cos(half), none, none, np.sin(half)], 1)
-        avatar.bound_rotation[splats] = multiply_quaternions(origin.bound_rotation[splats], turn)
+        write_static(
+            self.splats,
+            self.static,
+            *(read_only(getattr(self._origin, name), np.float32) for name in _RESTING),
+            *(getattr(self.avatar, name) for name in _RESTING),
+        )
+
+    @property
+    def found(self) -> dict[str, Float]:
+        """What was learned so far, by name; the arrays themselves."""
+        return {"static": self.static, "face": self._face.bases, "pose": self._pose.bases}
+
+    @property
+    def state(self) -> dict[str, Float]:
+        """All that `resume` needs."""
+        counts = np.array([self.done, self._learned], np.float32)
+        return {**self.found, "squares": self._squares, "counts": counts}
+
+    def take(self, found: dict[str, Float]) -> None:
+        """Go back to something `found`."""
+        for name, values in self.found.items():
+            values[...] = found[name]
+        self._write_static()
+
+    def resume(self, state: dict[str, Float]) -> None:
+        """Go on from an earlier `state`.
+
+        Raises:
+            KeyError, ValueError: it is of another avatar or recipe.
+        """
+        self.take(state)
+        self._squares[...] = state["squares"]
+        self.done, self._learned = (int(count) for count in state["counts"])
+
+    def psnr(self, frames: Sequence[TeacherFrame], *, base: bool = False) -> float:
+        """dB inside the person, mean of some frames: of the model as it is now, or as it came."""
+        deformer = self._base if base else self._deformer
+        values = []
+        for frame in frames:
+            target = frame.scaled(self._recipe.side)
+            inside = (target.person > 0.5) & (target.known > 0)
+            if not inside.any():
+                continue
+            posed = deformer.gaussians(frame.motion, seen_from=target.lens.position)
+            shown = over(*self._rasteriser.draw(posed, target.lens), 0.5)
+            error = float(np.mean((shown[inside] - target.picture[inside]) ** 2))
+            values.append(-10 * math.log10(max(error, 1e-10)))
+        return float(np.mean(values)) if values else float("nan")
 
     def finished(self) -> Avatar:
         """The avatar as it is now; later steps do not change it."""
         now = self.avatar
-        copies = {
-            name: getattr(now, name).copy()
-            for name in ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour")
-        }
+        copies = {name: getattr(now, name).copy() for name in _RESTING}
         parts = {
             name: replace(part, bases=part.bases.copy()) if part.bases.shape[1] else None
             for name, part in (("face_residual", self._face), ("pose_residual", self._pose))
@@ -270,7 +321,7 @@ class ResidualLearner:
 
 
 def turned_lens(lens: Lens, turn_rad: float) -> Lens:
-    """The same camera, carried around the head's vertical axis (the origin lies between the eyes)."""
+    """The same camera, carried around the head's vertical axis."""
     cosine, sine = math.cos(turn_rad), math.sin(turn_rad)
     about_y = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
     middle = np.array([0, 0, -0.06])
@@ -295,9 +346,7 @@ def _units(avatar: Avatar, splats: Index) -> Float:
 
 def _with_splats(part: ResidualPart, splats: Index) -> ResidualPart:
     count = part.mix.shape[1]
-    return replace(
-        part, splats=splats, bases=np.zeros((len(splats), count, WIDTH), np.float32)
-    )
+    return replace(part, splats=splats, bases=np.zeros((len(splats), count, WIDTH), np.float32))
 
 
 def _shown(deformer: Deformer, frames: Sequence[TeacherFrame], side: int) -> Float:
@@ -305,12 +354,8 @@ def _shown(deformer: Deformer, frames: Sequence[TeacherFrame], side: int) -> Flo
     rasteriser, most = Rasteriser(), np.zeros(len(deformer.avatar), np.float32)
     for frame in frames[:: max(1, len(frames) // 12)]:
         lens = frame.scaled(side).lens
-        colour, _ = rasteriser.draw(
-            deformer.gaussians(frame.motion, seen_from=lens.position), lens
-        )
-        most = np.maximum(
-            most, rasteriser.backward(colour, np.ones_like(colour)).colours[:, 0]
-        )
+        colour, _ = rasteriser.draw(deformer.gaussians(frame.motion, seen_from=lens.position), lens)
+        most = np.maximum(most, rasteriser.backward(colour, np.ones_like(colour)).colours[:, 0])
     return most
 
 
@@ -325,3 +370,99 @@ def _moved_by_face(avatar: Avatar, template: HeadTemplate) -> Array:
         template.triangle_part, [part for part in Part if part is not Part.SKIN]
     )
     return moving[avatar.bound_triangle]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What became of learning."""
+
+    avatar: Avatar
+    """As it came where nothing was gained."""
+    before: float
+    after: float
+    """dB on frames that were not learned from, as it came and at its best."""
+    steps: int
+    """Until the best."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far learning is."""
+
+    share: float
+    """0..1"""
+    psnr: float
+    """dB on frames that are not learned from."""
+    avatar: Callable[[], Avatar]
+    """The avatar as it is now."""
+
+
+_CHECKS = 12
+"""Times that the model is tried on held-out frames."""
+_PATIENCE = 4
+"""Checks without a better one after which learning ends."""
+_HELD_OUT = 0.12
+_MOST_HELD_OUT = 16
+_KEPT_EVERY_S = 30.0
+
+
+def split(frames: Sequence[TeacherFrame]) -> tuple[list[TeacherFrame], list[TeacherFrame]]:
+    """Frames to learn from, and those held out: the last ones, for neighbours are alike."""
+    held = max(1, round(_HELD_OUT * len(frames)))
+    learned, held_out = list(frames[:-held]), list(frames[-held:])
+    return learned or held_out, held_out[:: -(-held // _MOST_HELD_OUT)]
+
+
+def learn_residuals(
+    avatar: Avatar,
+    template: HeadTemplate,
+    frames: Sequence[TeacherFrame],
+    recipe: Recipe,
+    *,
+    keep: Path | None = None,
+    tell: Callable[[Progress], None] | None = None,
+) -> Learned:
+    """`avatar` with residuals learned from at least two `frames` of its person.
+
+    With `keep` what is learned goes into that file every half minute, and a later call with the
+    same avatar, frames and recipe goes on from there. `tell` hears of every check.
+    """
+    learned_from, held_out = split(frames)
+    learner = ResidualLearner(avatar, template, learned_from, recipe)
+    print_of_fit = fingerprint(avatar, frames, recipe)
+    before = learner.psnr(held_out, base=True)
+    best, best_psnr, best_at = copied(learner.found), before, 0
+    kept = read_state(keep, print_of_fit)
+    if kept is not None:
+        learner.resume({n: v for n, v in kept.items() if "best" not in n})
+        best = {name: kept[f"best {name}"] for name in best}
+        best_psnr, best_at = float(kept["best counts"][0]), int(kept["best counts"][1])
+    every = max(1, recipe.steps // _CHECKS)
+    kept_s = time.monotonic()
+    while learner.done < recipe.steps:
+        learner.step()
+        if learner.done % every == 0 or learner.done == recipe.steps:
+            now = learner.psnr(held_out)
+            if now > best_psnr:
+                best, best_psnr, best_at = copied(learner.found), now, learner.done
+            if tell is not None:
+                share = learner.done / recipe.steps
+                tell(Progress(share=share, psnr=now, avatar=learner.finished))
+            if learner.done - best_at >= _PATIENCE * every:
+                break
+        if keep is not None and time.monotonic() - kept_s > _KEPT_EVERY_S:
+            kept_s = time.monotonic()
+            counts = np.array([best_psnr, best_at], np.float32)
+            named = {f"best {name}": values for name, values in best.items()}
+            write_state(keep, {**learner.state, **named, "best counts": counts}, print_of_fit)
+    learner.take(best)
+    return Learned(
+        avatar=learner.finished() if best_at else avatar,
+        before=before,
+        after=best_psnr,
+        steps=best_at,
+    )
+
+
+def copied(found: dict[str, Float]) -> dict[str, Float]:
+    return {name: values.copy() for name, values in found.items()}

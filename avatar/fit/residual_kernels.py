@@ -97,3 +97,28 @@ def descend(  # pragma: no cover
                 for k in range(len(values)):
                     value = keep * bases[row, k, channel] - way * values[k]
                     bases[row, k, channel] = min(max(value, -most), most)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def write_static(  # pragma: no cover
+    splats, static, positions, rotations, scales, opacities, colours,
+    out_positions, out_rotations, out_scales, out_opacities, out_colours,
+):  # fmt: skip
+    """The rest Gaussians with `static` [U, 10] added to those of `splats`."""
+    nothing, one, half = np.float32(0), np.float32(1), np.float32(0.5)
+    for index in prange(len(splats)):
+        splat = splats[index]
+        for channel in range(3):
+            value = colours[splat, channel] + static[index, channel]
+            out_colours[splat, channel] = min(max(value, nothing), one)
+            moved = positions[splat, channel] + static[index, 6 + channel]
+            out_positions[splat, channel] = moved
+        out_opacities[splat] = min(max(opacities[splat] + static[index, 3], nothing), one)
+        out_scales[splat, 0] = scales[splat, 0] * np.exp(static[index, 4])
+        out_scales[splat, 1] = scales[splat, 1] * np.exp(static[index, 5])
+        cosine, sine = np.cos(half * static[index, 9]), np.sin(half * static[index, 9])
+        w, x, y, z = rotations[splat]
+        out_rotations[splat, 0] = w * cosine - z * sine
+        out_rotations[splat, 1] = x * cosine + y * sine
+        out_rotations[splat, 2] = y * cosine - x * sine
+        out_rotations[splat, 3] = z * cosine + w * sine

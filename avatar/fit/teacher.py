@@ -1,21 +1,18 @@
 """Frames that show what a person's face does: what residuals are learned from, whoever made them.
 
-A teacher gives `TeacherFrame`s: footage of the person (`app.footage`), the avatar's own renderer, or
-a portrait animator. They are kept in a folder, one picture and one small file of numbers each, so
-that a fit that was broken off need not make them again.
+A teacher gives `TeacherFrame`s: footage of the person (`app.footage`), the avatar's own renderer,
+or a portrait animator. They are kept in a folder, one picture and one small file of numbers each,
+so that a fit that was broken off need not make them again.
 """
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from avatar.fit.rasteriser import Lens
-from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Float, MotionFrame
+from avatar.types import Float, MotionFrame
 
 Box = tuple[int, int, int, int]
 
@@ -35,7 +32,6 @@ class TeacherFrame:
     motion: MotionFrame
     confidence: float
     """0..1 how far picture, pose and motion are to be believed."""
-
 
     def scaled(self, side: int) -> "Target":
         """The frame with `side` pixels, as numbers."""
