@@ -6,6 +6,7 @@ good ones mend.
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,13 +18,14 @@ from app.driven import FollowedFace
 from app.progress import counted
 from app.reenactment import DRAWN_SIDE, Tracked
 from app.video_file import read_pictures
+from avatar.deform import Deformer
 from avatar.errors import VideoError
 from avatar.fit.photograph import background, matte
-from avatar.fit.rasteriser import Lens
+from avatar.fit.rasteriser import Lens, Rasteriser
 from avatar.fit.teacher import TeacherFrame
 from avatar.portrait.landmarks import FoundFace, MediapipeFaceFinder
 from avatar.portrait.person import person_mask
-from avatar.types import Float, Portrait
+from avatar.types import Avatar, Float, Portrait
 from render.camera import View
 
 _WORST_MISS, _USUAL_MISS = 0.03, 2.5
@@ -31,6 +33,7 @@ _WORST_MISS, _USUAL_MISS = 0.03, 2.5
 the fitted face is not the one that is seen."""
 _BLURRED = 0.3
 """Of the film's median sharpness."""
+_COLOUR_FRAMES, _COLOUR_SIDE, _LEAST_PIXELS = 12, 128, 500
 _LEAST_SHARE = 0.2
 """Of a pixel: what shows less of the person tells no colour."""
 _FURTHEST_TURN_RAD = np.radians(50)
@@ -140,6 +143,43 @@ def _sharpness(part: np.ndarray, face: FoundFace) -> float:
     right, bottom = np.clip(high, (left + 2, top + 2), DRAWN_SIDE).astype(int)
     grey = cv2.cvtColor(part[top:bottom, left:right], cv2.COLOR_RGB2GRAY)
     return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+
+
+def as_portrayed(frames: list[TeacherFrame], avatar: Avatar) -> list[TeacherFrame]:
+    """The frames in the portrait's colours: another camera saw the same face brighter or warmer.
+
+    One gain and one offset for each of red, green and blue, for the whole film, by least squares
+    between its frames and drawings of the avatar in the middle of the person.
+    """
+    deformer, rasteriser = Deformer(avatar), Rasteriser()
+    filmed, drawn = [], []
+    for frame in frames[:: max(1, len(frames) // _COLOUR_FRAMES)]:
+        target = frame.scaled(_COLOUR_SIDE)
+        inside = cv2.erode(target.person, np.ones((9, 9), np.uint8)) > 0.95
+        posed = deformer.gaussians(frame.motion, seen_from=target.lens.position)
+        colour, through = rasteriser.draw(posed, target.lens)
+        inside &= (through < 0.02) & (target.known > 0)
+        # Smoothed: what is a little out of place must not look like less contrast.
+        filmed.append(cv2.GaussianBlur(target.picture, (0, 0), 2)[inside])
+        drawn.append(cv2.GaussianBlur(colour, (0, 0), 2)[inside])
+    one, other = np.concatenate(filmed), np.concatenate(drawn)
+    if len(one) < _LEAST_PIXELS:
+        return frames
+    table = np.empty((256, 3), np.uint8)
+    for channel in range(3):
+        gain = float(np.clip(_slope(one, other, channel), 0.5, 2.0))
+        offset = float(other[:, channel].mean() - gain * one[:, channel].mean())
+        levels = np.arange(256) * gain + 255 * offset
+        table[:, channel] = np.clip(np.round(levels), 0, 255)
+    return [
+        replace(frame, picture=np.stack([table[frame.picture[..., c], c] for c in range(3)], -1))
+        for frame in frames
+    ]
+
+
+def _slope(one: Float, other: Float, channel: int) -> float:
+    """Of the line through both: the ratio of spreads, which noise in either does not flatten."""
+    return float(other[:, channel].std() / max(one[:, channel].std(), 1e-3))
 
 
 def _box(inside: np.ndarray) -> tuple[int, int, int, int]:

@@ -17,7 +17,7 @@ from avatar.head.template import load_template
 from avatar.types import Avatar
 from render.renderer import Renderer
 
-MOST_FRAMES = 240
+MOST_FRAMES = 160
 """Learned from, evenly over the film: neighbours are alike."""
 COLUMNS = (
     *("video", "PSNR dB: base", "static", "full", "gain", "SSIM: base", "static", "full"),

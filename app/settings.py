@@ -386,14 +386,22 @@ class MakeSettings:
     For example:
       visavis make me.jpg -o me.avatar
       visavis make me.jpg -o me.avatar --report me-report
+      visavis make me.jpg -o me.avatar --video me.mp4
     """
 
     portrait: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PORTRAIT")]
     """The photograph (JPEG, PNG, WebP, ...): one face, looking at the camera, well lit."""
     output: Annotated[Path, _output("OUT.avatar")]
     """The avatar file to write. The same portrait always gives the same file."""
+    video: Annotated[Path | None, tyro.conf.arg(metavar="ME.mp4")] = None
+    """A film of the same person talking, half a minute or more, to learn from what a template does
+    not know: wrinkles, lips, teeth and skin as they move, and what the photograph hides."""
+    teacher: Annotated[str | None, tyro.conf.arg(metavar="own|video|liveportrait:DIR")] = None
+    """Whom to learn that from: the film (taken where one is given), the program's own drawing of
+    skin that folds, or a folder with the ONNX files of LivePortrait."""
     budget: Literal["quick", "normal", "best"] = "normal"
-    """How long it is refined against the photograph: not at all, about a minute, or several."""
+    """How long it is refined against the photograph: not at all, about a minute, or several. With a
+    teacher, how long is learned: about 2, 20 or 60 minutes on two cores."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Write a page about the making to this folder: the fit, the head all around, every
     expression, and what will look poor and why. Open report.html in it."""

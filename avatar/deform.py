@@ -371,6 +371,10 @@ class Deformer:
             glance=glance,
         )
 
+    def glance_seen(self, motion: MotionFrame, seen_from: ArrayLike) -> float:
+        """0..1 how much of the avatar's glance a viewer at `seen_from` [3] sees."""
+        return self._glance(seen_from, motion.head_rotation, motion.head_translation)
+
     def _glance(
         self,
         seen_from: ArrayLike | None,

@@ -14,8 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from avatar.deform import Deformer, bound_sizes
+from avatar.fit.freedom import SKIN_SQUARE, SQUARE
 from avatar.fit.rasteriser import Lens, Rasteriser, over
-from avatar.fit.residual_kernels import SQUARE_DECAY, descend, rest_gradients, write_static
+from avatar.fit.residual_kernels import (
+    SQUARE_DECAY,
+    STATIC_WIDTH,
+    descend,
+    rest_gradients,
+    write_static,
+)
 from avatar.fit.residual_state import fingerprint, read_state, write_state
 from avatar.fit.similarity import PictureLoss
 from avatar.fit.target import LEAST_SHOWN, TONES
@@ -82,7 +89,9 @@ _RATE[COLOUR], _RATE[OPACITY], _RATE[SIZE], _RATE[PLACE], _RATE[TURN] = 0.01, 0.
 _RATE[8] = 0.01
 _PULL = np.zeros(WIDTH, np.float32)
 _PULL[COLOUR], _PULL[OPACITY], _PULL[SIZE], _PULL[PLACE], _PULL[TURN] = 0.1, 0.1, 0.05, 0.03, 0.03
-_HIGH = np.full(WIDTH, 1.0, np.float32)
+_STATIC_RATE, _STATIC_PULL = np.append(_RATE, 3 * [0.01]), np.append(_PULL, 3 * [0.1])
+_STATIC_RATE, _STATIC_PULL = _STATIC_RATE.astype(np.float32), _STATIC_PULL.astype(np.float32)
+_HIGH = np.full(STATIC_WIDTH, 1.0, np.float32)
 _HIGH[COLOUR], _HIGH[SIZE], _HIGH[PLACE], _HIGH[TURN] = 0.7, MOST_LOG_SIZE, 3.0, math.pi / 2
 _BASES_MOST = np.full(WIDTH, 0.3, np.float32)
 _BASES_MOST[PLACE] = 2.0
@@ -122,7 +131,7 @@ def hidden_layer(codes: Float, count: int, slope: float = 0.6) -> ResidualPart:
     )
 
 
-_RESTING = ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour")
+_RESTING = ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour", "glance")
 """Fields of an avatar that say what its Gaussians are at rest."""
 
 
@@ -137,6 +146,8 @@ class ResidualLearner:
         recipe: Recipe,
     ) -> None:
         """`avatar` has no residuals yet; there is at least one frame."""
+        if len(avatar.glance) < len(avatar):
+            avatar = replace(avatar, glance=np.zeros((len(avatar), 3), np.float32))
         self._origin, self._template, self._recipe = avatar, template, recipe
         self._frames = frames
         self._base = Deformer(avatar, template)
@@ -156,7 +167,9 @@ class ResidualLearner:
         assert residual is not None
         self._residual = residual
         self.splats: Index = residual.splats
-        self.static = np.zeros((len(self.splats), WIDTH), np.float32)
+        self.static = np.zeros((len(self.splats), STATIC_WIDTH), np.float32)
+        on_skin = avatar.bound_triangle[self.splats] < len(template.triangles)
+        self._square = np.where(on_skin[:, None], SKIN_SQUARE, SQUARE).astype(np.float32)
         self._squares = np.zeros_like(self.static)
         self._gradient = np.zeros_like(self.static)
         self._learned = 0
@@ -221,9 +234,13 @@ class ResidualLearner:
             state.vertices,
             state.normals,
             state.sizes,
+            posed.means,
             posed.opacities,
             posed.scales,
             posed.colours,
+            lens.position,
+            self._square,
+            np.float32(self._deformer.glance_seen(frame.motion, lens.position)),
             gradients.means,
             gradients.turns,
             gradients.scales,
@@ -240,8 +257,8 @@ class ResidualLearner:
             np.float32(1 / (1 - SQUARE_DECAY**self._learned)),
             self._units,
             self.static,
-            _RATE * np.float32(static),
-            _PULL * np.float32(recipe.static_pull),
+            _STATIC_RATE * np.float32(static),
+            _STATIC_PULL * np.float32(recipe.static_pull),
             -_HIGH,
             _HIGH,
             residual.rows[0],
@@ -332,11 +349,11 @@ def turned_lens(lens: Lens, turn_rad: float) -> Lens:
 
 
 def _units(avatar: Avatar, splats: Index) -> Float:
-    """[U, 10] what a channel's unit is: a splat's place is told in its own widths."""
+    """[U, 13] what a channel's unit is: a splat's place is told in its own widths."""
     corners = avatar.vertices[avatar.triangles[avatar.bound_triangle[splats]]]
     size = bound_sizes(avatar)[splats]
     width = size * np.sqrt(avatar.bound_scale[splats, 0] * avatar.bound_scale[splats, 1])
-    units = np.ones((len(splats), WIDTH), np.float32)
+    units = np.ones((len(splats), STATIC_WIDTH), np.float32)
     for column, corner in ((6, 1), (7, 2)):
         length = np.linalg.norm(corners[:, corner] - corners[:, 0], axis=1)
         units[:, column] = width / np.maximum(length, 1e-6)
