@@ -119,7 +119,8 @@ def _value(avatar: Avatar, field: str) -> np.ndarray | None:
     value = getattr(avatar, part)
     if not inner or value is None:
         return value
-    return np.atleast_1d(np.asarray(getattr(value, inner)))  # reach is one number
+    values = getattr(value, inner)
+    return np.array([values], np.float32) if isinstance(values, float) else values
 
 
 def _in_order(serialised: bytes) -> bytes:

@@ -60,6 +60,8 @@ class Recipe:
     """Weight of views from aside, in which the full model shall look like the avatar as it came."""
     consistency_every: int = 6
     static: bool = True
+    apart: bool = True
+    """How the head is held says nothing of what expressions move."""
     face_features: int = 10
     pose_features: int = 6
     static_rate: float = 1.0
@@ -146,6 +148,7 @@ class ResidualLearner:
         recipe: Recipe,
     ) -> None:
         """`avatar` has no residuals yet; there is at least one frame."""
+        self._given = avatar
         if len(avatar.glance) < len(avatar):
             avatar = replace(avatar, glance=np.zeros((len(avatar), 3), np.float32))
         self._origin, self._template, self._recipe = avatar, template, recipe
@@ -159,11 +162,11 @@ class ResidualLearner:
         face = hidden_layer(np.stack([code[0] for code in codes]), recipe.face_features)
         pose = hidden_layer(np.stack([code[1] for code in codes]), recipe.pose_features)
         self._face = _with_splats(face, splats[moved[splats]])
-        self._pose = _with_splats(pose, splats)
+        self._pose = _with_splats(pose, splats[~moved[splats]] if recipe.apart else splats)
         copies = {name: np.array(getattr(avatar, name), np.float32, order="C") for name in _RESTING}
         self.avatar = replace(avatar, **copies, face_residual=self._face, pose_residual=self._pose)
-        self._deformer = Deformer(self.avatar, template)
-        residual = self._deformer.residual
+        self.deformer = Deformer(self.avatar, template)
+        residual = self.deformer.residual
         assert residual is not None
         self._residual = residual
         self.splats: Index = residual.splats
@@ -171,9 +174,9 @@ class ResidualLearner:
         on_skin = avatar.bound_triangle[self.splats] < len(template.triangles)
         self._square = np.where(on_skin[:, None], SKIN_SQUARE, SQUARE).astype(np.float32)
         self._squares = np.zeros_like(self.static)
-        self._gradient = np.zeros_like(self.static)
+        self.gradient = np.zeros_like(self.static)
         self._learned = 0
-        self._units = _units(avatar, self.splats)
+        self.units = _units(avatar, self.splats)
         self.done = 0
         """Steps."""
 
@@ -188,12 +191,12 @@ class ResidualLearner:
         pace = _LAST_PACE + (1 - _LAST_PACE) * falling
         fine = self.done > (1 - recipe.fine) * recipe.steps
         if recipe.consistency and self.done % recipe.consistency_every == 1:
-            self._learn(frame, *self._from_aside(frame, random), pace)
+            self.learn(frame, *self._from_aside(frame, random), pace)
         target = frame.scaled(recipe.side * (2 if fine else 1))
         tone = TONES[self.done % len(TONES)]
         wanted = target.over(tone)
         weight = target.weight(recipe.robust)
-        loss = self._learn(frame, target.lens, wanted, weight, tone, pace)
+        loss = self.learn(frame, target.lens, wanted, weight, tone, pace)
         self.done += 1
         return loss
 
@@ -210,7 +213,7 @@ class ResidualLearner:
         weight = np.full(wanted.shape[:2], self._recipe.consistency, np.float32)
         return lens, wanted, weight, tone
 
-    def _learn(
+    def learn(
         self,
         frame: TeacherFrame,
         lens: Lens,
@@ -219,12 +222,14 @@ class ResidualLearner:
         tone: float,
         pace: float,
     ) -> float:
+        """One step towards a `wanted` picture [S, S, 3] over a wall of that `tone`, each pixel
+        counting by its `weight` [S, S]; the loss by pixel. `gradient` is then that of this step."""
         recipe, residual = self._recipe, self._residual
-        posed = self._deformer.gaussians(frame.motion, seen_from=lens.position)
+        posed = self.deformer.gaussians(frame.motion, seen_from=lens.position)
         shown = over(*self._rasteriser.draw(posed, lens), tone)
         loss, slope = PictureLoss(wanted, weight, recipe.ssim).of(shown)
         gradients = self._rasteriser.backward(shown, slope)
-        state = self._deformer.state()
+        state = self.deformer.state()
         rest_gradients(
             self.splats,
             residual.lit_entry,
@@ -240,22 +245,22 @@ class ResidualLearner:
             posed.colours,
             lens.position,
             self._square,
-            np.float32(self._deformer.glance_seen(frame.motion, lens.position)),
+            np.float32(self.deformer.glance_seen(frame.motion, lens.position)),
             gradients.means,
             gradients.turns,
             gradients.scales,
             gradients.opacities,
             gradients.colours,
-            self._units,
-            self._gradient,
+            self.units,
+            self.gradient,
         )
         self._learned += 1
         static = pace * recipe.static_rate * recipe.static
         descend(
-            self._gradient,
+            self.gradient,
             self._squares,
             np.float32(1 / (1 - SQUARE_DECAY**self._learned)),
-            self._units,
+            self.units,
             self.static,
             _STATIC_RATE * np.float32(static),
             _STATIC_PULL * np.float32(recipe.static_pull),
@@ -272,10 +277,10 @@ class ResidualLearner:
             _BASES_PULL * np.float32(recipe.bases_pull),
             _BASES_MOST,
         )
-        self._write_static()
+        self.write_static()
         return loss / max(float(weight.sum()), 1e-6)
 
-    def _write_static(self) -> None:
+    def write_static(self) -> None:
         """Into the working avatar."""
         write_static(
             self.splats,
@@ -299,7 +304,7 @@ class ResidualLearner:
         """Go back to something `found`."""
         for name, values in self.found.items():
             values[...] = found[name]
-        self._write_static()
+        self.write_static()
 
     def resume(self, state: dict[str, Float]) -> None:
         """Go on from an earlier `state`.
@@ -313,7 +318,7 @@ class ResidualLearner:
 
     def psnr(self, frames: Sequence[TeacherFrame], *, base: bool = False) -> float:
         """dB inside the person, mean of some frames: of the model as it is now, or as it came."""
-        deformer = self._base if base else self._deformer
+        deformer = self._base if base else self.deformer
         values = []
         for frame in frames:
             target = frame.scaled(self._recipe.side)
@@ -334,6 +339,8 @@ class ResidualLearner:
             name: replace(part, bases=part.bases.copy()) if part.bases.shape[1] else None
             for name, part in (("face_residual", self._face), ("pose_residual", self._pose))
         }
+        if not self.static[:, WIDTH:].any():
+            copies["glance"] = self._given.glance
         return replace(now, **copies, **parts)
 
 
@@ -420,7 +427,7 @@ _PATIENCE = 4
 """Checks without a better one after which learning ends."""
 _HELD_OUT = 0.12
 _MOST_HELD_OUT = 16
-_KEPT_EVERY_S = 30.0
+KEPT_EVERY_S = 30.0
 
 
 def split(frames: Sequence[TeacherFrame]) -> tuple[list[TeacherFrame], list[TeacherFrame]]:
@@ -467,7 +474,7 @@ def learn_residuals(
                 tell(Progress(share=share, psnr=now, avatar=learner.finished))
             if learner.done - best_at >= _PATIENCE * every:
                 break
-        if keep is not None and time.monotonic() - kept_s > _KEPT_EVERY_S:
+        if keep is not None and time.monotonic() - kept_s > KEPT_EVERY_S:
             kept_s = time.monotonic()
             counts = np.array([best_psnr, best_at], np.float32)
             named = {f"best {name}": values for name, values in best.items()}
