@@ -7,21 +7,34 @@ avatar until it is finished. It holds pictures of the person; it goes with the l
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from app.driven import follow_face
 from app.footage import as_portrayed, frames_of, reasons
-from app.progress import Stages
+from app.output_file import written_beside
+from app.progress import Stages, counted
 from app.reenactment import tracked
 from app.settings import MakeSettings
+from avatar.deform import Deformer
 from avatar.errors import OutputError, VisavisError
+from avatar.fit.liveportrait import DRAWN_SIDE, LivePortrait, open_graphs
+from avatar.fit.own_teacher import own_frames, teaching_motion
+from avatar.fit.photograph import background, photo_lens, shrunk
+from avatar.fit.rasteriser import Rasteriser, over
 from avatar.fit.refine import Budget
-from avatar.fit.residual_fit import Progress, Recipe, learn_residuals
+from avatar.fit.residual_fit import Progress, Recipe, anchored, learn_residuals
 from avatar.fit.teacher import TeacherFrame
 from avatar.head.template import load_template
-from avatar.types import Avatar
+from avatar.portrait.landmarks import crop_box
+from avatar.portrait.sitter import Sitter
+from avatar.residual import motion_code
+from avatar.types import ARKIT_NAMES, Avatar, Float, MotionFrame
 
 RECIPES = {
     Budget.QUICK: Recipe(steps=1200),
@@ -29,8 +42,19 @@ RECIPES = {
     Budget.BEST: Recipe(steps=27000, fine=0.3),
 }
 """A step takes .09 s of one core, at its finer size .25 s."""
+_OF_FURROWS = {
+    "static": False,
+    "shape": False,
+    "pose_features": 0,
+    "face_features": 16,
+    "consistency": 0.0,
+    "fine": 0.0,
+}
+"""What the program draws itself differs from the avatar in the colours of moving skin alone."""
 MOST_FRAMES = {Budget.QUICK: 150, Budget.NORMAL: 400, Budget.BEST: 800}
 LEAST_FRAMES = 20
+_ROOM = 0.75
+"""Around the face, of its size, in the part of the portrait that LivePortrait sees."""
 _STATE = "learned.safetensors"
 
 
@@ -80,6 +104,7 @@ def chosen_teacher(settings: MakeSettings) -> Teacher | None:
 
 def taught(
     avatar: Avatar,
+    sitter: Sitter,
     teacher: Teacher,
     settings: MakeSettings,
     show: Callable[[Avatar], None],
@@ -97,7 +122,15 @@ def taught(
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror or error}).") from error
-    frames = _frames(avatar, teacher, budget)
+    recipe = RECIPES[budget]
+    if teacher.kind is TeacherKind.OWN:
+        recipe = replace(recipe, **_OF_FURROWS)
+        with counted("drawing frames", MOST_FRAMES[budget]) as progress:
+            frames = own_frames(avatar, load_template(), MOST_FRAMES[budget], progress.advance)
+    elif teacher.kind is TeacherKind.LIVEPORTRAIT:
+        frames = _animated(avatar, sitter, teacher, MOST_FRAMES[budget], folder)
+    else:
+        frames = _filmed(avatar, teacher, budget)
     stages = Stages()
 
     def tell(progress: Progress) -> None:
@@ -105,7 +138,7 @@ def taught(
         show(progress.avatar())
 
     learned = learn_residuals(
-        avatar, load_template(), frames, RECIPES[budget], keep=folder / _STATE, tell=tell
+        avatar, load_template(), frames, recipe, keep=folder / _STATE, tell=tell
     )
     if learned.avatar is avatar:
         print(
@@ -120,10 +153,87 @@ def taught(
             file=sys.stderr,
         )
     shutil.rmtree(folder, ignore_errors=True)
+    if teacher.kind is TeacherKind.OWN and learned.avatar is not avatar:
+        return anchored(learned.avatar, _as_portrayed(avatar))
     return learned.avatar
 
 
-def _frames(avatar: Avatar, teacher: Teacher, budget: Budget) -> list[TeacherFrame]:
+def _as_portrayed(avatar: Avatar) -> tuple[Float, Float]:
+    """The code of the portrait's own expression."""
+    expression = np.array(avatar.fit.get("expression", np.zeros(len(ARKIT_NAMES))), np.float32)
+    gaze = np.array(avatar.fit.get("gaze", np.zeros(2)), np.float32)
+    return motion_code(expression, None, gaze, None, None)
+
+
+def _animated(
+    avatar: Avatar, sitter: Sitter, teacher: Teacher, count: int, folder: Path
+) -> list[TeacherFrame]:
+    """The portrait as LivePortrait moves it; each picture is kept in the folder."""
+    assert teacher.source is not None
+    graphs = open_graphs(teacher.source)
+    portrait, side = sitter.portrait, DRAWN_SIDE
+    height, width = portrait.image.shape[:2]
+    left, top, right, bottom = crop_box(sitter.face, portrait.image.shape, around=_ROOM)
+    extent = min(right - left, bottom - top)  # square: the network knows no other pictures
+    left += (right - left - extent) // 2
+    lens = photo_lens(avatar, width, height).crop(left, top, extent, extent).scaled(side, side)
+    window = (slice(top, top + extent), slice(left, left + extent))
+    photograph = shrunk(np.ascontiguousarray(portrait.image[window]), (side, side))
+    behind = shrunk(np.ascontiguousarray(background(portrait)[window]), (side, side))
+    mask = shrunk(np.ascontiguousarray(portrait.person[window]), (side, side))
+    person = np.round(255 * np.clip(mask, 0, 1)).astype(np.uint8)
+    animator = LivePortrait(graphs, photograph)
+    deformer, rasteriser = Deformer(avatar), Rasteriser()
+    gaze = np.array(avatar.fit["gaze"], np.float32)
+
+    def drawn(motion: MotionFrame) -> Float:
+        posed = deformer.gaussians(motion, seen_from=lens.position)
+        return np.clip(over(*rasteriser.draw(posed, lens), behind), 0, 1)
+
+    rest = drawn(_still(sitter, gaze))
+    frames = []
+    with counted("moving the photograph", count) as progress:
+        for index in range(count):
+            motion = replace(teaching_motion(index), gaze=gaze)
+            kept = folder / f"liveportrait_{index:05d}.png"
+            picture = _kept_picture(kept)
+            if picture is None:
+                moved = animator.moved(rest, drawn(motion))
+                picture = np.round(255 * moved).astype(np.uint8)
+                with written_beside(kept) as beside:
+                    Image.fromarray(picture).save(beside)
+            progress.advance()
+            frames.append(
+                TeacherFrame(
+                    picture=picture,
+                    person=person,
+                    known=(0, 0, side, side),
+                    lens=lens,
+                    motion=motion,
+                    confidence=1.0,
+                )
+            )
+    return frames
+
+
+def _still(sitter: Sitter, gaze: Float) -> MotionFrame:
+    """As photographed: what the drawings of other expressions differ from."""
+    return replace(
+        teaching_motion(0), expression=np.array(sitter.fit.expression, np.float32), gaze=gaze
+    )
+
+
+def _kept_picture(path: Path) -> NDArray[np.uint8] | None:
+    """A picture of an earlier run, whole; None where there is none."""
+    try:
+        with Image.open(path) as image:
+            picture = np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError):
+        return None
+    return picture if picture.shape == (DRAWN_SIDE, DRAWN_SIDE, 3) else None
+
+
+def _filmed(avatar: Avatar, teacher: Teacher, budget: Budget) -> list[TeacherFrame]:
     assert teacher.source is not None
     followed = follow_face(teacher.source)
     film = tracked(avatar, load_template(), followed)

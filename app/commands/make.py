@@ -65,7 +65,7 @@ def make(settings: MakeSettings) -> None:
     before = avatar
     if teacher is not None:
         _write(avatar, settings)
-        avatar = taught(avatar, teacher, settings, lambda now: _write(now, settings))
+        avatar = taught(avatar, sitter, teacher, settings, lambda now: _write(now, settings))
     avatar = replace(avatar, thumbnail=draw_thumbnail(avatar, open_renderer("cpu")))
     _write(avatar, settings)
     seconds = time.monotonic() - started_s

@@ -38,6 +38,8 @@ from avatar.residual import (
     SIZE,
     TURN,
     WIDTH,
+    ResidualField,
+    features,
     motion_code,
 )
 from avatar.types import Avatar, Float, Index, MotionFrame, ResidualPart
@@ -64,6 +66,8 @@ class Recipe:
     """How the head is held says nothing of what expressions move."""
     face_features: int = 10
     pose_features: int = 6
+    shape: bool = True
+    """Beside colours, places, sizes, turns and opacities are learned."""
     static_rate: float = 1.0
     bases_rate: float = 1.0
     static_pull: float = 1.0
@@ -98,7 +102,7 @@ _HIGH[COLOUR], _HIGH[SIZE], _HIGH[PLACE], _HIGH[TURN] = 0.7, MOST_LOG_SIZE, 3.0,
 _BASES_MOST = np.full(WIDTH, 0.3, np.float32)
 _BASES_MOST[PLACE] = 2.0
 _BASES_MOST[TURN] = 0.5
-_BASES_PULL = np.full(WIDTH, 0.3, np.float32)
+_BASES_PULL = np.full(WIDTH, 1.2, np.float32)
 _LAST_PACE = 0.05
 
 
@@ -256,6 +260,9 @@ class ResidualLearner:
         )
         self._learned += 1
         static = pace * recipe.static_rate * recipe.static
+        rate = _RATE * np.float32(pace * recipe.bases_rate)
+        if not recipe.shape:
+            rate[COLOUR.stop :] = 0
         descend(
             self.gradient,
             self._squares,
@@ -269,11 +276,11 @@ class ResidualLearner:
             residual.rows[0],
             read_only(residual.features[0], np.float32),
             self._face.bases,
-            _RATE * np.float32(pace * recipe.bases_rate),
+            rate,
             residual.rows[1],
             read_only(residual.features[1], np.float32),
             self._pose.bases,
-            _RATE * np.float32(pace * recipe.bases_rate),
+            rate,
             _BASES_PULL * np.float32(recipe.bases_pull),
             _BASES_MOST,
         )
@@ -342,6 +349,26 @@ class ResidualLearner:
         if not self.static[:, WIDTH:].any():
             copies["glance"] = self._given.glance
         return replace(now, **copies, **parts)
+
+
+def anchored(avatar: Avatar, codes: tuple[Float, Float]) -> Avatar:
+    """The avatar with what its residuals do at one motion taken off its Gaussians at rest: there,
+    in the portrait's own expression for instance, it looks as if it had none."""
+    bare = replace(avatar, face_residual=None, pose_residual=None)
+    field = ResidualField(avatar, np.zeros(0, np.int32))
+    offset = np.zeros((len(avatar), WIDTH), np.float32)
+    for part, code in zip((avatar.face_residual, avatar.pose_residual), codes, strict=True):
+        if part is not None:
+            offset[part.splats] -= np.einsum("k,rkc->rc", features(part, code), part.bases)
+    resting = {name: np.array(getattr(bare, name), np.float32, order="C") for name in _RESTING}
+    glances = np.zeros((len(field.splats), 3), np.float32)
+    write_static(
+        field.splats,
+        np.concatenate([offset[field.splats], glances], 1),
+        *(read_only(getattr(bare, name), np.float32) for name in _RESTING),
+        *resting.values(),
+    )
+    return replace(avatar, **resting)
 
 
 def turned_lens(lens: Lens, turn_rad: float) -> Lens:
