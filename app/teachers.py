@@ -49,6 +49,10 @@ _OF_FURROWS = {
     "face_features": 16,
     "consistency": 0.0,
     "fine": 0.0,
+    "squared": True,
+    "least_slope": 1.0,
+    "bases_rate": 20.0,
+    "bases_pull": 0.0,
 }
 """What the program draws itself differs from the avatar in the colours of moving skin alone."""
 MOST_FRAMES = {Budget.QUICK: 150, Budget.NORMAL: 400, Budget.BEST: 800}

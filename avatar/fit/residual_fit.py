@@ -66,6 +66,11 @@ class Recipe:
     """How the head is held says nothing of what expressions move."""
     face_features: int = 10
     pose_features: int = 6
+    squared: bool = False
+    """Squared differences, for frames that the avatar can be like to the last digit: what L1 says
+    of a difference next to nothing is noise."""
+    least_slope: float = 0.02
+    """Pixels' worth of a Gaussian below which it learns slower."""
     shape: bool = True
     """Beside colours, places, sizes, turns and opacities are learned."""
     static_rate: float = 1.0
@@ -231,7 +236,11 @@ class ResidualLearner:
         recipe, residual = self._recipe, self._residual
         posed = self.deformer.gaussians(frame.motion, seen_from=lens.position)
         shown = over(*self._rasteriser.draw(posed, lens), tone)
-        loss, slope = PictureLoss(wanted, weight, recipe.ssim).of(shown)
+        if recipe.squared:
+            slope = weight[..., None] * (shown - wanted)
+            loss = 0.5 * float((slope * (shown - wanted)).sum()) / 3
+        else:
+            loss, slope = PictureLoss(wanted, weight, recipe.ssim).of(shown)
         gradients = self._rasteriser.backward(shown, slope)
         state = self.deformer.state()
         rest_gradients(
@@ -283,6 +292,7 @@ class ResidualLearner:
             rate,
             _BASES_PULL * np.float32(recipe.bases_pull),
             _BASES_MOST,
+            np.float32(recipe.least_slope),
         )
         self.write_static()
         return loss / max(float(weight.sum()), 1e-6)
