@@ -51,7 +51,7 @@ _OF_FURROWS = {
     "fine": 0.0,
     "squared": True,
     "least_slope": 1.0,
-    "bases_rate": 3.0,
+    "bases_rate": 5.0,
     "bases_pull": 0.0,
 }
 """What the program draws itself differs from the avatar in the colours of moving skin alone."""

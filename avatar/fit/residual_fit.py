@@ -344,7 +344,7 @@ class ResidualLearner:
                 continue
             posed = deformer.gaussians(frame.motion, seen_from=target.lens.position)
             shown = over(*self._rasteriser.draw(posed, target.lens), 0.5)
-            error = float(np.mean((shown[inside] - target.picture[inside]) ** 2))
+            error = float(np.mean((shown[inside] - target.over(0.5)[inside]) ** 2))
             values.append(-10 * math.log10(max(error, 1e-10)))
         return float(np.mean(values)) if values else float("nan")
 
