@@ -7,6 +7,7 @@ avatar until it is finished. It holds pictures of the person; it goes with the l
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -21,9 +22,10 @@ from app.output_file import written_beside
 from app.progress import Stages, counted
 from app.reenactment import tracked
 from app.settings import MakeSettings
+from app.video_file import examine_video
 from avatar.deform import Deformer
 from avatar.errors import OutputError, VisavisError
-from avatar.fit.liveportrait import DRAWN_SIDE, LivePortrait, open_graphs
+from avatar.fit.liveportrait import DRAWN_SIDE, LivePortrait, check_graphs, open_graphs
 from avatar.fit.own_teacher import own_frames, teaching_motion
 from avatar.fit.photograph import background, photo_lens, shrunk
 from avatar.fit.rasteriser import Rasteriser, over
@@ -32,6 +34,7 @@ from avatar.fit.residual_fit import Progress, Recipe, anchored, learn_residuals
 from avatar.fit.teacher import TeacherFrame
 from avatar.head.template import load_template
 from avatar.portrait.landmarks import crop_box
+from avatar.portrait.make import printable
 from avatar.portrait.sitter import Sitter
 from avatar.residual import motion_code
 from avatar.types import ARKIT_NAMES, Avatar, Float, MotionFrame
@@ -51,7 +54,7 @@ _OF_FURROWS = {
     "fine": 0.0,
     "squared": True,
     "least_slope": 1.0,
-    "bases_rate": 5.0,
+    "bases_rate": 3.0,
     "bases_pull": 0.0,
 }
 """What the program draws itself differs from the avatar in the colours of moving skin alone."""
@@ -82,12 +85,14 @@ def chosen_teacher(settings: MakeSettings) -> Teacher | None:
     """The teacher that was asked for; None where none was.
 
     Raises:
-        VisavisError: there is no such teacher, or what it needs is missing.
+        VisavisError: there is no such teacher, or what it needs is missing or no film.
     """
     video, named = settings.video, settings.teacher
+    kind, _, folder = (named or "").partition(":")
+    if video is not None:
+        examine_video(video)
     if named is None:
         return None if video is None else Teacher(kind=TeacherKind.VIDEO, source=video)
-    kind, _, folder = named.partition(":")
     if named == "video":
         if video is None:
             raise VisavisError("--teacher video: needs a film to learn from; add --video ME.mp4")
@@ -99,6 +104,7 @@ def chosen_teacher(settings: MakeSettings) -> Teacher | None:
     if named == "own":
         return Teacher(kind=TeacherKind.OWN, source=None)
     if kind == "liveportrait" and folder:
+        check_graphs(Path(folder))
         return Teacher(kind=TeacherKind.LIVEPORTRAIT, source=Path(folder))
     raise VisavisError(
         f"--teacher {named:.60}: expected own, video, or liveportrait:DIR with the folder of its "
@@ -126,15 +132,12 @@ def taught(
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror or error}).") from error
-    recipe = RECIPES[budget]
-    if teacher.kind is TeacherKind.OWN:
-        recipe = replace(recipe, **_OF_FURROWS)
-        with counted("drawing frames", MOST_FRAMES[budget]) as progress:
-            frames = own_frames(avatar, load_template(), MOST_FRAMES[budget], progress.advance)
-    elif teacher.kind is TeacherKind.LIVEPORTRAIT:
-        frames = _animated(avatar, sitter, teacher, MOST_FRAMES[budget], folder)
-    else:
-        frames = _filmed(avatar, teacher, budget)
+    try:
+        frames, recipe = _lesson(avatar, sitter, teacher, budget, folder)
+    except BaseException:
+        with suppress(OSError):  # it holds pictures for the next try
+            folder.rmdir()
+        raise
     stages = Stages()
 
     def tell(progress: Progress) -> None:
@@ -157,9 +160,30 @@ def taught(
             file=sys.stderr,
         )
     shutil.rmtree(folder, ignore_errors=True)
-    if teacher.kind is TeacherKind.OWN and learned.avatar is not avatar:
-        return anchored(learned.avatar, _as_portrayed(avatar))
-    return learned.avatar
+    if learned.avatar is avatar:
+        return avatar
+    result = learned.avatar
+    if teacher.kind is TeacherKind.OWN:
+        result = anchored(result, _as_portrayed(avatar))
+    source = "" if teacher.source is None else f" {printable(teacher.source.name)}"
+    taught_by = f"{teacher.kind.value}{source}, {len(frames)} frames"
+    return replace(result, provenance={**result.provenance, "taught_by": taught_by})
+
+
+def _lesson(
+    avatar: Avatar, sitter: Sitter, teacher: Teacher, budget: Budget, folder: Path
+) -> tuple[list[TeacherFrame], Recipe]:
+    """Frames, and how to learn from them."""
+    recipe, count = RECIPES[budget], MOST_FRAMES[budget]
+    match teacher.kind:
+        case TeacherKind.OWN:
+            with counted("drawing frames", count) as progress:
+                frames = own_frames(avatar, load_template(), count, progress.advance)
+            return frames, replace(recipe, **_OF_FURROWS)
+        case TeacherKind.LIVEPORTRAIT:
+            return _animated(avatar, sitter, teacher, count, folder), recipe
+        case TeacherKind.VIDEO:
+            return _filmed(avatar, teacher, budget), recipe
 
 
 def _as_portrayed(avatar: Avatar) -> tuple[Float, Float]:

@@ -7,6 +7,7 @@ the network sees an expression do to the drawing's implicit keypoints, it does t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -112,26 +113,37 @@ class LivePortrait:
         )
 
 
-def open_graphs(folder: Path) -> dict[str, Graph]:
-    """The three graphs in a user's folder.
+def check_graphs(folder: Path) -> None:
+    """Find out before the work whether there are graphs and something that runs them.
 
     Raises:
-        VisavisError: onnxruntime is not installed, or a graph is missing, damaged or another one.
+        VisavisError: onnxruntime is not installed, or a graph is missing.
     """
-    try:
-        import onnxruntime
-    except ImportError:
+    if find_spec("onnxruntime") is None:
         raise VisavisError(
             "--teacher liveportrait: needs onnxruntime, which is not installed. Install it with: "
             "pip install onnxruntime"
-        ) from None
+        )
+    for name in _GRAPHS:
+        if not (folder / f"{name}.onnx").is_file():
+            raise VisavisError(
+                f"{folder / name}.onnx: no such file. Expected {', '.join(_GRAPHS)} (.onnx) in the "
+                "folder."
+            )
+
+
+def open_graphs(folder: Path) -> dict[str, Graph]:
+    """The three graphs in a user's folder that `check_graphs` found good.
+
+    Raises:
+        VisavisError: a graph is damaged or another one.
+    """
+    check_graphs(folder)
+    import onnxruntime
+
     graphs: dict[str, Graph] = {}
     for name, inputs in _GRAPHS.items():
         path = folder / f"{name}.onnx"
-        if not path.is_file():
-            raise VisavisError(
-                f"{path}: no such file. Expected {', '.join(_GRAPHS)} (.onnx) in the folder."
-            )
         try:
             graph = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:  # its own exceptions have no common base

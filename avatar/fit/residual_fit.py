@@ -348,6 +348,14 @@ class ResidualLearner:
             values.append(-10 * math.log10(max(error, 1e-10)))
         return float(np.mean(values)) if values else float("nan")
 
+    def finished_at(self, found: dict[str, Float]) -> Avatar:
+        """As `finished`, with something `found` earlier; learning goes on from where it is."""
+        now = copied(self.found)
+        self.take(found)
+        avatar = self.finished()
+        self.take(now)
+        return avatar
+
     def finished(self) -> Avatar:
         """The avatar as it is now; later steps do not change it."""
         now = self.avatar
@@ -455,7 +463,7 @@ class Progress:
     psnr: float
     """dB on frames that are not learned from."""
     avatar: Callable[[], Avatar]
-    """The avatar as it is now."""
+    """The avatar at its best so far; as it came while nothing is gained."""
 
 
 _CHECKS = 12
@@ -508,7 +516,11 @@ def learn_residuals(
                 best, best_psnr, best_at = copied(learner.found), now, learner.done
             if tell is not None:
                 share = learner.done / recipe.steps
-                tell(Progress(share=share, psnr=now, avatar=learner.finished))
+
+                def at_best(found: dict[str, Float] = best, gained: int = best_at) -> Avatar:
+                    return learner.finished_at(found) if gained else avatar
+
+                tell(Progress(share=share, psnr=now, avatar=at_best))
             if learner.done - best_at >= _PATIENCE * every:
                 break
         if keep is not None and time.monotonic() - kept_s > KEPT_EVERY_S:

@@ -11,7 +11,7 @@ from app import teachers
 from app.footage import as_portrayed, reasons
 from app.settings import MakeSettings
 from app.teachers import Teacher, TeacherKind, chosen_teacher, taught
-from avatar.errors import VisavisError
+from avatar.errors import VideoError, VisavisError
 from avatar.fit.residual_fit import Learned, Recipe
 from avatar.fit.teacher import TeacherFrame
 from avatar.types import Avatar
@@ -22,15 +22,17 @@ def settings(tmp_path: Path, **more: object) -> MakeSettings:
     return MakeSettings(portrait=tmp_path / "me.jpg", output=tmp_path / "me.avatar", **more)  # pyright: ignore[reportArgumentType]
 
 
-def test_a_film_teaches_where_one_is_given(tmp_path: Path):
+def test_a_film_teaches_where_one_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert chosen_teacher(settings(tmp_path)) is None
     movie = tmp_path / "me.mp4"
+    monkeypatch.setattr(teachers, "examine_video", lambda path: None)
     wanted = Teacher(kind=TeacherKind.VIDEO, source=movie)
     assert chosen_teacher(settings(tmp_path, video=movie)) == wanted
     assert chosen_teacher(settings(tmp_path, video=movie, teacher="video")) == wanted
 
 
-def test_other_teachers_are_named(tmp_path: Path):
+def test_other_teachers_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(teachers, "check_graphs", lambda folder: None)
     own = chosen_teacher(settings(tmp_path, teacher="own"))
     assert own == Teacher(kind=TeacherKind.OWN, source=None)
     animator = chosen_teacher(settings(tmp_path, teacher="liveportrait:/some/where"))
@@ -46,10 +48,32 @@ def test_other_teachers_are_named(tmp_path: Path):
         ({"teacher": "nobody"}, "expected own, video, or liveportrait:DIR"),
     ],
 )
-def test_teachers_that_cannot_teach_are_refused(tmp_path: Path, more: dict, said: str):
+def test_teachers_that_cannot_teach_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict, said: str
+):
+    monkeypatch.setattr(teachers, "examine_video", lambda path: None)
     with pytest.raises(VisavisError, match=said) as caught:
         chosen_teacher(settings(tmp_path, **more))
     assert "\n" not in str(caught.value)
+
+
+def test_a_film_that_is_none_is_refused_before_the_work(tmp_path: Path):
+    (tmp_path / "me.mp4").write_bytes(b"no film")
+    with pytest.raises(VideoError, match="not a video"):
+        chosen_teacher(settings(tmp_path, video=tmp_path / "me.mp4"))
+
+
+def test_a_lesson_that_cannot_begin_leaves_nothing_behind(
+    small_avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def none(*_: object) -> list[TeacherFrame]:
+        raise VideoError("no face in it")
+
+    monkeypatch.setattr(teachers, "_filmed", none)
+    teacher = Teacher(kind=TeacherKind.VIDEO, source=tmp_path / "me.mp4")
+    with pytest.raises(VideoError):
+        taught(small_avatar, None, teacher, settings(tmp_path), lambda avatar: None)  # pyright: ignore[reportArgumentType]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("gained", [True, False])
@@ -71,11 +95,14 @@ def test_a_lesson_ends_with_the_better_avatar_and_leaves_nothing_behind(
     monkeypatch.setattr(teachers, "learn_residuals", learn)
     monkeypatch.setattr(teachers, "_filmed", lambda *_: [None] * 30)
     asked = settings(tmp_path, video=tmp_path / "me.mp4", budget="quick")
-    teacher = chosen_teacher(asked)
-    assert teacher is not None
+    teacher = Teacher(kind=TeacherKind.VIDEO, source=asked.video)
     shown: list[Avatar] = []
     result = taught(small_avatar, None, teacher, asked, shown.append)  # pyright: ignore[reportArgumentType]
-    assert result is (better if gained else small_avatar)
+    if gained:
+        assert result.name == "better"
+        assert result.provenance["taught_by"] == "video me.mp4, 30 frames"
+    else:
+        assert result is small_avatar
     assert kept[0].parent == tmp_path / ".me.avatar.fit"
     assert not list(tmp_path.iterdir())
     said = capsys.readouterr().err
