@@ -25,19 +25,19 @@ from app.settings import MakeSettings
 from app.video_file import examine_video
 from avatar.deform import Deformer
 from avatar.errors import OutputError, VisavisError
+from avatar.fit.asked_motion import teaching_motion
+from avatar.fit.furrows import with_furrows
 from avatar.fit.liveportrait import DRAWN_SIDE, LivePortrait, check_graphs, open_graphs
-from avatar.fit.own_teacher import own_frames, teaching_motion
 from avatar.fit.photograph import background, photo_lens, shrunk
 from avatar.fit.rasteriser import Rasteriser, over
 from avatar.fit.refine import Budget
-from avatar.fit.residual_fit import Progress, Recipe, anchored, learn_residuals
+from avatar.fit.residual_fit import Progress, Recipe, learn_residuals
 from avatar.fit.teacher import TeacherFrame
 from avatar.head.template import load_template
 from avatar.portrait.landmarks import crop_box
 from avatar.portrait.make import printable
 from avatar.portrait.sitter import Sitter
-from avatar.residual import motion_code
-from avatar.types import ARKIT_NAMES, Avatar, Float, MotionFrame
+from avatar.types import Avatar, Float, MotionFrame
 
 RECIPES = {
     Budget.QUICK: Recipe(steps=1200),
@@ -45,19 +45,6 @@ RECIPES = {
     Budget.BEST: Recipe(steps=27000, fine=0.3),
 }
 """A step takes .09 s of one core, at its finer size .25 s."""
-_OF_FURROWS = {
-    "static": False,
-    "shape": False,
-    "pose_features": 0,
-    "face_features": 16,
-    "consistency": 0.0,
-    "fine": 0.0,
-    "squared": True,
-    "least_slope": 1.0,
-    "bases_rate": 3.0,
-    "bases_pull": 0.0,
-}
-"""What the program draws itself differs from the avatar in the colours of moving skin alone."""
 MOST_FRAMES = {Budget.QUICK: 150, Budget.NORMAL: 400, Budget.BEST: 800}
 LEAST_FRAMES = 20
 _ROOM = 0.75
@@ -126,6 +113,8 @@ def taught(
     Raises:
         VisavisError: the film or folder cannot be read, or teaches nothing.
     """
+    if teacher.kind is TeacherKind.OWN:
+        return _with_provenance(with_furrows(avatar, load_template()), "own furrows")
     budget = Budget(settings.budget)
     folder = settings.output.with_name(f".{settings.output.name}.fit")
     try:
@@ -133,7 +122,10 @@ def taught(
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror or error}).") from error
     try:
-        frames, recipe = _lesson(avatar, sitter, teacher, budget, folder)
+        if teacher.kind is TeacherKind.LIVEPORTRAIT:
+            frames = _animated(avatar, sitter, teacher, MOST_FRAMES[budget], folder)
+        else:
+            frames = _filmed(avatar, teacher, budget)
     except BaseException:
         with suppress(OSError):  # it holds pictures for the next try
             folder.rmdir()
@@ -145,7 +137,7 @@ def taught(
         show(progress.avatar())
 
     learned = learn_residuals(
-        avatar, load_template(), frames, recipe, keep=folder / _STATE, tell=tell
+        avatar, load_template(), frames, RECIPES[budget], keep=folder / _STATE, tell=tell
     )
     if learned.avatar is avatar:
         print(
@@ -162,35 +154,13 @@ def taught(
     shutil.rmtree(folder, ignore_errors=True)
     if learned.avatar is avatar:
         return avatar
-    result = learned.avatar
-    if teacher.kind is TeacherKind.OWN:
-        result = anchored(result, _as_portrayed(avatar))
-    source = "" if teacher.source is None else f" {printable(teacher.source.name)}"
-    taught_by = f"{teacher.kind.value}{source}, {len(frames)} frames"
-    return replace(result, provenance={**result.provenance, "taught_by": taught_by})
+    assert teacher.source is not None
+    by = f"{teacher.kind.value} {printable(teacher.source.name)}, {len(frames)} frames"
+    return _with_provenance(learned.avatar, by)
 
 
-def _lesson(
-    avatar: Avatar, sitter: Sitter, teacher: Teacher, budget: Budget, folder: Path
-) -> tuple[list[TeacherFrame], Recipe]:
-    """Frames, and how to learn from them."""
-    recipe, count = RECIPES[budget], MOST_FRAMES[budget]
-    match teacher.kind:
-        case TeacherKind.OWN:
-            with counted("drawing frames", count) as progress:
-                frames = own_frames(avatar, load_template(), count, progress.advance)
-            return frames, replace(recipe, **_OF_FURROWS)
-        case TeacherKind.LIVEPORTRAIT:
-            return _animated(avatar, sitter, teacher, count, folder), recipe
-        case TeacherKind.VIDEO:
-            return _filmed(avatar, teacher, budget), recipe
-
-
-def _as_portrayed(avatar: Avatar) -> tuple[Float, Float]:
-    """The code of the portrait's own expression."""
-    expression = np.array(avatar.fit.get("expression", np.zeros(len(ARKIT_NAMES))), np.float32)
-    gaze = np.array(avatar.fit.get("gaze", np.zeros(2)), np.float32)
-    return motion_code(expression, None, gaze, None, None)
+def _with_provenance(avatar: Avatar, taught_by: str) -> Avatar:
+    return replace(avatar, provenance={**avatar.provenance, "taught_by": taught_by})
 
 
 def _animated(

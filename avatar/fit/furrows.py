@@ -1,21 +1,43 @@
 """Where skin folds that is pushed together, by rule: furrows of the brow, between the brows, at the
 eyes' corners, beside the mouth, and around puckered lips.
 
-The template's triangles are larger than a furrow. Places are told by FaceMesh's points on the head,
-so they fit every head; depths and distances are by eye, from photographs of faces.
+The template's triangles are larger than a furrow, and of an avatar of one portrait there is no film
+to learn them from. That skin folds so is true of faces; nobody's own wrinkles are known of a single
+portrait. Places are told by FaceMesh's points on the head, so they fit every head; depths and
+distances are by eye, from photographs of faces.
+
+A furrow's depth follows a weighted sum of expressions, which is linear in the motion code: one
+feature of a residual network is one kind of furrow, and nothing has to be learned. Learned from a
+hundred drawings of the same furrows they came out at a third of their depth (49.5 -> 50.9 dB).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from avatar.deform import Deformer
+from avatar.fit.residual_fit import anchored
 from avatar.head.template import HeadTemplate, Part
+from avatar.motion.latent import (
+    MOUTH_CODE,
+    MOUTH_INDEX,
+    UPPER_CODE,
+    UPPER_INDEX,
+    load_codec,
+)
 from avatar.portrait.arrays import Array
-from avatar.types import ARKIT_NAMES, Avatar, Float, Index
+from avatar.residual import COLOUR, FACE_CODE, WIDTH, motion_code
+from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Avatar, Float, Index, ResidualPart
 
 _TINT = np.array([0.75, 1.05, 1.2])
 """What red, green and blue lose: light that goes through skin is red. Grey ones look like dirt."""
+_SLOPE, _BEGINS = np.float32(4.0), 0.45
+"""Of the hidden layer: how suddenly furrows come, and at which weight beyond that in the portrait
+they are half there."""
+_PHOTOGRAPHED = 0.6
+"""Weight in the portrait from which its own furrows are among the colours, and none are added:
+taken off again, they left pale lines on the resting face."""
+_FAINTEST = 0.004
 _LIFT = 0.35
 """Of a furrow's darkness: how much lighter the skin between furrows gets."""
 
@@ -38,12 +60,47 @@ class Furrows:
     """[S] its Gaussians on the skin."""
     kinds: tuple[Furrow, ...]
 
-    def factors(self, expression: Float) -> Float:
-        """[S, 3] what to multiply their colours with."""
-        loss = np.zeros(len(self.splats))
-        for furrow in self.kinds:
-            loss += np.clip(float(furrow.driven_by @ expression), 0, 1) * furrow.pattern
-        return np.clip(1 - loss[:, None] * _TINT, 0.5, 1.2).astype(np.float32)
+
+def with_furrows(avatar: Avatar, template: HeadTemplate) -> Avatar:
+    """`avatar` with furrows as the residuals of its face, none of them in the portrait's own
+    expression: whatever lines the photograph shows are among the colours."""
+    furrows = find_furrows(avatar, template)
+    pattern = np.stack([furrow.pattern for furrow in furrows.kinds], 1)
+    folding = np.abs(pattern).max(1) > _FAINTEST
+    splats = furrows.splats[folding]
+    bases = np.zeros((*pattern[folding].shape, WIDTH), np.float32)
+    # The hidden layer's curve goes from -1 to 1: half of that is the furrow.
+    lost = 0.5 * avatar.colour[splats] * _TINT
+    bases[..., COLOUR] = -pattern[folding][..., None] * lost[:, None]
+    expression = np.array(avatar.fit.get("expression", np.zeros(len(ARKIT_NAMES))), np.float32)
+    gaze = np.array(avatar.fit.get("gaze", np.zeros(2)), np.float32)
+    driven_by = np.stack([furrow.driven_by for furrow in furrows.kinds], 1)
+    shown = np.clip(expression @ driven_by, 0, None)
+    bases *= np.clip(1 - shown / _PHOTOGRAPHED, 0, 1)[:, None]
+    mix, shift = _hidden(driven_by, shown + _BEGINS)
+    part = ResidualPart(
+        mean=np.zeros(FACE_CODE, np.float32),
+        whiten=np.zeros((FACE_CODE, FACE_CODE), np.float32),  # known everywhere
+        reach=1.0,
+        mix=mix,
+        shift=shift,
+        splats=splats,
+        bases=bases,
+    )
+    codes = motion_code(expression, None, gaze, None, None)
+    return anchored(replace(avatar, face_residual=part), codes)
+
+
+def _hidden(driven_by: Float, begins: Float) -> tuple[Float, Float]:
+    """Hidden weights [34, K] and biases [K] whose features follow [52, K] sums of expressions, and
+    turn from -1 to 1 around where each `begins` [K]."""
+    codec, count = load_codec(), driven_by.shape[1]
+    driven = np.concatenate([driven_by, np.zeros((len(TONGUE_NAMES), count), np.float32)])
+    mix = np.zeros((FACE_CODE, count), np.float32)
+    mix[:MOUTH_CODE] = codec.mouth.to_weights @ driven[MOUTH_INDEX]
+    mix[MOUTH_CODE : MOUTH_CODE + UPPER_CODE] = codec.upper.to_weights @ driven[UPPER_INDEX]
+    rest = codec.mouth.mean @ driven[MOUTH_INDEX] + codec.upper.mean @ driven[UPPER_INDEX]
+    return _SLOPE * mix, (_SLOPE * (rest - begins)).astype(np.float32)
 
 
 def find_furrows(avatar: Avatar, template: HeadTemplate) -> Furrows:

@@ -6,6 +6,9 @@ from numba import njit, prange
 
 from avatar.residual import WIDTH
 
+LEAST_SLOPE = 0.02
+"""Added to a slope's size: a splat of which less than this many pixels' worth shows must not run as
+fast as the others after nothing but noise."""
 STATIC_WIDTH = WIDTH + 3
 """What is learned of a Gaussian at rest: its channels, then red, green, blue of its glance."""
 SQUARE_DECAY = 0.99
@@ -69,7 +72,7 @@ def rest_gradients(  # pragma: no cover
 def descend(  # pragma: no cover
     gradient, squares, bias, units, static, static_rate, static_pull, low, high,
     face_row, face, face_bases, face_rate, pose_row, pose, pose_bases, pose_rate,
-    bases_pull, bases_most, least,
+    bases_pull, bases_most,
 ):  # fmt: skip
     """One step. `static` [U, 13] and the bases are in the channels' own units; rates, pulls and
     bounds, each [13] or [10], in those of `units`.
@@ -77,9 +80,9 @@ def descend(  # pragma: no cover
     Slopes are divided by their usual size (Adam's second moment; Kingma & Ba 2015), which is kept
     for each channel of a splat, not for each of its K weights: their gradients differ by the
     features alone, which are all of about one size. That saves three quarters of the memory that
-    goes through the processor. `least` is added to their size: a splat of which little shows must
-    not run as fast as the others after nothing but noise.
+    goes through the processor.
     """
+    least = np.float32(LEAST_SLOPE)
     kept, fresh = np.float32(SQUARE_DECAY), np.float32(1 - SQUARE_DECAY)
     for index in prange(len(gradient)):
         slope, steady = np.empty(STATIC_WIDTH, np.float32), np.empty(STATIC_WIDTH, np.float32)

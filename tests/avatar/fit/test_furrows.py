@@ -1,13 +1,17 @@
 """Skin that is pushed together folds, where faces fold, and only then."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from avatar.deform import Deformer
-from avatar.fit.furrows import Furrows, find_furrows
-from avatar.fit.own_teacher import own_frames, teaching_motion
+from avatar.fit.asked_motion import teaching_motion
+from avatar.fit.furrows import with_furrows
 from avatar.head.template import HeadTemplate, load_template
 from avatar.types import ARKIT_NAMES, Avatar, Float
+
+SMILING = {"mouthSmileLeft": 0.3, "mouthSmileRight": 0.3}
 
 
 @pytest.fixture(scope="module")
@@ -16,8 +20,8 @@ def template() -> HeadTemplate:
 
 
 @pytest.fixture(scope="module")
-def furrows(small_avatar: Avatar, template: HeadTemplate) -> Furrows:
-    return find_furrows(small_avatar, template)
+def furrowed(small_avatar: Avatar, template: HeadTemplate) -> Avatar:
+    return with_furrows(small_avatar, template)
 
 
 def expression(**weights: float) -> Float:
@@ -27,9 +31,19 @@ def expression(**weights: float) -> Float:
     return row
 
 
-def test_a_face_at_rest_has_none(furrows: Furrows):
-    assert (furrows.factors(expression()) == 1).all()
-    assert (furrows.factors(expression(jawOpen=1, eyeBlinkLeft=1, tongueOut=1)) == 1).all()
+def darker(avatar: Avatar, plain: Avatar, **weights: float) -> Float:
+    """[N] share of its light that each Gaussian loses to furrows."""
+    shown, without = (
+        Deformer(each).gaussians(expression=expression(**weights)).colours[:, 1].copy()
+        for each in (avatar, plain)
+    )
+    return 1 - shown / without
+
+
+def test_a_face_at_rest_has_none(furrowed: Avatar, small_avatar: Avatar):
+    assert np.abs(darker(furrowed, small_avatar)).max() < 1e-3
+    others = {"jawOpen": 1.0, "eyeBlinkLeft": 1.0}
+    assert np.abs(darker(furrowed, small_avatar, **others)).max() < 0.02
 
 
 @pytest.mark.parametrize(
@@ -44,42 +58,35 @@ def test_a_face_at_rest_has_none(furrows: Furrows):
     ],
 )
 def test_each_lies_where_faces_fold(
-    small_avatar: Avatar, furrows: Furrows, weights: dict[str, float], low, high
+    furrowed: Avatar, small_avatar: Avatar, weights: dict[str, float], low, high
 ):
-    factors = furrows.factors(expression(**weights))
-    changed = furrows.splats[np.abs(factors - 1).max(1) > 0.02]
-    assert len(changed) > 5
+    lost = darker(furrowed, small_avatar, **weights)
+    changed = np.abs(lost) > 0.02
+    assert changed.sum() > 5
     places = Deformer(small_avatar).gaussians().means[changed]
     assert (places > low).all()
     assert (places < high).all()
-    assert factors.min() >= 0.5
-    assert factors.max() <= 1.2
+    assert 0.03 < lost.max() < 0.4
+    assert lost.min() > -0.2
 
 
-def test_half_as_much_folds_half_as_deep(furrows: Furrows):
-    whole, half = (
-        1 - furrows.factors(expression(mouthPucker=weight)).astype(np.float64)
-        for weight in (0.8, 0.4)
-    )
-    np.testing.assert_allclose(half, whole / 2, atol=1e-6)
-
-
-def test_frames_of_the_own_teacher_begin_at_rest_and_are_the_same_every_time(
+def test_the_portraits_own_expression_keeps_its_colours_and_rest_hardly_pales(
     small_avatar: Avatar, template: HeadTemplate
 ):
-    told = []
-    frames = own_frames(small_avatar, template, 3, lambda: told.append(1))
-    again = own_frames(small_avatar, template, 3)
-    assert len(told) == 3
-    assert not frames[0].motion.expression.any()
-    assert frames[1].motion.expression.any()
-    for one, other in zip(frames, again, strict=True):
-        assert np.array_equal(one.picture, other.picture)
-        assert one.person.max() > 200
+    smiling = replace(small_avatar, fit={"expression": expression(**SMILING).tolist()})
+    taught = with_furrows(smiling, template)
+    assert np.abs(darker(taught, smiling, **SMILING)).max() < 1e-3
+    assert np.abs(darker(taught, smiling)).max() < 0.03
+    wider = {name: 1.0 for name in SMILING}
+    assert darker(taught, smiling, **wider).max() > 0.03
+    beaming = replace(small_avatar, fit={"expression": expression(**wider).tolist()})
+    taught = with_furrows(beaming, template)
+    assert np.abs(darker(taught, beaming)).max() < 1e-3
 
 
 def test_what_folds_skin_is_asked_for_often():
     asked = np.stack([teaching_motion(index).expression for index in range(200)])
+    assert not asked[0].any()
     for name in ("mouthSmileLeft", "browInnerUp", "mouthPucker", "browDownLeft"):
         assert (asked[:, ARKIT_NAMES.index(name)] > 0.3).mean() > 0.08
     assert asked.min() >= 0
