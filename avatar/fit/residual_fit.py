@@ -38,7 +38,6 @@ from avatar.residual import (
     SIZE,
     TURN,
     WIDTH,
-    ResidualField,
     features,
     motion_code,
 )
@@ -154,8 +153,7 @@ class ResidualLearner:
     ) -> None:
         """`avatar` has no residuals yet; there is at least one frame."""
         self._given = avatar
-        if len(avatar.glance) < len(avatar):
-            avatar = replace(avatar, glance=np.zeros((len(avatar), 3), np.float32))
+        avatar = _with_glance(avatar)
         self._origin, self._template, self._recipe = avatar, template, recipe
         self._frames = frames
         self._base = Deformer(avatar, template)
@@ -168,7 +166,7 @@ class ResidualLearner:
         pose = hidden_layer(np.stack([code[1] for code in codes]), recipe.pose_features)
         self._face = _with_splats(face, splats[moved[splats]])
         self._pose = _with_splats(pose, splats[~moved[splats]] if recipe.apart else splats)
-        copies = {name: np.array(getattr(avatar, name), np.float32, order="C") for name in _RESTING}
+        copies = _resting_copies(avatar)
         self.avatar = replace(avatar, **copies, face_residual=self._face, pose_residual=self._pose)
         self.deformer = Deformer(self.avatar, template)
         residual = self.deformer.residual
@@ -361,21 +359,32 @@ class ResidualLearner:
 def anchored(avatar: Avatar, codes: tuple[Float, Float]) -> Avatar:
     """The avatar with what its residuals do at one motion taken off its Gaussians at rest: there,
     in the portrait's own expression for instance, it looks as if it had none."""
-    bare = replace(avatar, face_residual=None, pose_residual=None)
-    field = ResidualField(avatar, np.zeros(0, np.int32))
-    offset = np.zeros((len(avatar), WIDTH), np.float32)
+    offset = np.zeros((len(avatar), STATIC_WIDTH), np.float32)
     for part, code in zip((avatar.face_residual, avatar.pose_residual), codes, strict=True):
         if part is not None:
-            offset[part.splats] -= np.einsum("k,rkc->rc", features(part, code), part.bases)
-    resting = {name: np.array(getattr(bare, name), np.float32, order="C") for name in _RESTING}
-    glances = np.zeros((len(field.splats), 3), np.float32)
+            taken = np.einsum("k,rkc->rc", features(part, code), part.bases)
+            offset[part.splats, :WIDTH] -= taken
+    whole = _with_glance(avatar)
+    resting = _resting_copies(whole)
     write_static(
-        field.splats,
-        np.concatenate([offset[field.splats], glances], 1),
-        *(read_only(getattr(bare, name), np.float32) for name in _RESTING),
+        np.arange(len(avatar), dtype=np.int32),
+        offset,
+        *(read_only(getattr(whole, name), np.float32) for name in _RESTING),
         *resting.values(),
     )
-    return replace(avatar, **resting)
+    return replace(avatar, **{**resting, "glance": avatar.glance})
+
+
+def _with_glance(avatar: Avatar) -> Avatar:
+    """The avatar with a row of glance for each Gaussian, as compiled loops expect it."""
+    if len(avatar.glance) == len(avatar):
+        return avatar
+    return replace(avatar, glance=np.zeros((len(avatar), 3), np.float32))
+
+
+def _resting_copies(avatar: Avatar) -> dict[str, Float]:
+    """What an avatar's Gaussians are at rest, by field, to be written to."""
+    return {name: np.array(getattr(avatar, name), np.float32, order="C") for name in _RESTING}
 
 
 def turned_lens(lens: Lens, turn_rad: float) -> Lens:
