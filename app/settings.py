@@ -397,8 +397,8 @@ class MakeSettings:
     """A film of the same person talking, half a minute or more, to learn from what a template does
     not know: wrinkles, lips, teeth and skin as they move, and what the photograph hides."""
     teacher: Annotated[str | None, tyro.conf.arg(metavar="own|video|liveportrait:DIR")] = None
-    """Whom to learn that from: the film (taken where one is given), the program's own drawing of
-    skin that folds, or a folder with the ONNX files of LivePortrait."""
+    """Whom to learn that from: the film (taken where one is given), the program's own rules of how
+    skin folds, or a folder with the ONNX files of LivePortrait."""
     budget: Literal["quick", "normal", "best"] = "normal"
     """How long it is refined against the photograph: not at all, about a minute, or several. With a
     teacher, how long is learned: about 2, 20 or 60 minutes on two cores."""

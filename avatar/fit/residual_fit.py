@@ -99,7 +99,7 @@ _HIGH[COLOUR], _HIGH[SIZE], _HIGH[PLACE], _HIGH[TURN] = 0.7, 0.25, 1.5, math.pi 
 _LOW = -_HIGH
 _LOW[SIZE], _LOW[OPACITY] = -MOST_LOG_SIZE, -0.35
 """Hair and shoulders that move by themselves are out of place in most frames. Free to grow
-(twice) and fade (wholly), they became a blur: 3.9 dB more on such a film, and a worse picture."""
+(twice) and fade (wholly), they became a blur: .1 dB more on such a film, and a worse picture."""
 _BASES_MOST = np.full(WIDTH, 0.3, np.float32)
 _BASES_MOST[SIZE], _BASES_MOST[OPACITY], _BASES_MOST[PLACE], _BASES_MOST[TURN] = 0.1, 0.1, 1.0, 0.5
 _BASES_PULL = np.full(WIDTH, 1.2, np.float32)

@@ -1,8 +1,7 @@
 """Frames that show what a person's face does: what residuals are learned from, whoever made them.
 
-A teacher gives `TeacherFrame`s: footage of the person (`app.footage`), the avatar's own renderer,
-or a portrait animator. They are kept in a folder, one picture and one small file of numbers each,
-so that a fit that was broken off need not make them again.
+A teacher gives `TeacherFrame`s: footage of the person (`app.footage`), or a portrait animator
+(`avatar.fit.liveportrait`).
 """
 
 from dataclasses import dataclass
