@@ -1,6 +1,6 @@
 """What residuals are worth: learned from the beginning of a film, seen on the rest of it."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -154,16 +154,14 @@ def mean_score(scores: list[ResidualScore]) -> ResidualScore:
     )
 
 
-_COUNTS = ("frames", "lost")
-
-
 def _mean(scores: list[Reenactment]) -> Reenactment:
-    table = {f.name: [getattr(score, f.name) for score in scores] for f in fields(Reenactment)}
     return Reenactment(
-        **{
-            name: sum(values) if name in _COUNTS else float(np.mean(values))
-            for name, values in table.items()
-        }
+        psnr=float(np.mean([score.psnr for score in scores])),
+        ssim=float(np.mean([score.ssim for score in scores])),
+        landmark_error=float(np.mean([score.landmark_error for score in scores])),
+        frames=sum(score.frames for score in scores),
+        lost=sum(score.lost for score in scores),
+        face_in_drawn=float(np.mean([score.face_in_drawn for score in scores])),
     )
 
 

@@ -47,16 +47,16 @@ _LAYOUT: dict[str, tuple[tuple[str | int, ...], tuple[type, ...]]] = {
 _PARTS = {"face_residual": FACE_CODE, "pose_residual": HEAD_CODE}
 """Residual networks, with the numbers of the motion code that each is asked with."""
 _PART_FIELDS = ("mean", "whiten", "reach", "mix", "shift", "splats", "bases")
-for _part, _code in _PARTS.items():
-    _rows, _features = f"R of {_part}", f"K of {_part}"
+for _name, _code in _PARTS.items():
+    _rows, _features = f"R of {_name}", f"K of {_name}"
     _LAYOUT |= {
-        f"{_part}.mean": ((_code,), _FLOAT),
-        f"{_part}.whiten": ((_code, _code), _FLOAT),
-        f"{_part}.reach": ((1,), _FLOAT),
-        f"{_part}.mix": ((_code, _features), _FLOAT),
-        f"{_part}.shift": ((_features,), _FLOAT),
-        f"{_part}.splats": ((_rows,), (np.int32,)),
-        f"{_part}.bases": ((_rows, _features, WIDTH), _FLOAT),
+        f"{_name}.mean": ((_code,), _FLOAT),
+        f"{_name}.whiten": ((_code, _code), _FLOAT),
+        f"{_name}.reach": ((1,), _FLOAT),
+        f"{_name}.mix": ((_code, _features), _FLOAT),
+        f"{_name}.shift": ((_features,), _FLOAT),
+        f"{_name}.splats": ((_rows,), (np.int32,)),
+        f"{_name}.bases": ((_rows, _features, WIDTH), _FLOAT),
     }
 _IN_PARTS = tuple(f"{part}.{field}" for part in _PARTS for field in _PART_FIELDS)
 _OPTIONAL = ("glance", "taken_from", "light", "thumbnail", *_IN_PARTS)
@@ -160,13 +160,13 @@ def load_avatar(path: Path) -> Avatar:
             f"{path}: damaged or cut short ({detail}). Copy the file, or make the avatar, again."
         ) from error
     _check_arrays(path, arrays)
-    parts = {part: _part(arrays, part) for part in _PARTS if f"{part}.bases" in arrays}
     return Avatar(
         name=metadata.get("name", path.stem),
         fit=_json_object(path, metadata, "fit"),
         provenance=_json_object(path, metadata, "provenance"),
         **{field: _as_used(values) for field, values in arrays.items() if field not in _IN_PARTS},
-        **parts,
+        face_residual=_part(arrays, "face_residual"),
+        pose_residual=_part(arrays, "pose_residual"),
     )
 
 
@@ -174,7 +174,9 @@ def _as_used(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float32) if values.dtype.kind == "f" else values
 
 
-def _part(arrays: dict[str, np.ndarray], part: str) -> ResidualPart:
+def _part(arrays: dict[str, np.ndarray], part: str) -> ResidualPart | None:
+    if f"{part}.bases" not in arrays:
+        return None
     fields = {field: _as_used(arrays[f"{part}.{field}"]) for field in _PART_FIELDS}
     return ResidualPart(**{**fields, "reach": float(fields["reach"][0])})
 

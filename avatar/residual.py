@@ -87,7 +87,7 @@ class ResidualField:
         face, pose = self._parts
         self.splats: Index = np.union1d(face.splats, pose.splats).astype(np.int32)
         """[U] which Gaussians change at all."""
-        self.rows = tuple(_rows(part.splats, self.splats) for part in self._parts)
+        self.rows = _rows(face.splats, self.splats), _rows(pose.splats, self.splats)
         """Face and pose, each [U]: where these stand among the part's own, -1 for not at all."""
         self.lit_entry = _rows(lit, self.splats)
         """[U] where they stand in `lit`, or -1."""
@@ -95,7 +95,10 @@ class ResidualField:
         """[N, 3] as `Avatar.bound_position`, of the latest call; so are the next two."""
         self.rotations = np.array(avatar.bound_rotation, np.float32, order="C")
         self.scales = np.array(avatar.bound_scale, np.float32, order="C")
-        self.features = tuple(np.zeros(part.bases.shape[1], np.float32) for part in self._parts)
+        self.features: tuple[Float, Float] = (
+            np.zeros(face.bases.shape[1], np.float32),
+            np.zeros(pose.bases.shape[1], np.float32),
+        )
         """Of the latest call, face and pose."""
 
     def apply(
@@ -116,9 +119,11 @@ class ResidualField:
         self.features = features(face, codes[0]), features(pose, codes[1])
         add_residuals(
             self.splats,
-            *self.rows,
+            self.rows[0],
+            self.rows[1],
             self.lit_entry,
-            *(read_only(values, np.float32) for values in self.features),
+            read_only(self.features[0], np.float32),
+            read_only(self.features[1], np.float32),
             read_only(face.bases, np.float32),
             read_only(pose.bases, np.float32),
             read_only(avatar.bound_position, np.float32),

@@ -48,7 +48,7 @@ class Furrow:
 
     driven_by: Float
     """[52] weights: how deep they are, 0..1, for an expression."""
-    pattern: Float
+    pattern: Array
     """[S] what a Gaussian's colour loses at full depth; below 0 it gains."""
 
 

@@ -139,7 +139,7 @@ def open_graphs(folder: Path) -> dict[str, Graph]:
         VisavisError: a graph is damaged or another one.
     """
     check_graphs(folder)
-    import onnxruntime
+    import onnxruntime  # pyright: ignore[reportMissingImports]
 
     graphs: dict[str, Graph] = {}
     for name, inputs in _GRAPHS.items():

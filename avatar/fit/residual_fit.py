@@ -28,7 +28,7 @@ from avatar.fit.similarity import PictureLoss
 from avatar.fit.target import LEAST_SHOWN, TONES
 from avatar.fit.teacher import TeacherFrame
 from avatar.head.template import HeadTemplate, Part
-from avatar.portrait.arrays import Array
+from avatar.portrait.arrays import Mask
 from avatar.read_only import read_only
 from avatar.residual import (
     COLOUR,
@@ -429,7 +429,7 @@ def _shown(deformer: Deformer, frames: Sequence[TeacherFrame], side: int) -> Flo
 _MOVES_M = 2e-4
 
 
-def _moved_by_face(avatar: Avatar, template: HeadTemplate) -> Array:
+def _moved_by_face(avatar: Avatar, template: HeadTemplate) -> Mask:
     """[N] which Gaussians lie on what expressions move, eyes, teeth and tongue."""
     moves = np.any(np.abs(template.expression_basis) > _MOVES_M, axis=(0, 2))
     moving = np.zeros(len(avatar.triangles), bool)

@@ -258,7 +258,7 @@ def test_one_of_the_two_networks_is_enough(taught: Avatar, tmp_path: Path):
 def test_residual_networks_that_lie_are_refused(
     taught_file: Path, tmp_path: Path, field: str, value: np.ndarray | None, said: str
 ):
-    assert said in refused(rewritten(taught_file, tmp_path / "bad.avatar", **{field: value}))
+    assert said in refused(rewritten(taught_file, tmp_path / "bad.avatar", None, **{field: value}))
 
 
 def test_residual_networks_of_a_newer_program_are_named(taught_file: Path, tmp_path: Path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from avatar.deform import Deformer, multiply_quaternions
 from avatar.motion.latent import Face, load_codec
@@ -56,7 +57,7 @@ def taught(small_avatar: Avatar) -> Avatar:
     )
 
 
-def added_plainly(avatar: Avatar, codes: tuple[Float, Float]) -> Float:
+def added_plainly(avatar: Avatar, codes: tuple[Float, Float]) -> NDArray[np.float64]:
     """[N, 10] the residuals, straight from the words of `ResidualPart`."""
     total = np.zeros((len(avatar), WIDTH))
     for part, code in zip((avatar.face_residual, avatar.pose_residual), codes, strict=True):
@@ -114,11 +115,11 @@ def test_residuals_of_nothing_change_nothing(taught: Avatar):
         parts[name] = replace(part, bases=np.zeros_like(part.bases))
     empty, plain = Deformer(replace(taught, **parts)), Deformer(without(taught))
     for seen_from in (None, (0, 0, 1.4), (0.2, 0, 1.4)):
-        same = [
+        one, other = [
             everything(each.gaussians(expression=SMILE, seen_from=seen_from))
             for each in (empty, plain)
         ]
-        np.testing.assert_allclose(*same, atol=2e-7)
+        np.testing.assert_allclose(one, other, atol=2e-7)
 
 
 def test_the_face_moves_the_first_part_and_the_head_the_second(taught: Avatar):
