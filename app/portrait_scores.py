@@ -16,11 +16,11 @@ from avatar.avatar_file import save_avatar
 from avatar.deform import Deformer
 from avatar.fit.photograph import likeness
 from avatar.fit.refine import Budget
+from avatar.head.template import HeadTemplate
 from avatar.portrait.fit import FaceFit, fit_face
 from avatar.portrait.landmarks import MediapipeFaceFinder
 from avatar.portrait.make import first_avatar, fit_sitter, part, refined_avatar
 from avatar.portrait.sitter import Sitter
-from avatar.types import Avatar
 from render.camera import FLIP_Y_AND_Z, View, orbit_view
 from render.renderer import Renderer
 
@@ -111,7 +111,7 @@ def score_portrait(
         ssim=alike.ssim,
         psnr_without_glance=aside.psnr,
         ssim_without_glance=aside.ssim,
-        views=tuple(_views(avatar, deformer, sitter, renderer)),
+        views=tuple(score_views(deformer, sitter.template, renderer)),
         seconds=seconds,
         megabytes=megabytes,
     )
@@ -128,9 +128,8 @@ def photograph(sitter: Sitter) -> tuple[NDArray, NDArray, View]:
     return small, np.asarray(person), photo_view(sitter.fit.camera, size, (width, height))
 
 
-def _views(
-    avatar: Avatar, deformer: Deformer, sitter: Sitter, renderer: Renderer
-) -> list[ViewScore]:
+def score_views(deformer: Deformer, template: HeadTemplate, renderer: Renderer) -> list[ViewScore]:
+    """The avatar at rest, seen from each of `VIEWS_DEGREES`."""
     scores = []
     with MediapipeFaceFinder() as finder:
         for yaw, pitch in VIEWS_DEGREES:
@@ -145,7 +144,7 @@ def _views(
             faces = finder.faces(picture)
             error = None
             if faces:
-                fit = fit_face(sitter.template, faces[0], (_VIEW_SIDE, _VIEW_SIDE))
+                fit = fit_face(template, faces[0], (_VIEW_SIDE, _VIEW_SIDE))
                 error = turn_between(fit, view)
             scores.append(ViewScore(yaw=yaw, pitch=pitch, found=bool(faces), pose_error=error))
     return scores

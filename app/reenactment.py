@@ -5,14 +5,16 @@ tracking found, and both are compared around the head.
 """
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.comparison import PERSON, as_numbers, landmark_error, likeness
+from app.comparison import PERSON, Likeness, as_numbers, landmark_error, likeness
 from app.driven import FollowedFace
 from app.progress import counted
 from app.settings import BACKDROP
@@ -24,7 +26,7 @@ from avatar.portrait.landmarks import FoundFace, MediapipeFaceFinder, MediapipeF
 from avatar.portrait.person import person_mask
 from avatar.tracking.calibrate import find_avatar
 from avatar.tracking.camera import camera_before
-from avatar.tracking.film import track_film
+from avatar.tracking.film import FilmTrack, track_film
 from avatar.tracking.solve import Lens, Posed
 from avatar.types import Avatar, MotionFrame
 from render.camera import FLIP_Y_AND_Z, View
@@ -101,73 +103,119 @@ def square_around(faces: list[FoundFace | None]) -> Square:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tracked:
+    """A film followed with an avatar's own face."""
+
+    track: FilmTrack
+    lens: Lens
+    square: Square
+    neck_joint: Array
+    """[3] metres, avatar space."""
+
+    @property
+    def motions(self) -> list[MotionFrame]:
+        """One for each frame of the film, the eyes as they were filmed."""
+        return self.track.frames_as_filmed()
+
+    def view(self, motion: MotionFrame, posed: Posed) -> View:
+        """The film's camera in this frame, its picture cut to the square."""
+        return view_of(motion, posed, self.lens, self.square, self.neck_joint)
+
+
+def tracked(avatar: Avatar, template: HeadTemplate, followed: FollowedFace) -> Tracked:
+    """Follow the avatar's own person."""
+    size = followed.facts.width, followed.facts.height
+    model, lens = find_avatar(template, avatar, followed.faces, size)
+    return Tracked(
+        track=track_film(model, lens, followed.time_s, followed.faces),
+        lens=lens,
+        square=square_around(followed.faces),
+        neck_joint=model.neck_joint,
+    )
+
+
 def reenact(
-    avatar: Avatar,
+    avatars: Sequence[Avatar],
     template: HeadTemplate,
     video: Path,
     followed: FollowedFace,
     renderer: Renderer,
     *,
+    film: Tracked | None = None,
+    start: int = 0,
     every: int = 1,
     pairs: Path | None = None,
-) -> Reenactment:
-    """Drive, draw and compare every so-manieth frame.
+) -> list[Reenactment]:
+    """Drive, draw and compare every so-manieth frame from `start` on, for each of the `avatars`,
+    which share their head: the film is followed once, with the first one's.
 
-    With `pairs` every tenth frame that is compared goes there as FILM | AVATAR.
+    With `pairs` every tenth frame that is compared goes there as FILM | AVATAR | NEXT AVATAR ...
 
     Raises:
         VideoError: the video cannot be read.
     """
-    size = followed.facts.width, followed.facts.height
-    model, lens = find_avatar(template, avatar, followed.faces, size)
-    track = track_film(model, lens, followed.time_s, followed.faces)
-    square = square_around(followed.faces)
-    deformer = Deformer(avatar, template)
-    psnr, ssim, misses = [], [], []
-    drawn_faces = 0
+    film = film or tracked(avatars[0], template, followed)
+    deformers = [Deformer(avatar, template) for avatar in avatars]
+    scores = [_Scores() for _ in avatars]
     with (
         MediapipeFaceFinder() as finder,
-        MediapipeFaceFollower() as follower,
-        counted("comparing", len(followed.faces)) as progress,
+        ExitStack() as stack,
+        counted("comparing", len(followed.faces) - start) as progress,
     ):
+        followers = [stack.enter_context(MediapipeFaceFollower()) for _ in avatars]
         for index, (frame, picture) in enumerate(
-            zip(track.frames_as_filmed(), read_pictures(video), strict=False)
+            zip(film.motions, read_pictures(video), strict=False)
         ):
-            progress.advance()
-            face, seen = followed.faces[index], track.seen[index]
-            if face is None or seen is None or index % every:
+            if index < start:
                 continue
-            view = view_of(frame, seen.posed, lens, square, model.neck_joint)
-            drawn = renderer.render(
-                deformer.gaussians(frame, seen_from=view.position), [view], BACKDROP.rgb
-            )[0]
-            filmed, inside = square.cut(picture.pixels, COMPARED_SIDE)
+            progress.advance()
+            face, seen = followed.faces[index], film.track.seen[index]
+            if face is None or seen is None or (index - start) % every:
+                continue
+            filmed, inside = film.square.cut(picture.pixels, COMPARED_SIDE)
             wanted = as_numbers(filmed)
-            small = cv2.resize(drawn, filmed.shape[:2], interpolation=cv2.INTER_AREA)
-            person = person_mask(finder, wanted, square.face(face, COMPARED_SIDE)) * inside
+            person = person_mask(finder, wanted, film.square.face(face, COMPARED_SIDE)) * inside
             if not np.any(person > PERSON):
                 continue
-            alike = likeness(as_numbers(np.asarray(small)), wanted, person)
-            psnr.append(alike.psnr)
-            ssim.append(alike.ssim)
-            shown = follower.follow(drawn)
-            if shown is not None:
-                drawn_faces += 1
-                misses.append(landmark_error(shown.landmarks, square.face(face, DRAWN_SIDE)))
-            if pairs is not None and len(psnr) % 10 == 1:
-                large, _ = square.cut(picture.pixels, DRAWN_SIDE)
-                both = np.concatenate([large, drawn], 1)[..., ::-1]
-                cv2.imwrite(str(pairs / f"{video.stem}_{index:05d}.png"), both)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # no face in any drawn frame: nan is said
-        return Reenactment(
-            psnr=float(np.mean(psnr)),
-            ssim=float(np.mean(ssim)),
-            landmark_error=float(np.mean(misses)),
-            frames=len(psnr),
-            lost=track.lost,
-            face_in_drawn=drawn_faces / max(len(psnr), 1),
-        )
+            view = film.view(frame, seen.posed)
+            pictures = []
+            for deformer, follower, score in zip(deformers, followers, scores, strict=True):
+                posed = deformer.gaussians(frame, seen_from=view.position)
+                drawn = renderer.render(posed, [view], BACKDROP.rgb)[0].copy()
+                pictures.append(drawn)
+                small = cv2.resize(drawn, filmed.shape[:2], interpolation=cv2.INTER_AREA)
+                score.alike.append(likeness(as_numbers(np.asarray(small)), wanted, person))
+                shown = follower.follow(drawn)
+                if shown is not None:
+                    true = film.square.face(face, DRAWN_SIDE)
+                    score.misses.append(landmark_error(shown.landmarks, true))
+            if pairs is not None and len(scores[0].alike) % 10 == 1:
+                large, _ = film.square.cut(picture.pixels, DRAWN_SIDE)
+                beside = np.concatenate([large, *pictures], 1)[..., ::-1]
+                cv2.imwrite(str(pairs / f"{video.stem}_{index:05d}.png"), beside)
+    lost = int((~film.track.found[start:]).sum())
+    return [score.reenactment(lost) for score in scores]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """Of the frames compared so far."""
+
+    alike: list[Likeness] = field(default_factory=list)
+    misses: list[float] = field(default_factory=list)
+
+    def reenactment(self, lost: int) -> Reenactment:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # no face in any drawn frame: nan
+            return Reenactment(
+                psnr=float(np.mean([each.psnr for each in self.alike])),
+                ssim=float(np.mean([each.ssim for each in self.alike])),
+                landmark_error=float(np.mean(self.misses)),
+                frames=len(self.alike),
+                lost=lost,
+                face_in_drawn=len(self.misses) / max(len(self.alike), 1),
+            )
 
 
 def view_of(

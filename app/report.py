@@ -35,6 +35,8 @@ from render.renderer import Renderer
 
 PAGE = "report.html"
 PICTURES = ("photo.jpg", "fit.jpg", "turntable.jpg", "expressions.jpg", "compare.jpg")
+PICTURES_BEFORE = ("turntable_before.jpg", "expressions_before.jpg")
+"""Where residuals were learned."""
 TURNS_DEGREES = (-90, -60, -30, 0, 30, 60, 90, 180)
 THUMBNAIL_SIDE = 128
 """Pixels."""
@@ -84,7 +86,7 @@ def check_report_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: there is no folder {there}; make it, or name another.")
     if not os.access(there, os.W_OK):
         raise OutputError(f"{folder}: the folder {there} may not be written to; name another.")
-    taken = [name for name in (PAGE, *PICTURES) if (folder / name).exists()]
+    taken = [name for name in (PAGE, *PICTURES, *PICTURES_BEFORE) if (folder / name).exists()]
     if taken and not _is_ours(folder / PAGE):
         raise OutputError(
             f"{folder}: {taken[0]} in it is not of an earlier report and would be overwritten; "
@@ -107,8 +109,13 @@ def write_report(
     warnings: Sequence[PortraitWarning],
     making: Making,
     renderer: Renderer,
+    *,
+    before: Avatar | None = None,
 ) -> Path:
     """Draw the pictures and write the page; gives the page's path.
+
+    With `before`, the avatar as it was until residuals were learned, its turntable and sheet of
+    expressions stand beside the present ones.
 
     Files of other names in the folder are left alone.
 
@@ -128,10 +135,14 @@ def write_report(
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror or error}).") from error
-    text = page(sitter, avatar, warnings, making, face, person)
+    names = (*PICTURES, *PICTURES_BEFORE) if before is not None else PICTURES
+    if before is not None:
+        other = Deformer(before)
+        pictures += (draw_turntable(other, renderer), draw_expressions(other, renderer))
+    text = page(sitter, avatar, warnings, making, face, person, with_before=before is not None)
     with written_beside(folder / PAGE) as beside:  # first: it says that the pictures are ours
         beside.write_text(text, encoding="utf-8")
-    for name, picture in zip(PICTURES, pictures, strict=True):
+    for name, picture in zip(names, pictures, strict=True):
         with written_beside(folder / name) as beside:
             Image.fromarray(picture).save(beside, quality=_JPEG_QUALITY, subsampling=0)
     return folder / PAGE
@@ -298,6 +309,8 @@ def page(
     making: Making,
     face: Likeness,
     person: Likeness,
+    *,
+    with_before: bool = False,
 ) -> str:
     """The report as HTML."""
     yaw, pitch, roll = np.degrees(sitter.fit.yaw_pitch_roll)
@@ -339,7 +352,7 @@ def page(
     title = html.escape(avatar.name)
     sections = "\n".join(
         f'<section><h2>{heading}</h2><img src="{name}" alt="{heading}"><p>{text}</p></section>'
-        for name, heading, text in _SECTIONS
+        for name, heading, text in (_SECTIONS_BEFORE if with_before else ()) + _SECTIONS
     )
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -375,6 +388,11 @@ _SECTIONS = (
     ("fit.jpg", "The fit", "Blue: the fitted head. White: landmarks found. Red: irises. Yellow: "
      "what is taken for the person."),
     ("photo.jpg", "The photograph", "As it was read; the box is what was looked at."),
+)  # fmt: skip
+_SECTIONS_BEFORE = (
+    ("turntable_before.jpg", "All around, before residuals were learned", "To be compared with "
+     "the turntable below: no side may look worse for what was learned."),
+    ("expressions_before.jpg", "Every expression, before residuals were learned", "Likewise."),
 )  # fmt: skip
 _STYLE = """
 :root { color-scheme: light dark; }

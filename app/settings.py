@@ -439,14 +439,22 @@ class MakeSettings:
     For example:
       visavis make me.jpg -o me.avatar
       visavis make me.jpg -o me.avatar --report me-report
+      visavis make me.jpg -o me.avatar --video me.mp4
     """
 
     portrait: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PORTRAIT")]
     """The photograph (JPEG, PNG, WebP, ...): one face, looking at the camera, well lit."""
     output: Annotated[Path, _output("OUT.avatar")]
     """The avatar file to write. The same portrait always gives the same file (on the processor)."""
+    video: Annotated[Path | None, tyro.conf.arg(metavar="ME.mp4")] = None
+    """A film of the same person talking, half a minute or more, to learn from what a template does
+    not know: wrinkles, lips, teeth and skin as they move, and what the photograph hides."""
+    teacher: Annotated[str | None, tyro.conf.arg(metavar="own|video|liveportrait:DIR")] = None
+    """Whom to learn that from: the film (taken where one is given), the program's own rules of how
+    skin folds, or a folder with the ONNX files of LivePortrait."""
     budget: Literal["quick", "normal", "best"] = "normal"
-    """How long it is refined against the photograph: not at all, about a minute, or several."""
+    """How long it is refined against the photograph: not at all, about a minute, or several. With a
+    teacher, how long is learned: about 2, 20 or 60 minutes on two cores."""
     device: Device = "auto"
     """What refines it: the processor, or an NVIDIA card where gsplat is installed (auto: that, else
     the processor)."""

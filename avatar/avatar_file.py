@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from avatar.errors import AvatarFileError, OutputError
-from avatar.types import Avatar
+from avatar.residual import FACE_CODE, HEAD_CODE, WIDTH
+from avatar.types import Avatar, ResidualPart
 
 FORMAT = "visavis-avatar"
 VERSION = 1
@@ -43,14 +44,37 @@ _LAYOUT: dict[str, tuple[tuple[str | int, ...], tuple[type, ...]]] = {
     "light": ((9, 3), _FLOAT),
     "thumbnail": (("H", "W", 3), (np.uint8,)),
 }
-_OPTIONAL = ("glance", "taken_from", "light", "thumbnail")
+_PARTS = {"face_residual": FACE_CODE, "pose_residual": HEAD_CODE}
+"""Residual networks, with the numbers of the motion code that each is asked with."""
+_PART_FIELDS = ("mean", "whiten", "reach", "mix", "shift", "splats", "bases")
+for _name, _code in _PARTS.items():
+    _rows, _features = f"R of {_name}", f"K of {_name}"
+    _LAYOUT |= {
+        f"{_name}.mean": ((_code,), _FLOAT),
+        f"{_name}.whiten": ((_code, _code), _FLOAT),
+        f"{_name}.reach": ((1,), _FLOAT),
+        f"{_name}.mix": ((_code, _features), _FLOAT),
+        f"{_name}.shift": ((_features,), _FLOAT),
+        f"{_name}.splats": ((_rows,), (np.int32,)),
+        f"{_name}.bases": ((_rows, _features, WIDTH), _FLOAT),
+    }
+_IN_PARTS = tuple(f"{part}.{field}" for part in _PARTS for field in _PART_FIELDS)
+_OPTIONAL = ("glance", "taken_from", "light", "thumbnail", *_IN_PARTS)
 """Not in the files of older programs, which can read newer files without them."""
+RESIDUAL_VERSION = 1
+"""Of the residual networks alone: programs that know none read such files, and show the avatar
+without."""
+_MOST_FEATURES = 64
+_LARGEST_WEIGHT = 1e4
+_LARGEST_BASE = 50.0
+"""Far above what is learned, in units of a triangle or less; a file may come from anyone."""
 _STRONGEST_LIGHT = 100.0
 """Coefficients of a light are about 1 to 5."""
 _FARTHEST_CAMERA_M = 1000.0
 _LARGEST_THUMBNAIL = 512
 """Pixels of a side."""
-_STORED_SMALL = ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour", "glance")
+_STORED_SMALL = ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour", "glance",
+                 "face_residual.bases", "pose_residual.bases")  # fmt: skip
 """Kept as float16: errors of 1/2000 of a triangle of about 5 mm, or of 1/8 of a colour step."""
 
 
@@ -62,7 +86,9 @@ def save_avatar(avatar: Avatar, path: Path) -> None:
     """
     tensors = {}
     for field in _LAYOUT:
-        values = getattr(avatar, field)
+        values = _value(avatar, field)
+        if values is None:
+            continue
         stored = values.astype(np.float16) if field in _STORED_SMALL else values
         tensors[field] = np.ascontiguousarray(stored)
     metadata = {
@@ -72,6 +98,8 @@ def save_avatar(avatar: Avatar, path: Path) -> None:
         "fit": json.dumps(avatar.fit),
         "provenance": json.dumps(avatar.provenance),
     }
+    if any(getattr(avatar, part) is not None for part in _PARTS):
+        metadata["residual"] = str(RESIDUAL_VERSION)
     if not path.parent.is_dir():
         raise OutputError(f"{path}: there is no folder {path.parent}; make it, or name another.")
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -83,6 +111,16 @@ def save_avatar(avatar: Avatar, path: Path) -> None:
         raise OutputError(f"{path}: cannot be written ({detail or error}).") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _value(avatar: Avatar, field: str) -> np.ndarray | None:
+    """What a tensor of the file holds; None where the avatar has nothing of the kind."""
+    part, _, inner = field.partition(".")
+    value = getattr(avatar, part)
+    if not inner or value is None:
+        return value
+    values = getattr(value, inner)
+    return np.array([values], np.float32) if isinstance(values, float) else values
 
 
 def _in_order(serialised: bytes) -> bytes:
@@ -107,6 +145,7 @@ def load_avatar(path: Path) -> Avatar:
             metadata = file.metadata() or {}
             _check_identity(path, metadata)
             names = set(file.keys())
+            _check_residual_version(path, metadata, names)
             missing = sorted(set(_LAYOUT) - set(_OPTIONAL) - names)
             if missing:
                 raise AvatarFileError(
@@ -125,11 +164,21 @@ def load_avatar(path: Path) -> Avatar:
         name=metadata.get("name", path.stem),
         fit=_json_object(path, metadata, "fit"),
         provenance=_json_object(path, metadata, "provenance"),
-        **{
-            field: values.astype(np.float32) if values.dtype.kind == "f" else values
-            for field, values in arrays.items()
-        },
+        **{field: _as_used(values) for field, values in arrays.items() if field not in _IN_PARTS},
+        face_residual=_part(arrays, "face_residual"),
+        pose_residual=_part(arrays, "pose_residual"),
     )
+
+
+def _as_used(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32) if values.dtype.kind == "f" else values
+
+
+def _part(arrays: dict[str, np.ndarray], part: str) -> ResidualPart | None:
+    if f"{part}.bases" not in arrays:
+        return None
+    fields = {field: _as_used(arrays[f"{part}.{field}"]) for field in _PART_FIELDS}
+    return ResidualPart(**{**fields, "reach": float(fields["reach"][0])})
 
 
 def check_avatar_file(path: Path) -> None:
@@ -187,6 +236,22 @@ def _check_identity(path: Path, metadata: dict[str, str]) -> None:
         )
 
 
+def _check_residual_version(path: Path, metadata: dict[str, str], names: set[str]) -> None:
+    for part in _PARTS:
+        held = [field for field in _PART_FIELDS if f"{part}.{field}" in names]
+        if held and len(held) < len(_PART_FIELDS):
+            missing = sorted(set(_PART_FIELDS) - set(held))
+            raise AvatarFileError(
+                f"{path}: damaged avatar, its {part} lacks {', '.join(missing)}. Make it again."
+            )
+    version = metadata.get("residual", str(RESIDUAL_VERSION))
+    if version != str(RESIDUAL_VERSION):
+        raise AvatarFileError(
+            f"{path}: its residual networks are of format {version!r:.20}, this build reads "
+            f"{RESIDUAL_VERSION}. Update the program, or make the avatar again."
+        )
+
+
 def _json_object(path: Path, metadata: dict[str, str], key: str) -> dict:
     try:
         value = json.loads(metadata.get(key, "{}"))
@@ -241,6 +306,9 @@ def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
             raise AvatarFileError(
                 f"{path}: damaged avatar, {field} is not within {limit:.0f}. Make it again."
             )
+    for part in _PARTS:
+        if f"{part}.bases" in arrays:
+            _check_part(path, part, {f: arrays[f"{part}.{f}"] for f in _PART_FIELDS}, sizes["N"])
     if max(sizes.get("H", 0), sizes.get("W", 0)) > _LARGEST_THUMBNAIL:
         raise AvatarFileError(
             f"{path}: damaged avatar, thumbnail is larger than {_LARGEST_THUMBNAIL} pixels. "
@@ -248,3 +316,25 @@ def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         )
     if arrays["bound_scale"].min() < 0:
         raise AvatarFileError(f"{path}: damaged avatar, bound_scale is negative.")
+
+
+def _check_part(path: Path, name: str, part: dict[str, np.ndarray], splats: int) -> None:
+    which = part["splats"]
+    if len(which) and (which[0] < 0 or which[-1] >= splats or (np.diff(which) <= 0).any()):
+        raise AvatarFileError(
+            f"{path}: damaged avatar, {name}.splats does not rise within the avatar's {splats}. "
+            "Make it again."
+        )
+    if part["bases"].shape[1] > _MOST_FEATURES or part["reach"][0] <= 0:
+        raise AvatarFileError(
+            f"{path}: damaged avatar, {name} has {part['bases'].shape[1]} features and a reach of "
+            f"{part['reach'][0]:.3g}, expected at most {_MOST_FEATURES} and more than 0."
+        )
+    for field, limit in (
+        *((field, _LARGEST_WEIGHT) for field in ("mean", "whiten", "mix", "shift", "reach")),
+        ("bases", _LARGEST_BASE),
+    ):
+        if np.abs(part[field]).max(initial=0) > limit:
+            raise AvatarFileError(
+                f"{path}: damaged avatar, {name}.{field} is not within {limit:.0f}. Make it again."
+            )

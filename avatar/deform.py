@@ -5,6 +5,7 @@ relative to its triangle. Unlike there, the place is barycentric plus a height a
 so a splat stays over the same spot of the skin when its triangle shears.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from avatar.head.template import HeadTemplate, load_template
 from avatar.head_tables import HeadPose, HeadTables, index_array
 from avatar.lip_shadow import LIP_CONSTANTS, LipShadow, lip_splats
 from avatar.read_only import read_only
+from avatar.residual import ResidualField, motion_code
 from avatar.types import Avatar, Float, Gaussians, Index, MotionFrame
 
 _SMALLEST = 1e-9
@@ -113,6 +115,29 @@ def _check_template(avatar: Avatar, template: HeadTemplate) -> None:
         )
 
 
+def bound_sizes(avatar: Avatar) -> Float:
+    """[N] metres: size of the triangle that each Gaussian lives on, at rest."""
+    return triangle_frames(avatar.vertices, avatar.triangles)[2][avatar.bound_triangle]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Carrying:
+    """A posed head as gradients need it."""
+
+    vertices: Float
+    """[M, 3]"""
+    triangles: Index
+    """[T, 3] those with Gaussians on them."""
+    triangle_of: Index
+    """[N] which of these each one lives on."""
+    normals: Float
+    """[T, 3]"""
+    sizes: Float
+    """[T] metres."""
+    factors: Float
+    """[L] what colours of lit Gaussians were multiplied with."""
+
+
 class Deformer:
     """One avatar, ready to move. Not for use by two threads at once."""
 
@@ -140,13 +165,14 @@ class Deformer:
         self._lit = np.union1d(np.flatnonzero(lit[avatar.bound_triangle]), lips).astype(np.int32)
         self._factors = np.ones(len(self._lit), np.float32)
         self._colours = np.ascontiguousarray(avatar.colour[self._lit], np.float32)
-        opacities = np.ascontiguousarray(avatar.opacity, np.float32)
+        residual = avatar.face_residual is not None or avatar.pose_residual is not None
+        self._residual = ResidualField(avatar, self._lit) if residual else None
         self._results = tuple(
             Gaussians(
                 means=np.empty((len(avatar), 3), np.float32),
                 rotations=np.empty((len(avatar), 4), np.float32),
                 scales=np.empty((len(avatar), 3), np.float32),
-                opacities=opacities,
+                opacities=np.array(avatar.opacity, np.float32, order="C"),
                 colours=np.array(avatar.colour, np.float32, order="C"),
             )
             for _ in range(2)
@@ -162,6 +188,22 @@ class Deformer:
     def avatar(self) -> Avatar:
         """The avatar that moves."""
         return self._avatar
+
+    @property
+    def residual(self) -> ResidualField | None:
+        """What changes the Gaussians at rest, of the last call; None where the avatar has none."""
+        return self._residual
+
+    def state(self) -> "Carrying":
+        """How the last call carried the Gaussians; overwritten by the next."""
+        return Carrying(
+            vertices=self._vertices,
+            triangles=self._triangles,
+            triangle_of=self._triangle_of,
+            normals=self._normals,
+            sizes=self._sizes,
+            factors=self._factors,
+        )
 
     @property
     def vertices(self) -> Float:
@@ -224,7 +266,18 @@ class Deformer:
         )
         self._turn = 1 - self._turn
         result = self._results[self._turn]
-        self._mix_glance(self._glance(seen_from, head_rotation, head_translation), result)
+        glance = self._glance(seen_from, head_rotation, head_translation)
+        self._mix_glance(glance, result)
+        rest = avatar.bound_position, avatar.bound_rotation, avatar.bound_scale
+        if self._residual is not None:
+            self._residual.apply(
+                motion_code(expression, tongue, gaze, head_rotation, head_translation),
+                glance,
+                result.opacities,
+                result.colours,
+                self._colours,
+            )
+            rest = self._residual.positions, self._residual.rotations, self._residual.scales
         _carry(
             self._vertices,
             self._triangles,
@@ -232,9 +285,9 @@ class Deformer:
             self._rotations,
             self._normals,
             self._sizes,
-            avatar.bound_position,
-            avatar.bound_rotation,
-            avatar.bound_scale,
+            read_only(rest[0], np.float32),
+            read_only(rest[1], np.float32),
+            read_only(rest[2], np.float32),
             result.means,
             result.rotations,
             result.scales,
@@ -319,6 +372,10 @@ class Deformer:
             head_translation=np.asarray(motion.head_translation, np.float32),
             glance=glance,
         )
+
+    def glance_seen(self, motion: MotionFrame, seen_from: ArrayLike) -> float:
+        """0..1 how much of the avatar's glance a viewer at `seen_from` [3] sees."""
+        return self._glance(seen_from, motion.head_rotation, motion.head_translation)
 
     def _glance(
         self,

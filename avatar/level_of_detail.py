@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from avatar.deform import Deformer
 from avatar.fit.rasteriser import Lens, Rasteriser
-from avatar.types import ARKIT_NAMES, Avatar, Float
+from avatar.types import ARKIT_NAMES, Avatar, Float, ResidualPart
 
 LOST = (1e-4, 1e-3, 1e-2, 5e-2)
 """Share of all the light seen that each level leaves out, at most."""
@@ -85,7 +85,17 @@ def thinned(avatar: Avatar, kept: NDArray[np.integer]) -> Avatar:
         opacity=avatar.opacity[kept],
         colour=avatar.colour[kept],
         glance=avatar.glance[kept] if len(avatar.glance) else avatar.glance,
+        face_residual=_thinned_part(avatar.face_residual, kept),
+        pose_residual=_thinned_part(avatar.pose_residual, kept),
     )
+
+
+def _thinned_part(part: ResidualPart | None, kept: NDArray[np.integer]) -> ResidualPart | None:
+    if part is None:
+        return None
+    stays = np.isin(part.splats, kept)
+    places = np.searchsorted(kept, part.splats[stays]).astype(np.int32)
+    return replace(part, splats=places, bases=np.ascontiguousarray(part.bases[stays]))
 
 
 def seen_light(avatar: Avatar) -> Float:

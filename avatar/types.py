@@ -102,6 +102,27 @@ class Portrait:
     """How many faces the photograph shows; more than one is worth telling."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ResidualPart:
+    """What one part of the motion does to the Gaussians beyond the posed template: a network of one
+    hidden layer of K features, whose output layer is each Gaussian's own (`avatar.residual`)."""
+
+    mean: Float
+    """[D] of this part of the motion code, over the frames that it was learned from."""
+    whiten: Float
+    """[D, D] the code less `mean`, times this, is as long as the code is unlike those frames:
+    `reach` is the edge of what was seen."""
+    reach: float
+    mix: Float
+    """[D, K] hidden weights, of the code less `mean`."""
+    shift: Float
+    """[K] hidden biases."""
+    splats: Index
+    """[R] which of the avatar's Gaussians it changes, ascending."""
+    bases: Float
+    """[R, K, 10] output weights, in the order of `avatar.residual.CHANNELS`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Avatar:
     """One person's head: a rest mesh on the template's topology and Gaussians bound to it.
@@ -140,6 +161,10 @@ class Avatar:
     light: Float = field(default_factory=lambda: np.zeros((9, 3), np.float32))
     """[9, 3] the portrait's light by colour (`avatar.shading`), avatar space: with it expressions
     change the skin's shading; all 0 = unknown, and colours stay as they are."""
+    face_residual: ResidualPart | None = None
+    """By what the face does: mouth, tongue, upper face and gaze, D = 34."""
+    pose_residual: ResidualPart | None = None
+    """By how the head is held: its rotation and translation, D = 6."""
     thumbnail: Bytes = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
     """[h, w, 3] sRGB, a small picture of the avatar to choose it by; 0 x 0 = none."""
     fit: dict[str, list[float]] = field(default_factory=dict[str, list[float]])

@@ -349,6 +349,8 @@ def with_count(avatar: Avatar, count: int, seed: int = 0) -> Avatar:
         opacity=avatar.opacity[chosen],
         colour=avatar.colour[chosen],
         glance=avatar.glance[chosen] if len(avatar.glance) else avatar.glance,
+        face_residual=None,
+        pose_residual=None,
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from avatar.types import Avatar
     from render.renderer import Renderer
 
+LossTerm = Literal["ssim", "robust", "consistency", "static", "face", "pose", "decay"]
 BudgetName = Literal["quick", "normal", "best"]
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 VIDEOS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".mpg", ".mpeg")
@@ -55,10 +56,22 @@ class ReenactmentSettings:
     """Compare every so-manieth frame only; the avatar follows them all."""
     budget: BudgetName = "normal"
     """How long an avatar that is made here is refined."""
+    fit_share: float | None = None
+    """Learn residuals from this first share of each video, .1 to .9, and compare on the rest alone:
+    the avatar as it came, its static part, and all of it. An avatar that is made here is made of
+    the same first share."""
+    steps: int = 1200
+    """With --fit-share: how long is learned, in steps of one frame (about .1 s of a core)."""
+    without: tuple[LossTerm, ...] = ()
+    """With --fit-share: terms of learning to leave out, for an ablation."""
 
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ValueError(f"--every {self.every}: expected 1 or more")
+        if self.fit_share is not None and not 0.1 <= self.fit_share <= 0.9:
+            raise ValueError(f"--fit-share {self.fit_share}: expected .1 to .9")
+        if self.steps < 1:
+            raise ValueError(f"--steps {self.steps}: expected 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +109,8 @@ def evaluate(
     if not isinstance(task, MotionEvaluation) and task.pairs is not None:
         _make_folder(task.pairs)
     match task:
+        case ReenactmentSettings() if task.fit_share is not None:
+            _write(task.json, _all_finite(_residuals(task, task.fit_share)))
         case ReenactmentSettings():
             _write(task.json, _reenactment(task))
         case LikenessSettings():
@@ -195,8 +210,8 @@ def _reenactment(task: ReenactmentSettings) -> dict[str, object]:
             avatar = given or _avatar_of(video, followed, task.budget)
             print(f"{video.name}:", file=sys.stderr)
             scores[video.name] = reenact(
-                avatar, template, video, followed, renderer, every=task.every, pairs=task.pairs
-            )
+                [avatar], template, video, followed, renderer, every=task.every, pairs=task.pairs
+            )[0]
         except (VideoError, PortraitError) as error:
             _refused(error, len(videos) == 1)
     if not scores:
@@ -232,8 +247,46 @@ def _reenactment(task: ReenactmentSettings) -> dict[str, object]:
     return {**_finite(dict(means)), "videos": clips}
 
 
-def _avatar_of(video: Path, followed: "FollowedFace", budget: BudgetName) -> "Avatar":
-    """An avatar of the video's calmest frame."""
+def _residuals(task: ReenactmentSettings, share: float) -> dict[str, object]:
+    from app.driven import follow_face
+    from app.residual_scores import COLUMNS, ResidualScore, mean_score, score_residuals
+    from avatar.avatar_file import load_avatar
+    from avatar.fit.residual_fit import Recipe, without
+    from render.choose import open_renderer
+
+    given = load_avatar(avatar_path(task.avatar)) if task.avatar is not None else None
+    videos = _inputs(task.video, VIDEOS, "a video")
+    renderer = open_renderer("cpu")
+    recipe = without(Recipe(steps=task.steps), task.without)
+    scores: dict[str, ResidualScore] = {}
+    for video in videos:
+        try:
+            followed = follow_face(video)
+            avatar = given or _avatar_of(video, followed, task.budget, share)
+            scores[video.name] = score_residuals(
+                avatar, video, followed, share, recipe, renderer,
+                every=task.every, pairs=task.pairs,
+            )  # fmt: skip
+            print(f"{video.name}: {scores[video.name].told}", file=sys.stderr)
+        except (VideoError, PortraitError) as error:
+            _refused(error, len(videos) == 1)
+    if not scores:
+        raise VideoError(f"{task.video}: none of its videos shows a face that can be followed.")
+    percent = f"{100 * share:.0f} %"
+    table = _table(f"Residuals from the first {percent} of a video, seen on the rest", COLUMNS)
+    rows = dict(scores)
+    if len(scores) > 1:
+        rows["mean"] = mean_score(list(scores.values()))
+    for name, score in rows.items():
+        table.add_row(name, *score.cells())
+    Console().print(table)
+    return {name: asdict(score) for name, score in rows.items()}
+
+
+def _avatar_of(
+    video: Path, followed: "FollowedFace", budget: BudgetName, share: float = 1.0
+) -> "Avatar":
+    """An avatar of the calmest frame of the first `share` of a video."""
     import cv2
 
     from app.video_file import read_pictures
@@ -241,7 +294,10 @@ def _avatar_of(video: Path, followed: "FollowedFace", budget: BudgetName) -> "Av
     from avatar.portrait.make import make_avatar
     from avatar.tracking.calibrate import calm_frames
 
-    calmest = calm_frames(followed.faces)[0]
+    calm = calm_frames(followed.faces[: max(1, round(share * len(followed.faces)))])
+    if not calm:
+        raise VideoError(f"{video}: no face in its first {100 * share:.0f} %. Use a larger share.")
+    calmest = calm[0]
     with tempfile.TemporaryDirectory() as folder:
         portrait = Path(folder) / f"{video.stem}.png"
         for index, picture in enumerate(read_pictures(video)):

@@ -16,6 +16,7 @@ from app.report import (
     write_report,
 )
 from app.settings import MakeSettings
+from app.teachers import chosen_teacher, taught
 from avatar.avatar_file import save_avatar
 from avatar.fit.backends import open_rasteriser
 from avatar.fit.refine import Budget
@@ -41,6 +42,7 @@ def make(settings: MakeSettings) -> None:
     budget = Budget(settings.budget)
     if settings.device == "cuda":
         open_rasteriser("cuda")  # before minutes of work, not after
+    teacher = chosen_teacher(settings)
     started_s = time.monotonic()
     tell = Stages()
     begun, made = (0.4, 0.95) if budget is Budget.QUICK else (0.12, 0.3)
@@ -65,6 +67,10 @@ def make(settings: MakeSettings) -> None:
             )
             raise
     # Always the processor: the same portrait gives the same file, whatever card is in the machine.
+    before = avatar
+    if teacher is not None:
+        _write(avatar, settings)
+        avatar = taught(avatar, sitter, teacher, settings, lambda now: _write(now, settings))
     avatar = replace(avatar, thumbnail=draw_thumbnail(avatar, open_renderer("cpu")))
     _write(avatar, settings)
     seconds = time.monotonic() - started_s
@@ -72,7 +78,15 @@ def make(settings: MakeSettings) -> None:
     if settings.report is not None:
         tell("drawing the report", 0.96)
         making = Making(portrait=settings.portrait, avatar_file=settings.output, seconds=seconds)
-        write_report(settings.report, sitter, avatar, warnings, making, open_renderer())
+        write_report(
+            settings.report,
+            sitter,
+            avatar,
+            warnings,
+            making,
+            open_renderer(),
+            before=None if teacher is None else before,
+        )
     tell("done", 1.0)
     for warning in warnings:
         print(f"note: {warning.text}", file=sys.stderr)

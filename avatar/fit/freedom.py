@@ -16,7 +16,7 @@ _SEEN = (0.06, 0.35)
 """Share of a splat that is not hidden: nothing is learned below the first, all from the second."""
 _GLANCED = (0.02, 0.12)
 """The same of what is seen from the photograph's own place alone."""
-_SKIN_SQUARE, _SQUARE = (0.13, 0.42), (0.18, 0.42)
+SKIN_SQUARE, SQUARE = (0.13, 0.42), (0.18, 0.42)
 """Likewise of the cosine between its normal and the way to the camera, on skin and elsewhere. What
 is learned at a grazing angle is stretched when the head turns: cheeks before the ears got patches
 of grain with (.10, .35), and hair beside the temples patches of wall or skin. Narrower ranges cost
@@ -81,8 +81,8 @@ def find_freedom(
     seen = _ramp(share, _SEEN)
     square = np.where(
         on_template,
-        _ramp(facing(gaussians, lens), _SKIN_SQUARE),
-        _ramp(facing(gaussians, lens), _SQUARE),
+        _ramp(facing(gaussians, lens), SKIN_SQUARE),
+        _ramp(facing(gaussians, lens), SQUARE),
     )
     lid = _lids(avatar, template, _BLINKING_M)
     any_lid = _lids(avatar, template, _BLINKING_AT_ALL_M)

@@ -11,7 +11,9 @@ from safetensors.numpy import load_file, save_file
 
 from avatar.avatar_file import load_avatar, save_avatar
 from avatar.errors import AvatarFileError, OutputError
+from avatar.residual import FACE_CODE, HEAD_CODE, WIDTH
 from avatar.types import Avatar
+from tests.avatar.test_residual import random_part
 
 
 def rewritten(
@@ -201,3 +203,64 @@ def test_a_glance_comes_back_and_an_older_file_has_none(
     old = rewritten(path, tmp_path / "old.avatar", glance=None, taken_from=None)
     assert load_avatar(old).glance.shape == (0, 3)
     assert load_avatar(small_avatar_file).glance.shape == (0, 3)
+
+
+@pytest.fixture(scope="module")
+def taught(small_avatar: Avatar) -> Avatar:
+    return replace(
+        small_avatar,
+        face_residual=random_part(FACE_CODE, np.arange(3, 300), 0),
+        pose_residual=random_part(HEAD_CODE, np.arange(0, 1000, 2), 1),
+    )
+
+
+@pytest.fixture(scope="module")
+def taught_file(taught: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("taught") / "taught.avatar"
+    save_avatar(taught, path)
+    return path
+
+
+def test_residual_networks_come_back(taught: Avatar, taught_file: Path):
+    back = load_avatar(taught_file)
+    for name in ("face_residual", "pose_residual"):
+        before, after = getattr(taught, name), getattr(back, name)
+        for field in fields(before):
+            values = getattr(after, field.name)
+            np.testing.assert_allclose(values, getattr(before, field.name), atol=2e-4)
+        assert after.bases.dtype == np.float32
+        assert isinstance(after.reach, float)
+
+
+def test_one_of_the_two_networks_is_enough(taught: Avatar, tmp_path: Path):
+    save_avatar(replace(taught, face_residual=None), tmp_path / "a.avatar")
+    back = load_avatar(tmp_path / "a.avatar")
+    assert back.face_residual is None
+    assert back.pose_residual is not None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("face_residual.splats", np.array([5, 4] * 148 + [9], np.int32), "does not rise"),
+        ("face_residual.splats", np.arange(2400, 2697, dtype=np.int32), "does not rise"),
+        ("face_residual.splats", np.arange(-1, 296, dtype=np.int32), "does not rise"),
+        ("face_residual.splats", np.arange(296, dtype=np.int32), "rows"),
+        ("face_residual.reach", np.zeros(1, np.float32), "more than 0"),
+        ("face_residual.mix", np.full((FACE_CODE, 4), 1e9, np.float32), "not within"),
+        ("face_residual.bases", np.full((297, 4, WIDTH), 999, np.float16), "not within"),
+        ("face_residual.bases", np.full((297, 4, WIDTH), np.nan, np.float16), "NaN"),
+        ("face_residual.bases", np.zeros((297, 5, WIDTH), np.float16), "rows"),
+        ("face_residual.mean", np.zeros(FACE_CODE + 1, np.float32), "rows"),
+        ("pose_residual.shift", None, "lacks shift"),
+    ],
+)
+def test_residual_networks_that_lie_are_refused(
+    taught_file: Path, tmp_path: Path, field: str, value: np.ndarray | None, said: str
+):
+    assert said in refused(rewritten(taught_file, tmp_path / "bad.avatar", None, **{field: value}))
+
+
+def test_residual_networks_of_a_newer_program_are_named(taught_file: Path, tmp_path: Path):
+    newer = rewritten(taught_file, tmp_path / "newer.avatar", {"residual": "2"})
+    assert "this build reads 1. Update" in refused(newer)

@@ -1,0 +1,539 @@
+"""An avatar and frames of its person -> the same avatar with residuals (`avatar.residual`).
+
+Each step draws one frame, and moves what every Gaussian is at rest, and how that depends on the
+motion, down the gradient. So the static part, which corrects what one portrait did not tell, and
+the part that depends on the motion are learned together.
+"""
+
+import math
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from avatar.deform import Deformer, bound_sizes
+from avatar.fit.freedom import SKIN_SQUARE, SQUARE
+from avatar.fit.rasteriser import Lens, Rasteriser, over
+from avatar.fit.residual_kernels import (
+    SQUARE_DECAY,
+    STATIC_WIDTH,
+    descend,
+    rest_gradients,
+    write_static,
+)
+from avatar.fit.residual_state import fingerprint, read_state, write_state
+from avatar.fit.similarity import PictureLoss
+from avatar.fit.target import LEAST_SHOWN, TONES
+from avatar.fit.teacher import TeacherFrame
+from avatar.head.template import HeadTemplate, Part
+from avatar.portrait.arrays import Mask
+from avatar.read_only import read_only
+from avatar.residual import (
+    COLOUR,
+    MOST_LOG_SIZE,
+    OPACITY,
+    PLACE,
+    SIZE,
+    TURN,
+    WIDTH,
+    features,
+    motion_code,
+)
+from avatar.types import Avatar, Float, Index, MotionFrame, ResidualPart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How residuals are learned. Each term can be switched off, for ablations."""
+
+    steps: int = 1500
+    side: int = 256
+    """Pixels of the frames that are drawn."""
+    fine: float = 0.0
+    """Share of the steps, at the end, that are drawn twice as large."""
+    ssim: float = 0.4
+    """Share of the loss."""
+    robust: bool = True
+    """Doubtful frames and pixels count less."""
+    consistency: float = 0.3
+    """Weight of views from aside, in which the full model shall look like the avatar as it came."""
+    consistency_every: int = 6
+    static: bool = True
+    apart: bool = True
+    """How the head is held says nothing of what expressions move."""
+    face_features: int = 10
+    pose_features: int = 6
+    static_rate: float = 1.0
+    bases_rate: float = 1.0
+    static_pull: float = 1.0
+    bases_pull: float = 1.0
+
+
+def without(recipe: Recipe, terms: Collection[str]) -> Recipe:
+    """The recipe less some of its terms: ssim, robust, consistency, static, face, pose, decay."""
+    off = {
+        "ssim": {"ssim": 0.0},
+        "robust": {"robust": False},
+        "consistency": {"consistency": 0.0},
+        "static": {"static": False},
+        "face": {"face_features": 0},
+        "pose": {"pose_features": 0},
+        "decay": {"bases_pull": 0.0, "static_pull": 0.0},
+    }
+    for term in terms:
+        recipe = replace(recipe, **off[term])
+    return recipe
+
+
+_RATE = np.zeros(WIDTH, np.float32)
+_RATE[COLOUR], _RATE[OPACITY], _RATE[SIZE], _RATE[PLACE], _RATE[TURN] = 0.01, 0.01, 0.01, 0.02, 0.02
+_RATE[8] = 0.01
+_PULL = np.zeros(WIDTH, np.float32)
+_PULL[COLOUR], _PULL[OPACITY], _PULL[SIZE], _PULL[PLACE], _PULL[TURN] = 0.1, 0.1, 0.05, 0.03, 0.03
+_STATIC_RATE, _STATIC_PULL = np.append(_RATE, 3 * [0.01]), np.append(_PULL, 3 * [0.1])
+_STATIC_RATE, _STATIC_PULL = _STATIC_RATE.astype(np.float32), _STATIC_PULL.astype(np.float32)
+_HIGH = np.full(STATIC_WIDTH, 1.0, np.float32)
+_HIGH[COLOUR], _HIGH[SIZE], _HIGH[PLACE], _HIGH[TURN] = 0.7, 0.25, 1.5, math.pi / 2
+_LOW = -_HIGH
+_LOW[SIZE], _LOW[OPACITY] = -MOST_LOG_SIZE, -0.35
+"""Hair and shoulders that move by themselves are out of place in most frames. Free to grow
+(twice) and fade (wholly), they became a blur: .1 dB more on such a film, and a worse picture."""
+_BASES_MOST = np.full(WIDTH, 0.3, np.float32)
+_BASES_MOST[SIZE], _BASES_MOST[OPACITY], _BASES_MOST[PLACE], _BASES_MOST[TURN] = 0.1, 0.1, 1.0, 0.5
+_BASES_PULL = np.full(WIDTH, 1.2, np.float32)
+_LAST_PACE = 0.05
+
+
+def code_of(motion: MotionFrame) -> tuple[Float, Float]:
+    """As the Deformer has it."""
+    return motion_code(
+        motion.expression, motion.tongue, motion.gaze, motion.head_rotation, motion.head_translation
+    )
+
+
+def hidden_layer(codes: Float, count: int, slope: float = 0.6) -> ResidualPart:
+    """Features along the main axes of [T, D] codes, and no Gaussians yet."""
+    mean = codes.mean(0)
+    away = codes - mean
+    covariance = away.T @ away / max(len(codes), 1)
+    values, axes = np.linalg.eigh(covariance)
+    order = np.argsort(-values)[:count]
+    spread = np.sqrt(np.maximum(values[order], 1e-4))
+    mix = axes[:, order] / spread * slope
+    # Directions hardly seen count as seen to a fifth of the corpus' own spread.
+    whole_values = np.sqrt(np.maximum(values, 0) + 0.04)
+    whiten = axes / whole_values
+    reach = 1.5 * float(np.percentile(np.linalg.norm(away @ whiten, axis=1), 95))
+    return ResidualPart(
+        mean=mean.astype(np.float32),
+        whiten=whiten.astype(np.float32),
+        reach=max(reach, 1.0),
+        mix=mix.astype(np.float32),
+        shift=np.zeros(len(order), np.float32),
+        splats=np.zeros(0, np.int32),
+        bases=np.zeros((0, len(order), WIDTH), np.float32),
+    )
+
+
+_RESTING = ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour", "glance")
+"""Fields of an avatar that say what its Gaussians are at rest."""
+
+
+class ResidualLearner:
+    """Owns an avatar while its residuals are learned."""
+
+    def __init__(
+        self,
+        avatar: Avatar,
+        template: HeadTemplate,
+        frames: Sequence[TeacherFrame],
+        recipe: Recipe,
+    ) -> None:
+        """`avatar` has no residuals yet; there is at least one frame."""
+        self._given = avatar
+        avatar = _with_glance(avatar)
+        self._origin, self._template, self._recipe = avatar, template, recipe
+        self._frames = frames
+        self._base = Deformer(avatar, template)
+        self._rasteriser = Rasteriser()
+        shown = _shown(self._base, frames, recipe.side)
+        splats = np.flatnonzero(shown > LEAST_SHOWN).astype(np.int32)
+        moved = _moved_by_face(avatar, template)
+        codes = [code_of(frame.motion) for frame in frames]
+        face = hidden_layer(np.stack([code[0] for code in codes]), recipe.face_features)
+        pose = hidden_layer(np.stack([code[1] for code in codes]), recipe.pose_features)
+        self._face = _with_splats(face, splats[moved[splats]])
+        self._pose = _with_splats(pose, splats[~moved[splats]] if recipe.apart else splats)
+        copies = _resting_copies(avatar)
+        self.avatar = replace(avatar, **copies, face_residual=self._face, pose_residual=self._pose)
+        self.deformer = Deformer(self.avatar, template)
+        residual = self.deformer.residual
+        assert residual is not None
+        self._residual = residual
+        self.splats: Index = residual.splats
+        self.static = np.zeros((len(self.splats), STATIC_WIDTH), np.float32)
+        on_skin = avatar.bound_triangle[self.splats] < len(template.triangles)
+        self._square = np.where(on_skin[:, None], SKIN_SQUARE, SQUARE).astype(np.float32)
+        self._squares = np.zeros_like(self.static)
+        self.gradient = np.zeros_like(self.static)
+        self._learned = 0
+        self.units = _units(avatar, self.splats)
+        self.done = 0
+        """Steps."""
+
+    def step(self) -> float:
+        """Learn from one frame; its loss by pixel."""
+        recipe = self._recipe
+        random = np.random.default_rng(self.done)
+        count = len(self._frames)
+        turn, place = divmod(self.done, count)
+        frame = self._frames[np.random.default_rng(turn).permutation(count)[place]]
+        falling = 0.5 * (1 + math.cos(math.pi * self.done / recipe.steps))
+        pace = _LAST_PACE + (1 - _LAST_PACE) * falling
+        fine = self.done > (1 - recipe.fine) * recipe.steps
+        if recipe.consistency and self.done % recipe.consistency_every == 1:
+            self.learn(frame, *self._from_aside(frame, random), pace)
+        target = frame.scaled(recipe.side * (2 if fine else 1))
+        tone = TONES[self.done % len(TONES)]
+        wanted = target.over(tone)
+        weight = target.weight(recipe.robust)
+        loss = self.learn(frame, target.lens, wanted, weight, tone, pace)
+        self.done += 1
+        return loss
+
+    def _from_aside(
+        self, frame: TeacherFrame, random: np.random.Generator
+    ) -> tuple[Lens, Float, Float, float]:
+        """What the avatar as it came looks like from 35 to 55 degrees aside."""
+        turn = math.radians(random.uniform(35, 55)) * random.choice((-1, 1))
+        side = self._recipe.side
+        lens = turned_lens(frame.scaled(side).lens, turn)
+        tone = float(random.choice(TONES))
+        posed = self._base.gaussians(frame.motion, seen_from=lens.position)
+        wanted = over(*Rasteriser().draw(posed, lens), tone)
+        weight = np.full(wanted.shape[:2], self._recipe.consistency, np.float32)
+        return lens, wanted, weight, tone
+
+    def learn(
+        self,
+        frame: TeacherFrame,
+        lens: Lens,
+        wanted: Float,
+        weight: Float,
+        tone: float,
+        pace: float,
+    ) -> float:
+        """One step towards a `wanted` picture [S, S, 3] over a wall of that `tone`, each pixel
+        counting by its `weight` [S, S]; the loss by pixel. `gradient` is then that of this step."""
+        recipe, residual = self._recipe, self._residual
+        posed = self.deformer.gaussians(frame.motion, seen_from=lens.position)
+        shown = over(*self._rasteriser.draw(posed, lens), tone)
+        loss, slope = PictureLoss(wanted, weight, recipe.ssim).of(shown)
+        gradients = self._rasteriser.backward(shown, slope)
+        state = self.deformer.state()
+        rest_gradients(
+            self.splats,
+            residual.lit_entry,
+            state.factors,
+            state.triangle_of,
+            state.triangles,
+            state.vertices,
+            state.normals,
+            state.sizes,
+            posed.means,
+            posed.opacities,
+            posed.scales,
+            posed.colours,
+            lens.position,
+            self._square,
+            np.float32(self.deformer.glance_seen(frame.motion, lens.position)),
+            gradients.means,
+            gradients.turns,
+            gradients.scales,
+            gradients.opacities,
+            gradients.colours,
+            self.units,
+            self.gradient,
+        )
+        self._learned += 1
+        static = pace * recipe.static_rate * recipe.static
+        rate = _RATE * np.float32(pace * recipe.bases_rate)
+        descend(
+            self.gradient,
+            self._squares,
+            np.float32(1 / (1 - SQUARE_DECAY**self._learned)),
+            self.units,
+            self.static,
+            _STATIC_RATE * np.float32(static),
+            _STATIC_PULL * np.float32(recipe.static_pull),
+            _LOW,
+            _HIGH,
+            residual.rows[0],
+            read_only(residual.features[0], np.float32),
+            self._face.bases,
+            rate,
+            residual.rows[1],
+            read_only(residual.features[1], np.float32),
+            self._pose.bases,
+            rate,
+            _BASES_PULL * np.float32(recipe.bases_pull),
+            _BASES_MOST,
+        )
+        self.write_static()
+        return loss / max(float(weight.sum()), 1e-6)
+
+    def write_static(self) -> None:
+        """Into the working avatar."""
+        write_static(
+            self.splats,
+            self.static,
+            *(read_only(getattr(self._origin, name), np.float32) for name in _RESTING),
+            *(getattr(self.avatar, name) for name in _RESTING),
+        )
+
+    @property
+    def found(self) -> dict[str, Float]:
+        """What was learned so far, by name; the arrays themselves."""
+        return {"static": self.static, "face": self._face.bases, "pose": self._pose.bases}
+
+    @property
+    def state(self) -> dict[str, Float]:
+        """All that `resume` needs."""
+        counts = np.array([self.done, self._learned], np.float32)
+        return {**self.found, "squares": self._squares, "counts": counts}
+
+    def take(self, found: dict[str, Float]) -> None:
+        """Go back to something `found`."""
+        for name, values in self.found.items():
+            values[...] = found[name]
+        self.write_static()
+
+    def resume(self, state: dict[str, Float]) -> None:
+        """Go on from an earlier `state`.
+
+        Raises:
+            KeyError, ValueError: it is of another avatar or recipe.
+        """
+        self.take(state)
+        self._squares[...] = state["squares"]
+        self.done, self._learned = (int(count) for count in state["counts"])
+
+    def psnr(self, frames: Sequence[TeacherFrame], *, base: bool = False) -> float:
+        """dB inside the person, mean of some frames: of the model as it is now, or as it came."""
+        deformer = self._base if base else self.deformer
+        values = []
+        for frame in frames:
+            target = frame.scaled(self._recipe.side)
+            inside = (target.person > 0.5) & (target.known > 0)
+            if not inside.any():
+                continue
+            posed = deformer.gaussians(frame.motion, seen_from=target.lens.position)
+            shown = over(*self._rasteriser.draw(posed, target.lens), 0.5)
+            error = float(np.mean((shown[inside] - target.over(0.5)[inside]) ** 2))
+            values.append(-10 * math.log10(max(error, 1e-10)))
+        return float(np.mean(values)) if values else float("nan")
+
+    def finished_at(self, found: dict[str, Float]) -> Avatar:
+        """As `finished`, with something `found` earlier; learning goes on from where it is."""
+        now = copied(self.found)
+        self.take(found)
+        avatar = self.finished()
+        self.take(now)
+        return avatar
+
+    def finished(self) -> Avatar:
+        """The avatar as it is now; later steps do not change it."""
+        now = self.avatar
+        copies = {name: getattr(now, name).copy() for name in _RESTING}
+        parts = {
+            name: replace(part, bases=part.bases.copy()) if part.bases.shape[1] else None
+            for name, part in (("face_residual", self._face), ("pose_residual", self._pose))
+        }
+        if not self.static[:, WIDTH:].any():
+            copies["glance"] = self._given.glance
+        return replace(now, **copies, **parts)
+
+
+def anchored(avatar: Avatar, codes: tuple[Float, Float]) -> Avatar:
+    """The avatar with what its residuals do at one motion taken off its Gaussians at rest: there,
+    in the portrait's own expression for instance, it looks as if it had none."""
+    offset = np.zeros((len(avatar), STATIC_WIDTH), np.float32)
+    for part, code in zip((avatar.face_residual, avatar.pose_residual), codes, strict=True):
+        if part is not None:
+            taken = np.einsum("k,rkc->rc", features(part, code), part.bases)
+            offset[part.splats, :WIDTH] -= taken
+    whole = _with_glance(avatar)
+    resting = _resting_copies(whole)
+    write_static(
+        np.arange(len(avatar), dtype=np.int32),
+        offset,
+        *(read_only(getattr(whole, name), np.float32) for name in _RESTING),
+        *resting.values(),
+    )
+    return replace(avatar, **{**resting, "glance": avatar.glance})
+
+
+def _with_glance(avatar: Avatar) -> Avatar:
+    """The avatar with a row of glance for each Gaussian, as compiled loops expect it."""
+    if len(avatar.glance) == len(avatar):
+        return avatar
+    return replace(avatar, glance=np.zeros((len(avatar), 3), np.float32))
+
+
+def _resting_copies(avatar: Avatar) -> dict[str, Float]:
+    """What an avatar's Gaussians are at rest, by field, to be written to."""
+    return {name: np.array(getattr(avatar, name), np.float32, order="C") for name in _RESTING}
+
+
+def turned_lens(lens: Lens, turn_rad: float) -> Lens:
+    """The same camera, carried around the head's vertical axis."""
+    cosine, sine = math.cos(turn_rad), math.sin(turn_rad)
+    about_y = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
+    middle = np.array([0, 0, -0.06])
+    rotation = lens.pose[:, :3] @ about_y
+    translation = lens.pose[:, 3] + (lens.pose[:, :3] - rotation) @ middle
+    pose = np.column_stack([rotation, translation]).astype(np.float32)
+    return replace(lens, pose=pose)
+
+
+def _units(avatar: Avatar, splats: Index) -> Float:
+    """[U, 13] what a channel's unit is: a splat's place is told in its own widths."""
+    corners = avatar.vertices[avatar.triangles[avatar.bound_triangle[splats]]]
+    size = bound_sizes(avatar)[splats]
+    width = size * np.sqrt(avatar.bound_scale[splats, 0] * avatar.bound_scale[splats, 1])
+    units = np.ones((len(splats), STATIC_WIDTH), np.float32)
+    for column, corner in ((6, 1), (7, 2)):
+        length = np.linalg.norm(corners[:, corner] - corners[:, 0], axis=1)
+        units[:, column] = width / np.maximum(length, 1e-6)
+    units[:, 8] = width / np.maximum(size, 1e-6)
+    return units
+
+
+def _with_splats(part: ResidualPart, splats: Index) -> ResidualPart:
+    count = part.mix.shape[1]
+    return replace(part, splats=splats, bases=np.zeros((len(splats), count, WIDTH), np.float32))
+
+
+def _shown(deformer: Deformer, frames: Sequence[TeacherFrame], side: int) -> Float:
+    """[N] pixels' worth of each splat, at most over a dozen of the frames."""
+    rasteriser, most = Rasteriser(), np.zeros(len(deformer.avatar), np.float32)
+    for frame in frames[:: max(1, len(frames) // 12)]:
+        lens = frame.scaled(side).lens
+        colour, _ = rasteriser.draw(deformer.gaussians(frame.motion, seen_from=lens.position), lens)
+        most = np.maximum(most, rasteriser.backward(colour, np.ones_like(colour)).colours[:, 0])
+    return most
+
+
+_MOVES_M = 2e-4
+
+
+def _moved_by_face(avatar: Avatar, template: HeadTemplate) -> Mask:
+    """[N] which Gaussians lie on what expressions move, eyes, teeth and tongue."""
+    moves = np.any(np.abs(template.expression_basis) > _MOVES_M, axis=(0, 2))
+    moving = np.zeros(len(avatar.triangles), bool)
+    moving[: len(template.triangles)] = moves[template.triangles].any(1) | np.isin(
+        template.triangle_part, [part for part in Part if part is not Part.SKIN]
+    )
+    return moving[avatar.bound_triangle]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What became of learning."""
+
+    avatar: Avatar
+    """As it came where nothing was gained."""
+    before: float
+    after: float
+    """dB on frames that were not learned from, as it came and at its best."""
+    steps: int
+    """Until the best."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far learning is."""
+
+    share: float
+    """0..1"""
+    psnr: float
+    """dB on frames that are not learned from."""
+    avatar: Callable[[], Avatar]
+    """The avatar at its best so far; as it came while nothing is gained."""
+
+
+_CHECKS = 12
+"""Times that the model is tried on held-out frames."""
+_PATIENCE = 4
+"""Checks without a better one after which learning ends."""
+_HELD_OUT = 0.12
+_MOST_HELD_OUT = 16
+KEPT_EVERY_S = 30.0
+
+
+def split(frames: Sequence[TeacherFrame]) -> tuple[list[TeacherFrame], list[TeacherFrame]]:
+    """Frames to learn from, and those held out: the last ones, for neighbours are alike."""
+    held = max(1, round(_HELD_OUT * len(frames)))
+    learned, held_out = list(frames[:-held]), list(frames[-held:])
+    return learned or held_out, held_out[:: -(-held // _MOST_HELD_OUT)]
+
+
+def learn_residuals(
+    avatar: Avatar,
+    template: HeadTemplate,
+    frames: Sequence[TeacherFrame],
+    recipe: Recipe,
+    *,
+    keep: Path | None = None,
+    tell: Callable[[Progress], None] | None = None,
+) -> Learned:
+    """`avatar` with residuals learned from at least two `frames` of its person.
+
+    With `keep` what is learned goes into that file every half minute, and a later call with the
+    same avatar, frames and recipe goes on from there. `tell` hears of every check.
+    """
+    learned_from, held_out = split(frames)
+    learner = ResidualLearner(avatar, template, learned_from, recipe)
+    print_of_fit = fingerprint(avatar, frames, recipe)
+    before = learner.psnr(held_out, base=True)
+    best, best_psnr, best_at = copied(learner.found), before, 0
+    kept = read_state(keep, print_of_fit)
+    if kept is not None:
+        learner.resume({n: v for n, v in kept.items() if "best" not in n})
+        best = {name: kept[f"best {name}"] for name in best}
+        best_psnr, best_at = float(kept["best counts"][0]), int(kept["best counts"][1])
+    every = max(1, recipe.steps // _CHECKS)
+    kept_s = time.monotonic()
+    while learner.done < recipe.steps:
+        learner.step()
+        if learner.done % every == 0 or learner.done == recipe.steps:
+            now = learner.psnr(held_out)
+            if now > best_psnr:
+                best, best_psnr, best_at = copied(learner.found), now, learner.done
+            if tell is not None:
+                share = learner.done / recipe.steps
+
+                def at_best(found: dict[str, Float] = best, gained: int = best_at) -> Avatar:
+                    return learner.finished_at(found) if gained else avatar
+
+                tell(Progress(share=share, psnr=now, avatar=at_best))
+            if learner.done - best_at >= _PATIENCE * every:
+                break
+        if keep is not None and time.monotonic() - kept_s > KEPT_EVERY_S:
+            kept_s = time.monotonic()
+            counts = np.array([best_psnr, best_at], np.float32)
+            named = {f"best {name}": values for name, values in best.items()}
+            write_state(keep, {**learner.state, **named, "best counts": counts}, print_of_fit)
+    learner.take(best)
+    return Learned(
+        avatar=learner.finished() if best_at else avatar,
+        before=before,
+        after=best_psnr,
+        steps=best_at,
+    )
+
+
+def copied(found: dict[str, Float]) -> dict[str, Float]:
+    return {name: values.copy() for name, values in found.items()}
