@@ -18,14 +18,16 @@ from app.report import (
 from app.settings import MakeSettings
 from avatar.avatar_file import save_avatar
 from avatar.fit.refine import Budget
+from avatar.portrait.assemble import Progress
 from avatar.portrait.make import first_avatar, fit_sitter, part, refined_avatar
 from avatar.portrait.warnings import read_warnings
 from avatar.types import Avatar
 from render.choose import open_renderer
 
 
-def make(settings: MakeSettings) -> None:
-    """Write the avatar, tell what is worth telling, and print its path.
+def make(settings: MakeSettings, tell: Progress | None = None) -> None:
+    """Write the avatar, tell what is worth telling, and print its path. `tell`: who is told how far
+    it is; None: standard error.
 
     A first avatar is in its place before refinement begins, and stays when that is broken off.
 
@@ -39,7 +41,7 @@ def make(settings: MakeSettings) -> None:
         check_report_folder(settings.report)
     budget = Budget(settings.budget)
     started_s = time.monotonic()
-    tell = Stages()
+    tell = tell or Stages()
     begun, made = (0.4, 0.95) if budget is Budget.QUICK else (0.12, 0.3)
     sitter = fit_sitter(settings.portrait, tell=part(tell, 0.0, begun))
     name = settings.portrait.stem
