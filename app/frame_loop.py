@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.control_link import Request
+from app.desk import Desk
 from app.detail import DetailedPosing, head_height_px
 from app.face_sampler import FaceSampler, Sampled
 from app.frame_sink import Shown
@@ -257,6 +258,7 @@ class LiveOptions:
     avatars: tuple[str, ...]
     sound_file: Path | None = None
     microphone: str = "default"
+    gain: float = 1.0
     renderer: str = "auto"
     """As it was asked for."""
     direction: Direction = field(default_factory=Direction)
@@ -284,15 +286,16 @@ class FrameLoop:
         *,
         outputs: Outputs,
         steering: Steering | None = None,
+        desk: Desk | None = None,
     ) -> None:
         """`renderers`: where a person may choose; without, the loader brings the only one.
-        `steering`: other programs that ask, too.
+        `steering`: other programs that ask, too. `desk`: the application around a window.
 
         Raises:
             VisavisError: the first renderer does not run here.
         """
         self._display, self._speech, self._loader = display, speech, loader
-        self._outputs, self._steering = outputs, steering
+        self._outputs, self._steering, self._desk = outputs, steering, desk
         self._orbit = display.panel.orbit if display.panel is not None else Orbit()
         self._output_problem = ""
         self._renderers = renderers
@@ -306,7 +309,8 @@ class FrameLoop:
         self._loaded_sequence = 0
         self._wanted_avatar = options.avatar
         self._avatar_problem = ""
-        self._microphone, self._gain = options.microphone, 1.0
+        self._microphone, self._gain = options.microphone, options.gain
+        speech.set_gain(options.gain)
         self._direction = options.direction
         speech.direct(options.direction)
         self._buffer: Picture = np.zeros((1, 1, 1, 4), np.uint8)
@@ -350,7 +354,7 @@ class FrameLoop:
         while not self._stopping and self._display.begin_frame():
             began_s = time.perf_counter()
             self._take_news(began_s)
-            wishes = self._draw_panel()
+            wishes = self._of_the_desk(self._draw_panel(), began_s)
             self._output_problem = self._fulfil(wishes) or self._output_problem
             self._heed_other_programs(began_s)
             if wishes.quit or self._over(began_s):
@@ -367,7 +371,8 @@ class FrameLoop:
         """What the speech process and the loader have made since the last frame."""
         if not self._stopping:  # the signal that ends this loop may have ended the process too
             self._speech.watch(now_s)
-        self._sampler.add(self._speech.read_motion())
+        spoken = self._speech.read_motion()
+        self._sampler.add(spoken if self._desk is None else self._desk.records(spoken))
         self.report = self._speech.report()
         loaded = self._loader.result.read()
         if loaded is None or loaded.sequence == self._loaded_sequence:
@@ -410,6 +415,8 @@ class FrameLoop:
             posing = posed_where_drawn(posing, renderer)
         self._scene = replace(scene, deformer=posing)
         self._wanted_avatar, self._avatar_problem = scene.avatar, ""
+        if self._desk is not None:
+            self._desk.chosen(avatar=scene.avatar)
         self._opened = None
         if before is None:
             return
@@ -466,7 +473,10 @@ class FrameLoop:
         views = [orbit_view(yaw, pitch, distance, width=width, height=height)]
         if isinstance(scene.deformer, DetailedPosing):
             scene.deformer.choose(head_height_px(views[0], distance), self.most_detail)
-        gaussians = scene.deformer.gaussians(sampled.motion, seen_from=viewer(views))
+        motion = sampled.motion
+        if self._desk is not None:
+            motion = self._desk.laid_over(motion, at_s)
+        gaussians = scene.deformer.gaussians(motion, seen_from=viewer(views))
         drawing_s = time.perf_counter()
         if self._display.takes_textures and isinstance(scene.renderer, TextureRenderer):
             picture = scene.renderer.render_textures(gaussians, views)[0]
@@ -482,6 +492,7 @@ class FrameLoop:
             self._display.show(picture)
         if self._outputs.wants(at_s):
             pixels = picture.read() if isinstance(picture, CardPicture) else picture
+            pixels = pixels if self._desk is None else self._desk.light.on(pixels)
             self._outputs.take(Shown(pixels, at_s, sampled.heard_s))
         self._measure(sampled, began_s, drawing_s, speaker_delay_s)
 
@@ -506,6 +517,18 @@ class FrameLoop:
     def _draw_panel(self) -> Wishes:
         panel = self._display.panel
         return Wishes() if panel is None else panel.draw(self._panel_view())
+
+    def _of_the_desk(self, wishes: Wishes, now_s: float) -> Wishes:
+        """The desk does what is asked of it; the wishes with what it asks of the loop."""
+        desk = self._desk
+        if desk is None or wishes.desk is None:
+            return wishes
+        asked = desk.heed(
+            *(wishes.desk, wishes.direction or self._direction),
+            *(self._gain if wishes.gain is None else wishes.gain, self._orbit.place, now_s),
+        )
+        given = {name: getattr(asked, name) for name in asked.__dataclass_fields__}
+        return replace(wishes, **{name: value for name, value in given.items() if value})
 
     def _heed_other_programs(self, now_s: float) -> None:
         steering = self._steering
@@ -536,12 +559,15 @@ class FrameLoop:
         if wishes.microphone is not None:
             self._microphone = wishes.microphone
             self._speech.choose_microphone(wishes.microphone)
+            if self._desk is not None:
+                self._desk.chosen(microphone=wishes.microphone)
         if wishes.gain is not None:
             self._gain = wishes.gain
             self._speech.set_gain(wishes.gain)
         if wishes.direction is not None:
             self._direction = wishes.direction
-            self._speech.direct(wishes.direction)
+            aimed = wishes.direction
+            self._speech.direct(aimed if self._desk is None else self._desk.aimed(aimed))
         if wishes.look_for_microphones:
             self._speech.look_for_microphones()
         if wishes.play_again:
@@ -587,6 +613,8 @@ class FrameLoop:
             fps=timing.recent_fps,
             sound_to_sight_ms=sight_ms if report.state is SourceState.HEARING else None,
             frame_history_ms=timing.frame_history_ms,
+            sight_history_ms=timing.sight_history_ms,
+            desk=None if self._desk is None else self._desk.view(time.perf_counter()),
             picture_size=self._picture_size,
             renderer=self.backend if scene is not None else "",
             renderer_reason=self.backend_reason,
@@ -602,9 +630,10 @@ class FrameLoop:
 
     def _problems(self) -> tuple[str, ...]:
         steering = self._steering.problem if self._steering is not None else ""
+        desk = self._desk.problem if self._desk is not None else ""
         return (
             *(self._avatar_problem, self._renderer_problem, self.report.problem),
-            *(self._output_problem, self._outputs.problem, steering),
+            *(self._output_problem, self._outputs.problem, steering, desk),
         )
 
     def _notes(self) -> tuple[str, ...]:
@@ -615,4 +644,7 @@ class FrameLoop:
             ("Sound blocks dropped", self.report.dropped),
             ("Recorded pictures left out", self._outputs.dropped),
         )
-        return tuple(f"{what}: {count}" for what, count in counts if count)
+        notes = [f"{what}: {count}" for what, count in counts if count]
+        if self._desk is not None and self._desk.note:
+            notes.append(self._desk.note)
+        return tuple(notes)

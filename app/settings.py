@@ -354,6 +354,16 @@ VirtualCameraOption = Annotated[
         str_from_instance=lambda value: ["none"] if value is None else [value],
     ),
 ]
+WebcamOption = Annotated[
+    str | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[N]",
+        instance_from_str=_at_most_one("the number of a camera", "0"),
+        is_instance=lambda value: value is None or isinstance(value, str),
+        str_from_instance=lambda value: ["none"] if value is None else [value],
+    ),
+]
 ControlOption = Annotated[
     int | None,
     tyro.constructors.PrimitiveConstructorSpec(
@@ -671,6 +681,9 @@ class LiveSettings:
     voice: VoiceOption = None
     """Whose lips speak: a file of visavis calibrate. Without it ME.voice beside
     ME.avatar is used, if there is one."""
+    webcam: WebcamOption = None
+    """Your face before a camera moves the avatar, as in a mirror: the first camera, or the one of
+    this number. Its pictures stay on this computer and are not kept. Wants a window."""
     display: Literal["auto", "window", "none"] = "auto"
     """none draws into memory, to measure; auto opens a window where there is a display."""
     seconds: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None

@@ -12,7 +12,6 @@ class Action(Enum):
     """What a key can ask for."""
 
     FULL_SCREEN = "full screen, and back"
-    FRONT = "camera to the front"
     BLINK = "blink"
     LOOK_AT_ME = "look at me, and ahead again"
     LOOK_AT_CURSOR = "look at the cursor, and ahead again"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,6 +31,12 @@ FONT = "assets/fonts/Roboto/Roboto-Regular.ttf"
 """Roboto (Apache-2.0) as it ships inside imgui-bundle."""
 SMALLEST_WINDOW = (480, 360)
 Picture = NDArray[np.uint8]
+Colour = tuple[float, float, float]
+USUAL_SCENE: tuple[Colour, Colour, Colour] = (
+    *((0.55, 0.56, 0.575), (0.205, 0.215, 0.235)),
+    (1.0, 1.0, 1.0),
+)
+"""A soft grey studio wall, in plain light: what `Window.light_scene` is given at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,11 @@ class Window:
         self._triangle = self._context.vertex_array(self._program, [])
         self._texture = self._context.texture((1, 1), 4, data=bytes(4))
         self._shown: CardPicture | None = None
+        self._images: dict[str, moderngl.Texture] = {}
+        self._dropped: list[Path] = []
+        self._windowed: tuple[int, int, int, int] | None = None
+        self.light_scene(*USUAL_SCENE)
+        glfw.set_drop_callback(self._handle, self._on_drop)
         self._start_imgui()
         self._closed = False
 
@@ -124,6 +136,55 @@ class Window:
         imgui.backends.glfw_new_frame()
         imgui.new_frame()
         return not glfw.window_should_close(self._handle)
+
+    @property
+    def full_screen(self) -> bool:
+        """Whether it fills a monitor. Set it to change that."""
+        return self._windowed is not None
+
+    @full_screen.setter
+    def full_screen(self, wanted: bool) -> None:
+        if wanted == self.full_screen:
+            return
+        if self._windowed is not None:
+            left, top, width, height = self._windowed
+            self._windowed = None
+            glfw.set_window_monitor(self._handle, None, left, top, width, height, glfw.DONT_CARE)
+            return
+        monitor = glfw.get_primary_monitor()
+        mode = glfw.get_video_mode(monitor) if monitor else None
+        if mode is None:
+            return
+        self._windowed = (*glfw.get_window_pos(self._handle), *glfw.get_window_size(self._handle))
+        glfw.set_window_monitor(
+            self._handle, monitor, 0, 0, mode.size.width, mode.size.height, mode.refresh_rate
+        )
+
+    def take_dropped(self) -> list[Path]:
+        """Files that were dropped onto it since the last call."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
+
+    def light_scene(self, near: Colour, far: Colour, gains: Colour) -> None:
+        """Colours of the wall behind, sRGB 0..1: where its light falls and far from there; and what
+        red, green and blue of pictures are multiplied by."""
+        set_uniforms(self._program, wall_near=near, wall_far=far, light=gains)
+
+    def image(self, name: str, pixels: Picture) -> int:
+        """OpenGL's number of a texture that holds `pixels` [H, W, 3], for imgui to draw; the one of
+        this name before it is given up. It lives as long as the window."""
+        height, width, channels = pixels.shape
+        texture = self._images.get(name)
+        if texture is None or texture.size != (width, height):
+            if texture is not None:
+                texture.release()
+            texture = self._images[name] = self._context.texture((width, height), channels)
+            texture.filter = (moderngl.LINEAR, moderngl.LINEAR)
+        texture.write(np.ascontiguousarray(pixels), alignment=1)
+        return texture.glo
+
+    def _on_drop(self, handle: Any, paths: list[str]) -> None:
+        self._dropped += map(Path, paths)
 
     def request_close(self) -> None:
         """The next `begin_frame` says False."""
@@ -187,7 +248,8 @@ class Window:
         imgui.backends.opengl3_shutdown()
         imgui.backends.glfw_shutdown()
         imgui.destroy_context()
-        self._texture.release()
+        for texture in (self._texture, *self._images.values()):
+            texture.release()
         self._triangle.release()
         self._program.release()
         self._context.release()

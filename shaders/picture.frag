@@ -8,6 +8,7 @@ uniform vec2 picture_size; // texels
 uniform vec4 area;
 uniform vec2 window_size;
 uniform float strength; // 0 no picture yet .. 1
+uniform vec3 light; // what the encoded colours are multiplied by
 in vec2 place;
 out vec4 colour;
 
@@ -20,6 +21,7 @@ void main() {
         // Half a texel within its border: beyond lies what is not of this picture.
         vec2 at = clamp(inside * picture_size, vec2(0.5), picture_size - 0.5);
         drawn = strength * texture(picture, at / vec2(textureSize(picture, 0)));
+        drawn.rgb = min(drawn.rgb * light, vec3(drawn.a));
     }
     colour = vec4(behind * (1.0 - drawn.a) + drawn.rgb, 1.0);
 }

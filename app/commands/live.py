@@ -12,6 +12,7 @@ from types import FrameType
 
 from app.bundled import avatar_path, bundled_avatars
 from app.control_link import ControlLink, new_token, write_control_file
+from app.desk import Desk
 from app.detail import detailed
 from app.frame_loop import (
     Display,
@@ -26,18 +27,21 @@ from app.output_file import check_folder_of, check_output, written_beside
 from app.outputs import OutputOptions, Outputs
 from app.panel import Panel
 from app.posing import neutral_motion
+from app.preferences import LookAt, Preferences, Read, read_preferences
 from app.recording import check_recording
 from app.renderers import Renderers
-from app.settings import LiveSettings
+from app.settings import DEFAULT_AVATAR, Acting, LiveSettings
 from app.sound_file import read_blocks
 from app.speech_process import SpeechProcess, SpeechSettings
 from app.steering import Steering
 from app.timing import statistics_text
+from app.user_folders import avatars_folder, settings_folder
 from app.virtual_camera import VirtualCamera
 from app.voices import chosen_voice
+from app.webcam import camera_name
 from avatar.avatar_file import check_avatar_file, load_avatar
 from avatar.deform import Deformer
-from avatar.errors import DeviceError, OutputError, SoundError
+from avatar.errors import AvatarFileError, DeviceError, OutputError, SoundError
 from render.camera import orbit_view
 from render.choose import open_renderer
 from render.renderer import CardPicture, Renderer
@@ -55,6 +59,10 @@ def live(settings: LiveSettings) -> None:
     Raises:
         VisavisError: the avatar, the sound or the display cannot be had.
     """
+    shows_window = wants_window(settings)
+    remembered = Read(Preferences())
+    if shows_window:
+        settings, remembered = with_preferences(settings, settings_folder())
     avatar_file = avatar_path(settings.avatar)  # what is wrong is told before anything starts
     check_avatar_file(avatar_file)
     voice = chosen_voice(settings.voice, avatar_file)
@@ -65,7 +73,8 @@ def live(settings: LiveSettings) -> None:
     if settings.record is not None:
         check_recording(settings.record)
     check_folder_of(settings.save_to / "visavis.mp4")
-    shows_window = wants_window(settings)
+    if settings.webcam is not None:
+        camera_name(settings.webcam)
     speech = SpeechProcess(
         SpeechSettings(
             audio=settings.audio,
@@ -80,11 +89,16 @@ def live(settings: LiveSettings) -> None:
             _outputs(settings, speech) as outputs,
             _steering(settings) as steering,
             _display(settings, shows_window) as (display, loader, renderers),
+            _desk(settings, display, speech, remembered) as desk,
         ):
+            options = _options(settings, shows_window)
+            if desk is not None:
+                options = replace(options, gain=desk.look.gain, direction=desk.look.direction)
             loop = FrameLoop(
-                *(display, speech, loader, _options(settings, shows_window), renderers),
+                *(display, speech, loader, options, renderers),
                 outputs=outputs,
                 steering=steering,
+                desk=desk,
             )
             with _ended_by_signals(loop):
                 loop.run()
@@ -171,7 +185,7 @@ class WindowDisplay:
     takes_textures = True
 
     def __init__(self, window: Window) -> None:
-        self._window = window
+        self.window = self._window = window
         self.panel: Panel | None = Panel(window.interface_scale)
         self.refresh_s = window.refresh_s
 
@@ -210,6 +224,48 @@ def _display(
             loader = Loader(partial(load_scene, opening=opening), refine=refine)
         opened.callback(loader.close)
         yield display, loader, renderers
+
+
+def with_preferences(settings: LiveSettings, folder: Path) -> tuple[LiveSettings, Read]:
+    """What the command line leaves open, as it was left the last time; and all that was."""
+    read = read_preferences(folder)
+    kept = read.preferences
+    if settings.avatar == DEFAULT_AVATAR and kept.avatar:
+        try:
+            check_avatar_file(avatar_path(kept.avatar))
+            settings = replace(settings, avatar=kept.avatar)
+        except AvatarFileError as error:
+            read = replace(read, problem=read.problem or str(error))
+    if settings.microphone is None and kept.microphone:
+        settings = replace(settings, microphone=kept.microphone)
+    if settings.acting != Acting():
+        look = replace(kept.look.directed(settings.acting.direction), look_at=LookAt.AHEAD)
+        read = replace(read, preferences=replace(kept, look=look))
+    return settings, read
+
+
+@contextmanager
+def _desk(
+    settings: LiveSettings, display: Display, speech: SpeechProcess, remembered: Read
+) -> Iterator[Desk | None]:
+    """The application around the window; what was set in it is kept at its end."""
+    if not isinstance(display, WindowDisplay) or display.panel is None:
+        yield None
+        return
+    preferences = replace(remembered.preferences, avatar=settings.avatar)
+    desk = Desk(
+        *(display.window, speech, preferences),
+        settings_folder=settings_folder(),
+        avatars_folder=avatars_folder(),
+        problem=remembered.problem,
+    )
+    display.panel.visible = preferences.panel
+    try:
+        if settings.webcam is not None:
+            desk.start_webcam(settings.webcam)
+        yield desk
+    finally:
+        desk.close()
 
 
 @contextmanager
