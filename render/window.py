@@ -6,7 +6,7 @@ it belongs to one thread.
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -93,6 +93,7 @@ class Window:
         self._images: dict[str, moderngl.Texture] = {}
         self._dropped: list[Path] = []
         self._windowed: tuple[int, int, int, int] | None = None
+        self._reset_status = _reset_status()
         self.light_scene(*USUAL_SCENE)
         glfw.set_drop_callback(self._handle, self._on_drop)
         self._start_imgui()
@@ -155,7 +156,9 @@ class Window:
         mode = glfw.get_video_mode(monitor) if monitor else None
         if mode is None:
             return
-        self._windowed = (*glfw.get_window_pos(self._handle), *glfw.get_window_size(self._handle))
+        with _quiet_glfw():  # under Wayland no window knows where it is
+            place = glfw.get_window_pos(self._handle)
+        self._windowed = (*place, *glfw.get_window_size(self._handle))
         glfw.set_window_monitor(
             self._handle, monitor, 0, 0, mode.size.width, mode.size.height, mode.refresh_rate
         )
@@ -237,8 +240,17 @@ class Window:
         return np.frombuffer(data, np.uint8).reshape(height, width, 3)[::-1].copy()
 
     def present(self) -> None:
-        """Show what was drawn; waits for the monitor where the driver does."""
+        """Show what was drawn; waits for the monitor where the driver does.
+
+        Raises:
+            DeviceError: the graphics driver was reset, and all that lay on the card is gone.
+        """
         glfw.swap_buffers(self._handle)
+        if self._reset_status():
+            raise DeviceError(
+                "the graphics driver was reset (a crash, or the card was taken away): the window "
+                "cannot go on. What was set is kept; start it again."
+            )
 
     def close(self) -> None:
         """Give the window back."""
@@ -308,6 +320,18 @@ def fitted(area: Area, size: tuple[int, int]) -> Area:
     )
 
 
+def _reset_status() -> Callable[[], int]:
+    """Says 0 while the current context is whole (ARB_robustness, in OpenGL from 4.5)."""
+    for name in ("glGetGraphicsResetStatus", "glGetGraphicsResetStatusARB"):
+        address = glfw.get_proc_address(name)
+        where = ctypes.cast(address, ctypes.c_void_p).value if address else None
+        supported = glfw.extension_supported("GL_ARB_robustness")
+        if where and supported:
+            kind = ctypes.WINFUNCTYPE if sys.platform == "win32" else ctypes.CFUNCTYPE
+            return kind(ctypes.c_uint)(where)
+    return lambda: 0
+
+
 def _open(title: str, width: int, height: int) -> Any:
     hints = {
         glfw.OPENGL_PROFILE: glfw.OPENGL_CORE_PROFILE,
@@ -318,8 +342,14 @@ def _open(title: str, width: int, height: int) -> Any:
     }
     for hint, value in hints.items():
         glfw.window_hint(hint, value)
-    # Some drivers, NVIDIA's among them, give just what is asked for: first one that computes.
-    for version in (COMPUTE_VERSION, LEAST_VERSION):
+    # Some drivers, NVIDIA's among them, give just what is asked for: first one that computes. And
+    # not all can tell of their resets.
+    for version, robustness in (
+        (COMPUTE_VERSION, glfw.LOSE_CONTEXT_ON_RESET),
+        (COMPUTE_VERSION, glfw.NO_ROBUSTNESS),
+        (LEAST_VERSION, glfw.NO_ROBUSTNESS),
+    ):
+        glfw.window_hint(glfw.CONTEXT_ROBUSTNESS, robustness)
         glfw.window_hint(glfw.CONTEXT_VERSION_MAJOR, version // 100)
         glfw.window_hint(glfw.CONTEXT_VERSION_MINOR, version // 10 % 10)
         handle = glfw.create_window(width, height, title, None, None)

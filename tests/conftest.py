@@ -60,6 +60,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
     return ByFile(config, log)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What the program keeps for a person goes to a folder of the tests, in children too."""
+    folder = tmp_path_factory.mktemp("person")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "APPDATA"):
+            patch.setenv(name, str(folder / name))
+        yield folder
+
+
 STARTUP_S = 15.0
 """Longest wait for a server to come up; on an idle machine it takes 0.2 s."""
 

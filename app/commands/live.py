@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+import moderngl
+
 from app.bundled import avatar_path, bundled_avatars
 from app.control_link import ControlLink, new_token, write_control_file
 from app.desk import Desk
@@ -101,7 +103,7 @@ def live(settings: LiveSettings) -> None:
                 desk=desk,
             )
             with _ended_by_signals(loop):
-                loop.run()
+                _run(loop)
         recorded = outputs.recording
         if settings.stats is not None:
             statistics = loop.timing.statistics(loop.report, loop.backend)
@@ -121,6 +123,21 @@ def live(settings: LiveSettings) -> None:
             print(settings.record)
     finally:
         speech.close()
+
+
+def _run(loop: FrameLoop) -> None:
+    """Run it, and say in one line what the graphics driver has to say in many.
+
+    Raises:
+        VisavisError: as the loop does; or the driver refuses what it did before.
+    """
+    try:
+        loop.run()
+    except moderngl.Error as error:
+        raise DeviceError(
+            f"the graphics driver failed ({' '.join(str(error).split()) or 'no reason given'}). "
+            "What was set is kept; start it again, or with --backend cpu."
+        ) from error
 
 
 def wants_window(settings: LiveSettings) -> bool:
