@@ -280,7 +280,8 @@ def _pictures(
     """
     import cv2
 
-    cv2.setLogLevel(0)  # what does not open is told below, in one line
+    # What does not open is told below, in one line.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     parent = multiprocessing.parent_process()
     first = True
     while not status["stop"]:
