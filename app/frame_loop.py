@@ -40,6 +40,11 @@ log = logging.getLogger(__name__)
 Picture = NDArray[np.uint8]
 BUDGET_S = 1.0 / 24.0
 """A frame that takes longer than this makes the picture smaller, where that helps."""
+TALK_BUDGET_S = 1.0 / 38.0
+TALK_DELAY_MS = 150.0
+"""With a microphone that is seen later than this the budget is the lower one, for good: the time
+that a frame takes is part of the delay. 150 ms is where people begin to notice (ITU-T G.114 has
+talk untouched up to there)."""
 LOADING_TURN_S = 1.0 / 12.0
 """While the avatar loads, drawing an empty window must not take the processor from it."""
 AFTER_THE_FILE_S = 1.0
@@ -198,6 +203,7 @@ class PictureSize:
     def __init__(self, largest_px: int, *, adapts: bool) -> None:
         self._largest_px = largest_px
         self._adapts = adapts
+        self._budget_s = BUDGET_S
         self._scale = self._least = 1.0
         self._recent = np.zeros((self.SETTLE_FRAMES, 2))
         self._filled = 0
@@ -219,6 +225,10 @@ class PictureSize:
         scale = min(1.0, self._largest_px / max(room))
         return max(2, round(room[0] * scale)), max(2, round(room[1] * scale))
 
+    def hurry(self) -> None:
+        """A person waits for each picture: the time of a frame is part of their delay."""
+        self._budget_s = TALK_BUDGET_S
+
     def observe(self, frame_s: float, drawing_s: float) -> None:
         """A frame took so long, of it drawing so long."""
         if not self._adapts:
@@ -230,15 +240,15 @@ class PictureSize:
             return
         frame, drawing = np.median(self._recent, axis=0)
         # Most of them, not half: a step is judged by how long drawing took before it.
-        slow = np.percentile(self._recent[:, 0], 25) > BUDGET_S
+        slow = np.percentile(self._recent[:, 0], 25) > self._budget_s
         promise_s, self._promise_s = self._promise_s, None
-        self._quick_frames = self._quick_frames + 1 if frame < self.ROOM_TO_GROW * BUDGET_S else 0
-        if promise_s is not None and frame > BUDGET_S and drawing > promise_s:
+        self._quick_frames = self._quick_frames + 1 if frame < self.ROOM_TO_GROW * self._budget_s else 0
+        if promise_s is not None and frame > self._budget_s and drawing > promise_s:
             self._change(1.0 / self._last_step)
             self._patience = self.PATIENCE_FRAMES
         elif slow and self._scale > self._least and not self._patience:
             # Time goes with the pixels, so a slow frame needs one large step and not five small.
-            step = min(max((BUDGET_S / frame) ** 0.5, self.LARGEST_STEP), self.STEP)
+            step = min(max((self._budget_s / frame) ** 0.5, self.LARGEST_STEP), self.STEP)
             self._last_step = step
             self._promise_s = float(drawing) * (1 - self.WORTH * (1 - step**2))
             self._change(step)
@@ -510,6 +520,9 @@ class FrameLoop:
             timing.add_frame(work_s, None, None)
         else:
             delay_s = shown_s - sampled.heard_s
+            seen_late = timing.frames % 50 == 49 and (timing.recent()[2] or 0.0) > TALK_DELAY_MS
+            if speaker_delay_s is None and seen_late:
+                self._size.hurry()
             behind_s = None if speaker_delay_s is None else delay_s - speaker_delay_s
             timing.add_frame(work_s, delay_s, behind_s)
         timing.digest(self.report, self.backend)

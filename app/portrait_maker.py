@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from app.motion_channel import SharedRecord
+from app.priority import lower_priority
 from avatar.errors import VisavisError
 
 Budget = Literal["quick", "normal", "best"]
@@ -33,8 +34,6 @@ STATUS = np.dtype(
     align=True,
 )
 """Written by the maker's process, read by the frame loop."""
-NICE = 10
-"""So much lower than the avatar that talks meanwhile, on systems that count so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,15 +182,3 @@ def _make(
     # What `make` tells a terminal, the panel tells in its own way.
     with open(os.devnull, "w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
         make(settings, tell)
-
-
-def lower_priority() -> None:
-    """The work of this process comes after that of those that somebody watches."""
-    if sys.platform == "win32":
-        import ctypes
-
-        kernel = ctypes.windll.kernel32
-        below_normal = 0x4000  # BELOW_NORMAL_PRIORITY_CLASS
-        kernel.SetPriorityClass(kernel.GetCurrentProcess(), below_normal)
-    else:
-        os.nice(NICE)

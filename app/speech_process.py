@@ -29,6 +29,7 @@ from app.microphone import Heard, Microphone
 from app.motion_channel import MotionChannel, SharedRecord
 from app.noise_gate import NoiseGate
 from app.paced_file import PacedFile
+from app.priority import raise_priority
 from app.sound_channel import SoundChannel
 from avatar.errors import VisavisError
 from avatar.motion.direction import EMOTION_NAMES, Direction
@@ -361,6 +362,7 @@ def run_speech(
     """The speech process: sound in, motion out, until told to stop or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=os.environ.get("VISAVIS_LOG", "WARNING").upper())
+    raise_priority()
     channel, sound = MotionChannel(channel_name), SoundChannel(sound_name)
     status = SharedRecord(STATUS, status_name)
     try:
