@@ -45,7 +45,7 @@ TALK_DELAY_MS = 150.0
 """With a microphone that is seen later than this the budget is the lower one, for good: the time
 that a frame takes is part of the delay. 150 ms is where people begin to notice (ITU-T G.114 has
 talk untouched up to there)."""
-LOADING_TURN_S = 1.0 / 12.0
+LOADING_TURN_S = 1.0 / 5.0
 """While the avatar loads, drawing an empty window must not take the processor from it."""
 AFTER_THE_FILE_S = 1.0
 """A run without a window ends this long after its sound file."""
@@ -397,6 +397,8 @@ class FrameLoop:
             if first:
                 log.info("ready after %.1f s, drawn by %s", self.timing.seconds, self.backend)
                 self.timing.restart()
+                if self._speech.process_id is None:  # it waited for the avatar to be seen
+                    self._speech.start()
                 self._speech.begin()
                 if self._options.record is not None:
                     self._outputs.start_recording(self._film_size(), self._options.record)

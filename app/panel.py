@@ -533,7 +533,7 @@ class Panel:
     def _draw_meter(self, view: PanelView) -> None:
         """A bar from -60 to 0 dB; green while somebody speaks."""
         corner = imgui.get_cursor_screen_pos()
-        beside = 112.0 * self._scale  # for the words
+        beside = 118.0 * self._scale  # for the words
         width = imgui.get_content_region_avail().x - beside
         height = 10.0 * self._scale
         corner = ImVec2(corner.x, corner.y + 4.0 * self._scale)

@@ -40,6 +40,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 REAL_TIME = (
     *("tests/app/test_live.py", "tests/app/test_speech_process.py"),
     *("tests/app/test_live_outputs.py", "tests/app/test_control.py"),
+    *("tests/app/test_live_desk.py", "tests/app/test_webcam.py"),
     *("tests/app/test_microphone.py", "tests/app/test_speaker.py"),
     *("tests/app/test_motion_channel.py", "tests/render/test_window.py"),
 )
