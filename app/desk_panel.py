@@ -16,6 +16,7 @@ from app.gallery import Entry
 from app.light import BACKDROPS, MOST_STOPS, PLAIN
 from app.preferences import GATE_OFF_DB, Look, LookAt, Theme
 from app.shortcuts import Action, Shortcut, pressed
+from app.user_folders import FILE_DIALOGS
 from avatar.motion.direction import EMOTION_NAMES, Direction, no_emotion
 from avatar.types import Float
 
@@ -251,7 +252,9 @@ class DeskPanel:
                 look = replace(look, backdrop=name)
             focused = imgui.is_item_focused() and imgui.get_io().nav_visible
             _tip(name)
-            self._paint_swatch(look, name, corner, ImVec2(corner.x + side, corner.y + high), focused)
+            self._paint_swatch(
+                look, name, corner, ImVec2(corner.x + side, corner.y + high), focused
+            )
         if look.backdrop == PLAIN:
             imgui.set_next_item_width(-1)
             flags = imgui.ColorEditFlags_.no_inputs | imgui.ColorEditFlags_.no_side_preview
@@ -271,7 +274,9 @@ class DeskPanel:
         far = imgui.get_color_u32(ImVec4(*behind.far, 1.0))
         painter.add_rect_filled_multi_color(corner, end, near, near, far, far)
         if name == look.backdrop or focused:
-            colour = imgui.get_color_u32(themes.chosen() if name == look.backdrop else themes.faint())
+            colour = imgui.get_color_u32(
+                themes.chosen() if name == look.backdrop else themes.faint()
+            )
             painter.add_rect(corner, end, colour, 0.0, 2.5 * unit)
 
     def _draw_presets(self, view: DeskView) -> None:
@@ -365,9 +370,7 @@ class DeskPanel:
             known = series[series > 0]
             top = max(50.0, 1.15 * float(known.max())) if len(known) else 50.0
             size = ImVec2(-1, 110 * self._scale)
-            flags = (
-                implot.Flags_.no_legend | implot.Flags_.no_mouse_text | implot.Flags_.no_inputs
-            )
+            flags = implot.Flags_.no_legend | implot.Flags_.no_mouse_text | implot.Flags_.no_inputs
             if implot.begin_plot(f"##{title}", size, flags):
                 bare = implot.AxisFlags_.no_decorations
                 implot.setup_axes("", "", bare, implot.AxisFlags_.no_label)
@@ -499,7 +502,7 @@ def _has_dialogs() -> bool:
     """Whether the system has a file dialog to ask: on Linux programs that may not be there."""
     if not sys.platform.startswith("linux"):
         return True
-    return any(map(shutil.which, ("zenity", "kdialog", "matedialog", "qarma")))
+    return any(map(shutil.which, FILE_DIALOGS))
 
 
 def _heading(text: str) -> None:

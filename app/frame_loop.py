@@ -242,7 +242,9 @@ class PictureSize:
         # Most of them, not half: a step is judged by how long drawing took before it.
         slow = np.percentile(self._recent[:, 0], 25) > self._budget_s
         promise_s, self._promise_s = self._promise_s, None
-        self._quick_frames = self._quick_frames + 1 if frame < self.ROOM_TO_GROW * self._budget_s else 0
+        self._quick_frames = (
+            self._quick_frames + 1 if frame < self.ROOM_TO_GROW * self._budget_s else 0
+        )
         if promise_s is not None and frame > self._budget_s and drawing > promise_s:
             self._change(1.0 / self._last_step)
             self._patience = self.PATIENCE_FRAMES

@@ -59,9 +59,7 @@ class Backdrop:
     @property
     def middle(self) -> Colour:
         """The one colour that stands for it where there can be only one."""
-        red, green, blue = (
-            0.5 * (one + two) for one, two in zip(self.near, self.far, strict=True)
-        )
+        red, green, blue = (0.5 * (one + two) for one, two in zip(self.near, self.far, strict=True))
         return red, green, blue
 
 
@@ -89,5 +87,8 @@ def is_colour(value: object) -> bool:
     return (
         isinstance(value, list | tuple)
         and len(value) == 3
-        and all(isinstance(part, int | float) and math.isfinite(part) and 0 <= part <= 1 for part in value)
+        and all(
+            isinstance(part, int | float) and math.isfinite(part) and 0 <= part <= 1
+            for part in value
+        )
     )

@@ -237,7 +237,9 @@ class Panel:
         self._list_open = imgui.is_popup_open("", imgui.PopupFlags_.any_popup)
         return self._wishes
 
-    def _wish(self, **wish: str | float | bool | Direction | Snapshot | Turntable | DeskWishes) -> None:
+    def _wish(
+        self, **wish: str | float | bool | Direction | Snapshot | Turntable | DeskWishes
+    ) -> None:
         self._wishes = replace(self._wishes, **wish)  # pyright: ignore[reportArgumentType]
 
     def _take_pointer(self) -> None:
@@ -544,7 +546,9 @@ class Panel:
         painter.add_rect_filled(corner, end, imgui.get_color_u32(imgui.Col_.frame_bg), rounding)
         share = min(max(view.level, 0.0), 1.0)
         if share > 0.0:
-            colour = themes.fault() if share > 0.97 else themes.good() if view.speech else themes.faint()
+            colour = (
+                themes.fault() if share > 0.97 else themes.good() if view.speech else themes.faint()
+            )
             filled = ImVec2(corner.x + max(height, share * width), end.y)
             painter.add_rect_filled(corner, filled, imgui.get_color_u32(colour), rounding)
         if view.sound_file and view.sound_file_ended:

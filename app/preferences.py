@@ -16,7 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from app.light import BACKDROPS, PLAIN, USUAL_BACKDROP, Backdrop, Colour, Light, MOST_STOPS, backdrop_of, is_colour
+from app.light import (
+    BACKDROPS,
+    MOST_STOPS,
+    PLAIN,
+    USUAL_BACKDROP,
+    Backdrop,
+    Colour,
+    Light,
+    backdrop_of,
+    is_colour,
+)
 from app.output_file import written_beside
 from avatar.errors import OutputError
 from avatar.motion.direction import (
@@ -209,7 +219,10 @@ def _table(path: Path) -> tuple[dict[str, Any] | None, str]:
     except FileNotFoundError:
         return None, ""
     except OSError as error:
-        return None, f"{path}: cannot be read ({error.strerror or error}); the usual settings count."
+        return (
+            None,
+            f"{path}: cannot be read ({error.strerror or error}); the usual settings count.",
+        )
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         aside = path.with_name(f"{path.name}.damaged")
         try:
@@ -270,7 +283,11 @@ def _value(value: object) -> str:
 
 def _within(least: float, most: float) -> Callable[[Any], float]:
     def check(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+        ):
             raise ValueError(f"expected a number, got {value!r}")
         return min(max(float(value), least), most)
 

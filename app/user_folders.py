@@ -4,6 +4,9 @@ import os
 import sys
 from pathlib import Path
 
+FILE_DIALOGS = ("zenity", "kdialog", "matedialog", "qarma")
+"""Programs of which one must be there on Linux, so that a file can be chosen in a dialog."""
+
 
 def settings_folder() -> Path:
     """For settings and presets: %APPDATA% on Windows, ~/Library on a Mac, XDG elsewhere."""

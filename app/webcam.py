@@ -235,9 +235,7 @@ class _Tracked:
         self._mirrored = mirrored
         self._rest_anew = self._status["rest_anew"]
 
-    def step(
-        self, face: Any, size: tuple[int, int], arrived_s: float, mirrored: bool
-    ) -> None:
+    def step(self, face: Any, size: tuple[int, int], arrived_s: float, mirrored: bool) -> None:
         """One frame; `face` is None where none was found, `size` height and width."""
         status = self._status
         if mirrored != self._mirrored or status["rest_anew"] != self._rest_anew:
@@ -270,9 +268,7 @@ def _tracker_of(faces: list[Any], size: tuple[int, int]) -> Any:
     return LiveTracker(person.model, person.lens)
 
 
-def _pictures(
-    device: int | str, status: SharedRecord
-) -> Iterator[tuple[NDArray[np.uint8], float]]:
+def _pictures(device: int | str, status: SharedRecord) -> Iterator[tuple[NDArray[np.uint8], float]]:
     """[H, W, 3] sRGB and when it arrived; from a film's file at its own pace.
 
     Raises:
@@ -321,7 +317,9 @@ def _pictures(
             height, width = picture.shape[:2]
             shrink = SIDE_PX / max(height, width)
             if shrink < 1.0:
-                picture = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+                picture = cv2.resize(
+                    picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA
+                )
             yield np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8), arrived_s
             if parent is not None and not parent.is_alive():
                 capture.release()
@@ -341,9 +339,7 @@ def _missing(device: int | str) -> str:
     return f"{device}: cannot be opened as a camera. Name a camera's number or a device's path."
 
 
-def _show(
-    status: SharedRecord, picture: NDArray[np.uint8], landmarks: NDArray[Any] | None
-) -> None:
+def _show(status: SharedRecord, picture: NDArray[np.uint8], landmarks: NDArray[Any] | None) -> None:
     """The small picture, the face's outline in it, the right way for a mirror."""
     import cv2
 
@@ -355,7 +351,7 @@ def _show(
     shown = np.full((height, width, 3), 24, np.uint8)
     shown[top : top + size[1], left : left + size[0]] = small
     if landmarks is not None:
-        at = np.rint(landmarks[:468:6, :2] * scale).astype(int) + (left, top)
+        at = np.rint(landmarks[:468:6, :2] * scale).astype(int) + np.array([left, top])
         inside = (at >= 0).all(axis=1) & (at < (width, height)).all(axis=1)
         shown[at[inside, 1], at[inside, 0]] = (120, 220, 140)
     status["preview"] = shown

@@ -143,15 +143,22 @@ def read_thumbnail(path: Path) -> np.ndarray | None:
     try:
         with safe_open(path, framework="numpy") as file:
             _check_identity(path, file.metadata() or {})
-            picture = file.get_tensor("thumbnail") if "thumbnail" in file.keys() else None  # noqa: SIM118 (no mapping)
+            has_one = "thumbnail" in set(file.keys())
+            picture = file.get_tensor("thumbnail") if has_one else None
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         if isinstance(error, AvatarFileError):
             raise
         raise AvatarFileError(f"{path}: damaged or cut short. Make the avatar again.") from error
     if picture is None or picture.size == 0:
         return None
-    if picture.dtype != np.uint8 or picture.shape[2:] != (3,) or max(picture.shape) > _LARGEST_THUMBNAIL:
-        raise AvatarFileError(f"{path}: damaged avatar, its thumbnail is no picture. Make it again.")
+    if (
+        picture.dtype != np.uint8
+        or picture.shape[2:] != (3,)
+        or max(picture.shape) > _LARGEST_THUMBNAIL
+    ):
+        raise AvatarFileError(
+            f"{path}: damaged avatar, its thumbnail is no picture. Make it again."
+        )
     return picture
 
 

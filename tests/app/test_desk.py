@@ -11,7 +11,7 @@ import pytest
 
 from app.desk import Asked, Desk, DeskWishes
 from app.motion_channel import RECORD
-from app.preferences import FILE, Look, LookAt, Preferences, Theme, read_preferences
+from app.preferences import FILE, LookAt, Preferences, Theme, read_preferences
 from avatar.motion.direction import Direction
 
 ORBIT = (0.0, 0.0, 1.0)
@@ -61,9 +61,7 @@ class Application:
 
     def heed(self, orbit: tuple[float, float, float] = ORBIT, **wishes: Any) -> Asked:
         self.now_s += 0.2
-        asked = self.desk.heed(
-            DeskWishes(**wishes), self.direction, self.gain, orbit, self.now_s
-        )
+        asked = self.desk.heed(DeskWishes(**wishes), self.direction, self.gain, orbit, self.now_s)
         self.direction = asked.direction or self.direction
         self.gain = self.gain if asked.gain is None else asked.gain
         return asked

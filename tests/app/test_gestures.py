@@ -31,9 +31,7 @@ def test_only_the_lids_blink():
     assert blinking(motion, 5.0) is motion
 
 
-@given(
-    right=st.floats(-3, 3), up=st.floats(-3, 3), distance=st.floats(0.35, 3.0)
-)
+@given(right=st.floats(-3, 3), up=st.floats(-3, 3), distance=st.floats(0.35, 3.0))
 def test_eyes_go_towards_the_cursor_and_no_further_than_eyes_go(right, up, distance):
     yaw, pitch = gaze_to_point(right, up, distance, 0.4)
     assert abs(yaw) <= GAZE_LIMIT_RAD

@@ -26,9 +26,7 @@ def test_a_stop_is_twice_the_light_and_warm_is_amber():
     assert warm[1] == cold[1] == 100
 
 
-@given(
-    brightness=st.floats(-1.5, 1.5), warmth=st.floats(-1, 1), alpha=st.integers(100, 255)
-)
+@given(brightness=st.floats(-1.5, 1.5), warmth=st.floats(-1, 1), alpha=st.integers(100, 255))
 def test_no_colour_ever_exceeds_its_alpha(brightness, warmth, alpha):
     lit = Light(brightness, warmth).on(grey(alpha))
     assert (lit[..., :3] <= alpha).all()

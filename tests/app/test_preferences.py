@@ -90,9 +90,7 @@ def test_a_value_that_makes_no_sense_is_passed_over_and_the_others_count(tmp_pat
         "[look]\ngain = 1e9\nwarmth = nan\nemotion = [1, 2]\nbackdrop = 'Rome'\nbrightness = 0.5\n"
     )
     read = read_preferences(tmp_path).preferences
-    assert read == Preferences(
-        microphone="USB", look=Look(gain=8.0, brightness=0.5)
-    )
+    assert read == Preferences(microphone="USB", look=Look(gain=8.0, brightness=0.5))
 
 
 def test_what_cannot_be_written_is_told_and_leaves_the_old(tmp_path):
