@@ -341,7 +341,7 @@ class DeskPanel:
             _small(PRIVACY)
             return
         if "camera" in view.images:
-            wide = min(imgui.get_content_region_avail().x, 240 * self._scale)
+            wide = min(imgui.get_content_region_avail().x, 170 * self._scale)
             imgui.image(imgui.ImTextureRef(view.images["camera"]), ImVec2(wide, wide * 9 / 16))
         report = view.webcam_report
         if report is not None and not report.problem:
