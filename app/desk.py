@@ -130,11 +130,9 @@ class Asked:
     """What the desk wants of the frame loop."""
 
     avatar: str | None = None
-    microphone: str | None = None
     gain: float | None = None
     direction: Direction | None = None
     speak: Path | None = None
-    stop_speaking: bool = False
     backdrop: tuple[float, float, float] | None = None
 
 

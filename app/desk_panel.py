@@ -23,6 +23,7 @@ from avatar.types import Float
 THUMBNAIL = 72.0
 """Layout units of a side."""
 USUAL_INTENSITY = 0.7
+"""Of an emotion that is chosen by its name."""
 DROP_HINT = "or drop a photo, an .avatar, a sound or a film onto the window"
 PRIVACY = "The camera's pictures stay on this computer and are not kept."
 

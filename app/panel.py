@@ -14,7 +14,7 @@ from imgui_bundle import ImVec2, ImVec4, imgui
 
 from app import themes
 from app.desk import DeskView, DeskWishes
-from app.desk_panel import DeskPanel
+from app.desk_panel import USUAL_INTENSITY, DeskPanel
 from app.outputs import Snapshot
 from app.preferences import LARGEST_GAIN, LEAST_GAIN, Theme
 from app.shortcuts import help_lines
@@ -36,7 +36,6 @@ from avatar.types import Float
 
 WIDTH = 300.0
 """Layout units."""
-USUAL_INTENSITY = 0.7
 RECORDING_KINDS = {".mp4": "MP4", ".webm": "WebM, transparent", "": "PNG pictures, transparent"}
 PAD_FONT = 0.76
 """Size of its letters, of the panel's."""
