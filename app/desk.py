@@ -21,7 +21,7 @@ from app.gallery import Entry, Gallery, free_path
 from app.gestures import blinking, gaze_to_camera, gaze_to_point
 from app.history import History
 from app.light import Backdrop, Colour, Light
-from app.portrait_maker import Making, PortraitMaker
+from app.portrait_maker import Budget, Making, PortraitMaker
 from app.preferences import (
     Look,
     LookAt,
@@ -160,12 +160,13 @@ class Desk:
         settings_folder: Path,
         avatars_folder: Path,
         problem: str = "",
+        budget: Budget = "normal",
     ) -> None:
-        """`preferences`: as the run begins. `problem`: of reading them."""
+        """`preferences`: as the run begins. `problem`: of reading them. `budget`: for portraits."""
         # As it is after a way through the generator's float32: else that would be a change.
         look = preferences.look.directed(preferences.look.direction)
         preferences = replace(preferences, look=look)
-        self._window, self._speech = window, speech
+        self._window, self._speech, self._budget = window, speech, budget
         self._folder, self._avatars_folder = settings_folder, avatars_folder
         self._preferences = self._kept = preferences
         self._changed_s = math.inf
@@ -195,6 +196,11 @@ class Desk:
     @property
     def look(self) -> Look:
         return self._preferences.look
+
+    @property
+    def avatars(self) -> tuple[str, ...]:
+        """What can be chosen; empty while the gallery still looks."""
+        return tuple(entry.avatar for entry in self._gallery.entries if not entry.problem)
 
     @property
     def light(self) -> Light:
@@ -351,7 +357,7 @@ class Desk:
                 "use visavis make PORTRAIT -o A.avatar."
             )
             return
-        self._maker.start(portrait.absolute(), output)
+        self._maker.start(portrait.absolute(), output, self._budget)
 
     def _take_made(self) -> None:
         """What came of a portrait, where one is finished."""

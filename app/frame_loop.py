@@ -615,7 +615,7 @@ class FrameLoop:
             loading = "Loading the speech network."
         return PanelView(
             avatar=self._wanted_avatar,
-            avatars=options.avatars,
+            avatars=(self._desk.avatars if self._desk is not None else ()) or options.avatars,
             loading=loading,
             sound_file=options.sound_file.name if options.sound_file is not None else "",
             sound_file_ended=report.state is SourceState.FILE_ENDED,

@@ -327,7 +327,9 @@ class Panel:
             ("Times", lambda: self._draw_times(view)),
         )
         self._tab = self._desk.draw_tabs(tuple(title for title, _ in tabs), self._tab)
-        dict(tabs)[self._tab]()
+        for title, draw in tabs:
+            if title == self._tab:
+                draw()
 
     def _draw_talk(self, view: PanelView) -> None:
         self._draw_avatar(view)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from imgui_bundle import imgui  # before glfw: it makes both share one GLFW library
@@ -95,7 +95,8 @@ class Window:
         self._windowed: tuple[int, int, int, int] | None = None
         self._reset_status = _reset_status()
         self.light_scene(*USUAL_SCENE)
-        glfw.set_drop_callback(self._handle, self._on_drop)
+        # Typed as C has it (window, count, paths); called without the count.
+        glfw.set_drop_callback(self._handle, cast("Any", self._on_drop))
         self._start_imgui()
         self._closed = False
 
@@ -150,7 +151,8 @@ class Window:
         if self._windowed is not None:
             left, top, width, height = self._windowed
             self._windowed = None
-            glfw.set_window_monitor(self._handle, None, left, top, width, height, glfw.DONT_CARE)
+            nowhere = cast("Any", None)
+            glfw.set_window_monitor(self._handle, nowhere, left, top, width, height, glfw.DONT_CARE)
             return
         monitor = glfw.get_primary_monitor()
         mode = glfw.get_video_mode(monitor) if monitor else None

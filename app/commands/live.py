@@ -83,6 +83,8 @@ def live(settings: LiveSettings) -> None:
     check_folder_of(settings.save_to / "visavis.mp4")
     if settings.webcam is not None:
         camera_name(settings.webcam)
+        if not shows_window:
+            raise DeviceError("--webcam wants a window, and there is none: start it on a desktop.")
     speech = SpeechProcess(
         SpeechSettings(
             audio=settings.audio,

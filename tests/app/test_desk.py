@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from PIL import Image
+from skimage import data
 
 from app.desk import Asked, Desk, DeskWishes
 from app.motion_channel import RECORD
@@ -51,7 +53,9 @@ class Application:
         self.window, self.speech = Notes(), Notes()
         self.folder = folder
         self.desk = Desk(
-            *(self.window, self.speech, preferences or Preferences()),
+            *cast("Any", (self.window, self.speech)),
+            preferences or Preferences(),
+            budget="quick",
             settings_folder=folder / "settings",
             avatars_folder=folder / "avatars",
         )
@@ -243,3 +247,17 @@ def test_a_missing_camera_is_told_in_one_line_and_the_sound_goes_on(application)
     assert application.desk.problem == ""
     spoken = np.zeros(2, RECORD)
     assert application.desk.records(spoken) is spoken
+
+
+def test_a_portrait_that_was_dropped_is_made_shown_and_listed(application, tmp_path):
+    portrait = tmp_path / "me.png"
+    Image.fromarray(np.asarray(data.astronaut())).save(portrait)
+    application.heed(open=(portrait,))
+    assert application.desk.view(0.0).making is not None
+    application.heed(open=(portrait,))
+    assert "one portrait is being made" in application.desk.problem
+    wanted = application.wait_for(lambda: application.heed().avatar, 300.0)
+    assert Path(wanted) == tmp_path / "avatars" / "me.avatar"
+    application.wait_for(lambda: wanted in application.desk.avatars)
+    assert application.desk.view(0.0).making is None
+    assert wanted in application.desk.view(0.0).images  # its thumbnail

@@ -32,7 +32,9 @@ def test_the_gallery_shows_what_ships_ones_own_and_what_was_dropped(tmp_path, sm
     try:
         entries = seen(gallery, count + 2)
         assert [entry.avatar for entry in gallery.entries][:count] == bundled_avatars()
-        assert np.array_equal(entries["Me"].thumbnail, picture)
+        shown = entries["Me"].thumbnail
+        assert shown is not None
+        assert np.array_equal(shown, picture)
         assert entries["Me"].avatar == str(own / "Me.avatar")
         assert "not an avatar" in entries["broken"].problem
         gallery.add(str(elsewhere))

@@ -53,8 +53,8 @@ def test_the_gate_silences_what_is_quiet_and_lets_words_end():
     assert np.array_equal(gate.step(loud, -40.0), loud)
     assert np.array_equal(gate.step(quiet, -40.0), quiet)  # just after a word
     for _ in range(30):
-        last = gate.step(quiet, -40.0)
-    assert not last.any()
+        gate.step(quiet, -40.0)
+    assert not gate.step(quiet, -40.0).any()
     opened = gate.step(loud, -40.0)
     assert opened[-1] == pytest.approx(0.1)
     assert 0 < opened[0] < 0.01  # no click
