@@ -55,7 +55,11 @@ AIM_EVERY_S, AIM_STEP_RAD = 0.08, math.radians(0.7)
 class DeskWindow(Protocol):
     """What the desk needs of the window (`render.window.Window`)."""
 
-    full_screen: bool
+    @property
+    def full_screen(self) -> bool: ...
+
+    @full_screen.setter
+    def full_screen(self, wanted: bool) -> None: ...
 
     def take_dropped(self) -> list[Path]: ...
 
@@ -166,7 +170,8 @@ class Desk:
         # As it is after a way through the generator's float32: else that would be a change.
         look = preferences.look.directed(preferences.look.direction)
         preferences = replace(preferences, look=look)
-        self._window, self._speech, self._budget = window, speech, budget
+        self._window, self._speech = window, speech
+        self._budget: Budget = budget
         self._folder, self._avatars_folder = settings_folder, avatars_folder
         self._preferences = self._kept = preferences
         self._changed_s = math.inf

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from imgui_bundle import ImVec2, ImVec4, imgui, implot
-from imgui_bundle import portable_file_dialogs as dialogs
+from imgui_bundle import portable_file_dialogs as dialogs  # pyright: ignore[reportMissingModuleSource]
 
 from app import themes
 from app.desk import FILM_ENDINGS, PORTRAIT_ENDINGS, SOUND_ENDINGS, DeskView, DeskWishes

@@ -53,7 +53,8 @@ class Application:
         self.window, self.speech = Notes(), Notes()
         self.folder = folder
         self.desk = Desk(
-            *cast("Any", (self.window, self.speech)),
+            cast("Any", self.window),
+            cast("Any", self.speech),
             preferences or Preferences(),
             budget="quick",
             settings_folder=folder / "settings",
