@@ -32,9 +32,13 @@ GAP_S = 0.1
 LARGEST_DELAY_S = 1.0
 WINDOW_S = 2.0
 """The delay is what was needed in the last one or two of these."""
+HICCUPS, OF_FRAMES = 2, 24
+"""So many frames of a window that wanted more are let go, once the window has so many: they hold
+the newest motion for a moment (`HOLD_S`), all others would wait for their sake for seconds."""
 DELAY_RISE = 0.3
 """How fast the delay may grow: the face moves at 0.7 of its pace meanwhile."""
-DELAY_FALL = 0.1
+DELAY_FALL = 0.25
+"""And how fast it may shrink: the face moves at 1.25 of its pace until it has caught up."""
 DELAY_JUMP_S = 0.15
 """A delay this much too long is cut at once; the face blends over the moment that it skips."""
 
@@ -212,7 +216,9 @@ class PlayoutDelay:
         self.value_s = 0.0
         self._started = False
         self._span_s = 0.0  # of the present window
-        self._peak_s = self._peak_before_s = 0.0  # most that was needed: present, last window
+        self._peak_before_s = 0.0  # most that was needed in the last window, hiccups left out
+        self._most: list[float] = []  # that was needed in the present window, largest first
+        self._frames = 0  # of the present window
         self._least_s = math.inf  # least that was needed in the present window
 
     def observe(self, needed_s: float) -> None:
@@ -223,7 +229,8 @@ class PlayoutDelay:
             self.value_s = self._peak_before_s = needed_s
         self._least_s = min(self._least_s, needed_s)
         if needed_s < OUTAGE_S:
-            self._peak_s = max(self._peak_s, needed_s)
+            self._frames += 1
+            self._most = sorted((*self._most, needed_s), reverse=True)[: HICCUPS + 1]
 
     def advance(self, seconds: float) -> bool:
         """Time passes: go towards the delay that is needed. Whether motion was skipped for it."""
@@ -233,13 +240,21 @@ class PlayoutDelay:
         if self._span_s > WINDOW_S and self._least_s < math.inf:
             # Where nothing came within OUTAGE_S for a whole window, the least of it is needed.
             self._peak_before_s = self._peak_s or self._least_s
-            self._span_s, self._peak_s, self._least_s = 0.0, 0.0, math.inf
+            self._span_s, self._least_s = 0.0, math.inf
+            self._most, self._frames = [], 0
         change = max(self._peak_s, self._peak_before_s) - self.value_s
         if change < -DELAY_JUMP_S:
             self.value_s += change
             return True
         self.value_s += min(max(change, -DELAY_FALL * seconds), DELAY_RISE * seconds)
         return False
+
+    @property
+    def _peak_s(self) -> float:
+        """The most that was needed in the present window; 0 where nothing was."""
+        if not self._most:
+            return 0.0
+        return self._most[-1] if self._frames >= OF_FRAMES else self._most[0]
 
     def fix(self, delay_s: float) -> None:
         """Something else decides."""

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.control_link import Request
+from app.desk import Desk
 from app.detail import DetailedPosing, head_height_px
 from app.face_sampler import FaceSampler, Sampled
 from app.frame_sink import Shown
@@ -42,7 +43,12 @@ log = logging.getLogger(__name__)
 Picture = NDArray[np.uint8]
 BUDGET_S = 1.0 / 24.0
 """A frame that takes longer than this makes the picture smaller, where that helps."""
-LOADING_TURN_S = 1.0 / 12.0
+TALK_BUDGET_S = 1.0 / 38.0
+TALK_DELAY_MS = 150.0
+"""With a microphone that is seen later than this the budget is the lower one, for good: the time
+that a frame takes is part of the delay. 150 ms is where people begin to notice (ITU-T G.114 has
+talk untouched up to there)."""
+LOADING_TURN_S = 1.0 / 5.0
 """While the avatar loads, drawing an empty window must not take the processor from it."""
 AFTER_THE_FILE_S = 1.0
 """A run without a window ends this long after its sound file."""
@@ -269,6 +275,7 @@ class PictureSize:
     def __init__(self, largest_px: int, *, adapts: bool) -> None:
         self._largest_px = largest_px
         self._adapts = adapts
+        self._budget_s = BUDGET_S
         self._scale = self._least = 1.0
         self._recent = np.zeros((self.SETTLE_FRAMES, 2))
         self._filled = 0
@@ -290,6 +297,10 @@ class PictureSize:
         scale = min(1.0, self._largest_px / max(room))
         return max(2, round(room[0] * scale)), max(2, round(room[1] * scale))
 
+    def hurry(self) -> None:
+        """A person waits for each picture: the time of a frame is part of their delay."""
+        self._budget_s = TALK_BUDGET_S
+
     def observe(self, frame_s: float, drawing_s: float) -> None:
         """A frame took so long, of it drawing so long."""
         if not self._adapts:
@@ -301,15 +312,17 @@ class PictureSize:
             return
         frame, drawing = np.median(self._recent, axis=0)
         # Most of them, not half: a step is judged by how long drawing took before it.
-        slow = np.percentile(self._recent[:, 0], 25) > BUDGET_S
+        slow = np.percentile(self._recent[:, 0], 25) > self._budget_s
         promise_s, self._promise_s = self._promise_s, None
-        self._quick_frames = self._quick_frames + 1 if frame < self.ROOM_TO_GROW * BUDGET_S else 0
-        if promise_s is not None and frame > BUDGET_S and drawing > promise_s:
+        self._quick_frames = (
+            self._quick_frames + 1 if frame < self.ROOM_TO_GROW * self._budget_s else 0
+        )
+        if promise_s is not None and frame > self._budget_s and drawing > promise_s:
             self._change(1.0 / self._last_step)
             self._patience = self.PATIENCE_FRAMES
         elif slow and self._scale > self._least and not self._patience:
             # Time goes with the pixels, so a slow frame needs one large step and not five small.
-            step = min(max((BUDGET_S / frame) ** 0.5, self.LARGEST_STEP), self.STEP)
+            step = min(max((self._budget_s / frame) ** 0.5, self.LARGEST_STEP), self.STEP)
             self._last_step = step
             self._promise_s = float(drawing) * (1 - self.WORTH * (1 - step**2))
             self._change(step)
@@ -329,6 +342,7 @@ class LiveOptions:
     avatars: tuple[str, ...]
     sound_file: Path | None = None
     microphone: str = "default"
+    gain: float = 1.0
     renderer: str = "auto"
     """As it was asked for."""
     direction: Direction = field(default_factory=Direction)
@@ -357,17 +371,18 @@ class FrameLoop:
         *,
         outputs: Outputs,
         steering: Steering | None = None,
+        desk: Desk | None = None,
     ) -> None:
         """`renderers`: where a person may choose; without, the loader brings the only one.
         `headset`: one that may be there; None: nobody looks for one. `steering`: other programs
-        that ask, too.
+        that ask, too. `desk`: the application around a window.
 
         Raises:
             VisavisError: the first renderer does not run here.
         """
         self._display, self._speech, self._loader = display, speech, loader
         self._headset = headset
-        self._outputs, self._steering = outputs, steering
+        self._outputs, self._steering, self._desk = outputs, steering, desk
         self._orbit = display.panel.orbit if display.panel is not None else Orbit()
         self._output_problem = ""
         self._renderers = renderers
@@ -381,8 +396,9 @@ class FrameLoop:
         self._loaded_sequence = 0
         self._wanted_avatar = options.avatar
         self._avatar_problem = ""
-        self._microphone, self._gain = options.microphone, 1.0
+        self._microphone, self._gain = options.microphone, options.gain
         self._push_to_talk, self._is_heard = False, True
+        speech.set_gain(options.gain)
         self._direction = options.direction
         speech.direct(options.direction)
         self._buffer: Picture = np.zeros((1, 1, 1, 4), np.uint8)
@@ -409,7 +425,12 @@ class FrameLoop:
     @property
     def posed_by(self) -> str:
         """Who poses and sorts, "card" or "processor"; empty before there is a renderer."""
-        return who_poses(self._scene.renderer) if self._scene is not None else ""
+        scene = self._scene
+        if scene is None:
+            return ""
+        # What a card cannot pose, such as residuals, the processor does for it.
+        carried = isinstance(scene.deformer, CardPosing | DetailedPosing)
+        return who_poses(scene.renderer) if carried else "processor"
 
     def headset_statistics(self) -> dict[str, Any]:
         """What the headset's turns took, for `--stats`."""
@@ -433,7 +454,7 @@ class FrameLoop:
             turn = None if self._headset is None else self._headset.begin(self._scene)
             began_s = time.perf_counter()
             self._take_news(began_s)
-            wishes = self._draw_panel()
+            wishes = self._of_the_desk(self._draw_panel(), began_s)
             self._output_problem = self._fulfil(wishes) or self._output_problem
             self._heed_other_programs(began_s)
             if wishes.quit or self._over(began_s):
@@ -453,7 +474,8 @@ class FrameLoop:
         """What the speech process and the loader have made since the last frame."""
         if not self._stopping:  # the signal that ends this loop may have ended the process too
             self._speech.watch(now_s)
-        self._sampler.add(self._speech.read_motion())
+        spoken = self._speech.read_motion()
+        self._sampler.add(spoken if self._desk is None else self._desk.records(spoken))
         self.report = self._speech.report()
         loaded = self._loader.result.read()
         if loaded is None or loaded.sequence == self._loaded_sequence:
@@ -468,6 +490,8 @@ class FrameLoop:
             if first:
                 log.info("ready after %.1f s, drawn by %s", self.timing.seconds, self.backend)
                 self.timing.restart()
+                if self._speech.process_id is None:  # it waited for the avatar to be seen
+                    self._speech.start()
                 self._speech.begin()
                 if self._options.record is not None:
                     self._outputs.start_recording(self._film_size(), self._options.record)
@@ -496,6 +520,8 @@ class FrameLoop:
             posing = posed_where_drawn(posing, renderer)
         self._scene = replace(scene, deformer=posing)
         self._wanted_avatar, self._avatar_problem = scene.avatar, ""
+        if self._desk is not None:
+            self._desk.chosen(avatar=scene.avatar)
         self._opened = None
         if before is None:
             return
@@ -552,7 +578,10 @@ class FrameLoop:
         views = [orbit_view(yaw, pitch, distance, width=width, height=height)]
         if isinstance(scene.deformer, DetailedPosing):
             scene.deformer.choose(head_height_px(views[0], distance), self.most_detail)
-        gaussians = scene.deformer.gaussians(sampled.motion, seen_from=viewer(views))
+        motion = sampled.motion
+        if self._desk is not None:
+            motion = self._desk.laid_over(motion, at_s)
+        gaussians = scene.deformer.gaussians(motion, seen_from=viewer(views))
         drawing_s = time.perf_counter()
         if self._display.takes_textures and isinstance(scene.renderer, TextureRenderer):
             picture = scene.renderer.render_textures(gaussians, views)[0]
@@ -568,6 +597,7 @@ class FrameLoop:
             self._display.show(picture)
         if self._outputs.wants(at_s):
             pixels = picture.read() if isinstance(picture, CardPicture) else picture
+            pixels = pixels if self._desk is None else self._desk.light.on(pixels)
             self._outputs.take(Shown(pixels, at_s, sampled.heard_s))
         self._measure(sampled, began_s, drawing_s, speaker_delay_s)
 
@@ -582,9 +612,13 @@ class FrameLoop:
             return False
         sampled = self._sampler.sample(turn.display_s, self.report.speaker_delay_s or None)
         mirrors = self._display.room() if self._display.panel is not None else None
-        shown = headset.show(turn, scene, sampled.motion, self._panel_view(), mirrors=mirrors)
+        # The desk's tabs are of the window; the headset's panel is the plain one.
+        view = replace(self._panel_view(), desk=None)
+        shown = headset.show(turn, scene, sampled.motion, view, mirrors=mirrors)
         self._output_problem = self._fulfil(shown.wishes) or self._output_problem
         self._talk(talking or shown.talking)
+        if self._desk is not None:
+            self._desk.talk_in_headset(shown.talking)
         mirror = headset.mirror
         self._display.show_texture(mirror)
         if mirror is not None and self._outputs.wants(turn.display_s):
@@ -604,7 +638,10 @@ class FrameLoop:
         return True
 
     def _talk(self, talking: bool) -> None:
-        """Hear the microphone only while push-to-talk is held, where that is asked for."""
+        """Hear the microphone only while push-to-talk is held, where that is asked for. A desk has
+        a key of its own for it, and mutes."""
+        if self._desk is not None:
+            return
         heard = talking or not self._push_to_talk
         if heard != self._is_heard:
             self._is_heard = heard
@@ -624,6 +661,9 @@ class FrameLoop:
             timing.add_frame(work_s, None, None)
         else:
             delay_s = shown_s - sampled.heard_s
+            seen_late = timing.frames % 50 == 49 and (timing.recent()[2] or 0.0) > TALK_DELAY_MS
+            if speaker_delay_s is None and seen_late:
+                self._size.hurry()
             behind_s = None if speaker_delay_s is None else delay_s - speaker_delay_s
             timing.add_frame(work_s, delay_s, behind_s)
         timing.digest(self.report, self.backend)
@@ -631,6 +671,18 @@ class FrameLoop:
     def _draw_panel(self) -> Wishes:
         panel = self._display.panel
         return Wishes() if panel is None else panel.draw(self._panel_view())
+
+    def _of_the_desk(self, wishes: Wishes, now_s: float) -> Wishes:
+        """The desk does what is asked of it; the wishes with what it asks of the loop."""
+        desk = self._desk
+        if desk is None or wishes.desk is None:
+            return wishes
+        asked = desk.heed(
+            *(wishes.desk, wishes.direction or self._direction),
+            *(self._gain if wishes.gain is None else wishes.gain, self._orbit.place, now_s),
+        )
+        given = {name: getattr(asked, name) for name in asked.__dataclass_fields__}
+        return replace(wishes, **{name: value for name, value in given.items() if value})
 
     def _heed_other_programs(self, now_s: float) -> None:
         steering = self._steering
@@ -661,17 +713,22 @@ class FrameLoop:
         if wishes.microphone is not None:
             self._microphone = wishes.microphone
             self._speech.choose_microphone(wishes.microphone)
+            if self._desk is not None:
+                self._desk.chosen(microphone=wishes.microphone)
         if wishes.gain is not None:
             self._gain = wishes.gain
             if self._is_heard:
                 self._speech.set_gain(wishes.gain)
         if wishes.push_to_talk is not None:
             self._push_to_talk = wishes.push_to_talk
+            if self._desk is not None:
+                self._desk.set_push_to_talk(wishes.push_to_talk)
         if wishes.headset and self._headset is not None:
             self._headset.return_now()
         if wishes.direction is not None:
             self._direction = wishes.direction
-            self._speech.direct(wishes.direction)
+            aimed = wishes.direction
+            self._speech.direct(aimed if self._desk is None else self._desk.aimed(aimed))
         if wishes.look_for_microphones:
             self._speech.look_for_microphones()
         if wishes.play_again:
@@ -703,7 +760,7 @@ class FrameLoop:
             loading = "Loading the speech network."
         return PanelView(
             avatar=self._wanted_avatar,
-            avatars=options.avatars,
+            avatars=(self._desk.avatars if self._desk is not None else ()) or options.avatars,
             loading=loading,
             sound_file=options.sound_file.name if options.sound_file is not None else "",
             sound_file_ended=report.state is SourceState.FILE_ENDED,
@@ -713,7 +770,7 @@ class FrameLoop:
             speech=report.speech,
             hearing=report.state is SourceState.HEARING,
             gain=self._gain,
-            push_to_talk=self._push_to_talk,
+            push_to_talk=self._push_to_talk if self._desk is None else self._desk.push_to_talk,
             headset="" if self._headset is None else self._headset.description,
             headset_problem="" if self._headset is None else self._headset.problem,
             headset_lost=lost,
@@ -723,6 +780,8 @@ class FrameLoop:
             fps=timing.recent_fps,
             sound_to_sight_ms=sight_ms if report.state is SourceState.HEARING else None,
             frame_history_ms=timing.frame_history_ms,
+            sight_history_ms=timing.sight_history_ms,
+            desk=None if self._desk is None else self._desk.view(time.perf_counter()),
             picture_size=self._picture_size,
             renderer=self.backend if scene is not None else "",
             renderer_reason=self.backend_reason,
@@ -738,9 +797,10 @@ class FrameLoop:
 
     def _problems(self) -> tuple[str, ...]:
         steering = self._steering.problem if self._steering is not None else ""
+        desk = self._desk.problem if self._desk is not None else ""
         return (
             *(self._avatar_problem, self._renderer_problem, self.report.problem),
-            *(self._output_problem, self._outputs.problem, steering),
+            *(self._output_problem, self._outputs.problem, steering, desk),
         )
 
     def _notes(self) -> tuple[str, ...]:
@@ -751,4 +811,7 @@ class FrameLoop:
             ("Sound blocks dropped", self.report.dropped),
             ("Recorded pictures left out", self._outputs.dropped),
         )
-        return tuple(f"{what}: {count}" for what, count in counts if count)
+        notes = [f"{what}: {count}" for what, count in counts if count]
+        if self._desk is not None and self._desk.note:
+            notes.append(self._desk.note)
+        return tuple(notes)

@@ -12,7 +12,12 @@ from pathlib import Path, PurePath
 import numpy as np
 from imgui_bundle import ImVec2, ImVec4, imgui
 
+from app import themes
+from app.desk import DeskView, DeskWishes
+from app.desk_panel import USUAL_INTENSITY, DeskPanel
 from app.outputs import Snapshot
+from app.preferences import LARGEST_GAIN, LEAST_GAIN, Theme
+from app.shortcuts import help_lines
 from app.turntable import Turntable
 from avatar.motion.direction import (
     DISTANCE_LIMIT_M,
@@ -31,17 +36,7 @@ from avatar.types import Float
 
 WIDTH = 300.0
 """Layout units."""
-LEAST_GAIN, LARGEST_GAIN = 0.1, 8.0
-USUAL_INTENSITY = 0.7
-GOOD, NOTICE, FAULT = (
-    ImVec4(0.45, 0.80, 0.52, 1.0),
-    ImVec4(0.95, 0.77, 0.36, 1.0),
-    ImVec4(0.97, 0.50, 0.44, 1.0),
-)
-FAINT = ImVec4(0.66, 0.68, 0.71, 1.0)
-RECORDING = ImVec4(0.62, 0.16, 0.14, 1.0)
 RECORDING_KINDS = {".mp4": "MP4", ".webm": "WebM, transparent", "": "PNG pictures, transparent"}
-PAD_LINES = ImVec4(0.40, 0.42, 0.45, 0.55)
 PAD_FONT = 0.76
 """Size of its letters, of the panel's."""
 PAD_NEUTRAL = 0.08
@@ -103,6 +98,10 @@ class PanelView:
     renderers: tuple[str, ...] = ()
     """What can be chosen to draw; none where there is no choice."""
     wanted_renderer: str = "auto"
+    sight_history_ms: Float = field(default_factory=lambda: np.zeros(1, np.float32))
+    """Sound to sight of the last frames, 0 where there was none."""
+    desk: DeskView | None = None
+    """What the tabs show; None where there are none."""
     problems: tuple[str, ...] = ()
     """What is wrong, a line each."""
     notes: tuple[str, ...] = ()
@@ -137,6 +136,8 @@ class Wishes:
     speak: Path | None = None
     """A sound file to say in place of what is heard now."""
     stop_speaking: bool = False
+    desk: DeskWishes | None = None
+    """What is for the tabs' side of the program."""
     quit: bool = False
 
 
@@ -217,6 +218,8 @@ class Panel:
         self.mood = (0.0, 0.0)
         """Valence and arousal of the dot in the pad."""
         self._scale = scale
+        self._desk = DeskPanel(scale)
+        self._tab = "Talk"
         self._wishes = Wishes()
         self._dragging = False
         self._list_open = False  # at the end of the last frame
@@ -230,18 +233,28 @@ class Panel:
     def draw(self, view: PanelView) -> Wishes:
         """Show `view`; what was asked for since the last frame."""
         self._wishes = Wishes()
+        desk = view.desk
+        if desk is not None:
+            self._desk.begin(desk)
         self._take_pointer()
         self._take_keys()
+        if desk is not None:
+            self._take_desk_keys(view, desk)
         if self.visible:
             self._draw_panel(view)
         elif view.problems or view.loading or view.recording:
             self._draw_notice(view)
         if self.help_visible:
-            self._draw_help()
+            self._draw_help(desk is not None)
+        if desk is not None:
+            self._desk.draw_over(desk)
+            self._wish(desk=self._desk.take())
         self._list_open = imgui.is_popup_open("", imgui.PopupFlags_.any_popup)
         return self._wishes
 
-    def _wish(self, **wish: str | float | bool | Direction | Snapshot | Turntable) -> None:
+    def _wish(
+        self, **wish: str | float | bool | Direction | Snapshot | Turntable | DeskWishes
+    ) -> None:
         self._wishes = replace(self._wishes, **wish)  # pyright: ignore[reportArgumentType]
 
     def _take_pointer(self) -> None:
@@ -279,8 +292,19 @@ class Panel:
         if any(chr(code) == "?" for code in _typed()):
             self.help_visible = not self.help_visible
 
+    def _take_desk_keys(self, view: PanelView, desk: DeskView) -> None:
+        asked = self._desk.take_keys(desk, view.direction)
+        if asked is not None:
+            self._wish(direction=asked)
+        io, size = imgui.get_io(), imgui.get_io().display_size
+        if not io.want_capture_mouse and imgui.is_mouse_pos_valid():
+            half = max(size.y / 2, 1.0)
+            right = io.mouse_pos.x - (size.x + self.width) / 2
+            self._desk.wish(cursor=(right / half, (half - io.mouse_pos.y) / half))
+
     def _toggle_panel(self) -> None:
         self.visible = not self.visible
+        self._desk.wish(panel=self.visible)
 
     def _leave(self) -> None:
         if self._list_open:
@@ -303,14 +327,47 @@ class Panel:
         )
         imgui.begin("panel", flags=flags)
         imgui.push_item_width(-1)
-        self._draw_avatar(view)
-        self._draw_sound(view)
-        self._draw_acting(view.direction)
-        self._draw_outputs(view)
-        self._draw_timing(view)
+        if view.desk is None:
+            self._draw_talk(view)
+            self._draw_timing(view)
+        else:
+            self._draw_tabs(view, view.desk)
         self._draw_status(view)
         imgui.pop_item_width()
         imgui.end()
+
+    def _draw_tabs(self, view: PanelView, desk: DeskView) -> None:
+        tabs: tuple[tuple[str, Callable[[], None]], ...] = (
+            ("Talk", lambda: self._draw_talk(view)),
+            ("Avatars", lambda: self._draw_gallery(view, desk)),
+            ("Scene", lambda: self._desk.draw_scene(desk)),
+            ("Voice", lambda: self._draw_voice(view, desk)),
+            ("Times", lambda: self._draw_times(view)),
+        )
+        self._tab = self._desk.draw_tabs(tuple(title for title, _ in tabs), self._tab)
+        for title, draw in tabs:
+            if title == self._tab:
+                draw()
+
+    def _draw_talk(self, view: PanelView) -> None:
+        self._draw_avatar(view)
+        self._draw_sound(view)
+        self._draw_acting(view)
+        self._draw_outputs(view)
+
+    def _draw_gallery(self, view: PanelView, desk: DeskView) -> None:
+        chosen = self._desk.draw_avatars(desk, view.avatar)
+        if chosen is not None:
+            self._wish(avatar=chosen)
+
+    def _draw_voice(self, view: PanelView, desk: DeskView) -> None:
+        self._draw_sound(view)
+        if self._desk.draw_voice(desk, speaking=view.speaking):
+            self._wish(stop_speaking=True)
+
+    def _draw_times(self, view: PanelView) -> None:
+        self._draw_timing(view)
+        self._desk.draw_times(view.frame_history_ms, view.sight_history_ms)
 
     def _draw_avatar(self, view: PanelView) -> None:
         _heading("Avatar")
@@ -338,7 +395,7 @@ class Panel:
                     if imgui.selectable(name, chosen)[0] and not chosen:
                         self._wish(microphone=name)
                 if not view.microphones:
-                    imgui.text_colored(FAINT, "none found")
+                    imgui.text_colored(themes.faint(), "none found")
                 imgui.end_combo()
             imgui.same_line()
             if imgui.button("Look again", ImVec2(button, 0)):
@@ -354,25 +411,30 @@ class Panel:
         )
         if changed:
             self._wish(gain=float(gain))
-        if not view.sound_file:
+        if not view.sound_file and view.desk is None:
             clicked, push_to_talk = imgui.checkbox("Push to talk", view.push_to_talk)
             if clicked:
                 self._wish(push_to_talk=push_to_talk)
             if imgui.is_item_hovered():
                 imgui.set_tooltip(TALK_HELP)
 
-    def _draw_acting(self, direction: Direction) -> None:
+    def _draw_acting(self, view: PanelView) -> None:
         """Mood, gaze, head, nearness, lips and stillness, as `Direction` has them."""
         _heading("Acting")
-        asked = direction
+        asked = direction = view.direction
+        if view.desk is not None:
+            felt = self._desk.draw_emotions(direction)
+            asked = asked if felt is None else felt
         gap, width = imgui.get_style().item_spacing, imgui.get_content_region_avail().x
         pad = 4 * imgui.get_frame_height() + 3 * gap.y  # as high as four sliders
         beside = width - gap.x - pad
         imgui.begin_group()
-        emotion = self._draw_emotion(direction.emotion, beside)
+        emotion = self._draw_emotion(direction.emotion, beside, has_list=view.desk is None)
         yaw, pitch = direction.gaze
         yaw = _angle("##gaze yaw", "looks left %.0f", yaw, GAZE_LIMIT_RAD, beside)
         pitch = _angle("##gaze pitch", "looks up %.0f", pitch, GAZE_LIMIT_RAD, beside)
+        if view.desk is not None:
+            self._desk.draw_blink(beside)
         imgui.end_group()
         imgui.same_line()
         picked = self._draw_pad(direction.emotion, pad)
@@ -414,15 +476,18 @@ class Panel:
             asked = Direction()
         if asked is not direction:
             self._wish(direction=asked)
+        if view.desk is not None:
+            self._desk.draw_gaze(view.desk)
 
-    def _draw_emotion(self, emotion: Float, width: float) -> Float | None:
+    def _draw_emotion(self, emotion: Float, width: float, *, has_list: bool) -> Float | None:
         """The strongest emotion and the intensity of all; the weights that are asked for now."""
         felt = _felt(emotion)
         total = float(felt.sum())
         mood = EMOTION_NAMES[int(felt.argmax())] if total > 0 else "neutral"
         asked = None
-        imgui.set_next_item_width(width)
-        if imgui.begin_combo("##emotion", mood):
+        if has_list:
+            imgui.set_next_item_width(width)
+        if has_list and imgui.begin_combo("##emotion", mood):
             for name in EMOTION_NAMES:
                 if imgui.selectable(name, name == mood)[0]:
                     asked = no_emotion()
@@ -478,7 +543,7 @@ class Panel:
         ground = imgui.Col_.frame_bg_hovered if hovered else imgui.Col_.frame_bg
         painter.add_rect_filled(corner, end, imgui.get_color_u32(ground), 5 * unit)
         painter.push_clip_rect(corner, end, True)
-        faint = imgui.get_color_u32(PAD_LINES)
+        faint = imgui.get_color_u32(themes.pad_lines())
         painter.add_line(ImVec2(corner.x, middle.y), ImVec2(end.x, middle.y), faint)
         painter.add_line(ImVec2(middle.x, corner.y), ImVec2(middle.x, end.y), faint)
         painter.add_circle(middle, radius, faint, 48)
@@ -488,15 +553,17 @@ class Panel:
             x, y = middle.x + right * radius - size.x / 2, middle.y - up * radius - size.y / 2
             x = _within(x, corner.x + inset, end.x - inset - size.x)
             y = _within(y, corner.y + inset / 2, end.y - inset / 2 - size.y)
-            painter.add_text(ImVec2(x, y), imgui.get_color_u32(FAINT), name)
+            painter.add_text(ImVec2(x, y), imgui.get_color_u32(themes.faint()), name)
         imgui.pop_font()
         painter.pop_clip_rect()
 
     def _draw_meter(self, view: PanelView) -> None:
         """A bar from -60 to 0 dB; green while somebody speaks."""
         corner = imgui.get_cursor_screen_pos()
-        width = imgui.get_content_region_avail().x
+        beside = 118.0 * self._scale  # for the words
+        width = imgui.get_content_region_avail().x - beside
         height = 10.0 * self._scale
+        corner = ImVec2(corner.x, corner.y + 4.0 * self._scale)
         imgui.dummy(ImVec2(width, height))
         painter = imgui.get_window_draw_list()
         end = ImVec2(corner.x + width, corner.y + height)
@@ -504,7 +571,9 @@ class Panel:
         painter.add_rect_filled(corner, end, imgui.get_color_u32(imgui.Col_.frame_bg), rounding)
         share = min(max(view.level, 0.0), 1.0)
         if share > 0.0:
-            colour = FAULT if share > 0.97 else GOOD if view.speech else FAINT
+            colour = (
+                themes.fault() if share > 0.97 else themes.good() if view.speech else themes.faint()
+            )
             filled = ImVec2(corner.x + max(height, share * width), end.y)
             painter.add_rect_filled(corner, filled, imgui.get_color_u32(colour), rounding)
         if view.sound_file and view.sound_file_ended:
@@ -513,7 +582,8 @@ class Panel:
             text = "no sound"
         else:
             text = "speech" if view.speech else "listening"
-        imgui.text_colored(GOOD if view.speech else FAINT, text)
+        imgui.same_line()
+        imgui.text_colored(themes.good() if view.speech else themes.faint(), text)
 
     def _draw_outputs(self, view: PanelView) -> None:
         """Record or stop, a picture, a turn around the head."""
@@ -521,12 +591,12 @@ class Panel:
         gap = imgui.get_style().item_spacing.x
         third = (imgui.get_content_region_avail().x - 2 * gap) / 3
         if view.recording:
-            imgui.push_style_color(imgui.Col_.button, RECORDING)
+            imgui.push_style_color(imgui.Col_.button, themes.recording())
             if imgui.button("Stop##recording", ImVec2(third, 0)):
                 self._wish(stop_recording=True)
             imgui.pop_style_color()
             imgui.same_line()
-            imgui.text_colored(FAULT, view.recording)
+            imgui.text_colored(themes.fault(), view.recording)
             return
         if imgui.button("Record", ImVec2(third, 0)):
             imgui.open_popup("record")
@@ -549,13 +619,19 @@ class Panel:
         if imgui.is_item_hovered():
             imgui.set_tooltip("Film the head from all around, for 8 seconds.")
         if view.saved:
-            _lines((f"saved {view.saved}",), FAINT)
+            _lines((f"saved {view.saved}",), themes.faint())
 
     def _draw_timing(self, view: PanelView) -> None:
         _heading("Timing")
         _row("Frame", _milliseconds(view.frame_ms) + _per_second(view.fps))
         _row("Sound to sight", _milliseconds(view.sound_to_sight_ms))
-        history = view.frame_history_ms
+        if view.desk is None:
+            self._draw_frames(view.frame_history_ms)
+        if view.renderer:
+            self._draw_renderer(view)
+        self._draw_headset(view)
+
+    def _draw_frames(self, history: Float) -> None:
         top = max(50.0, float(history.max()))
         imgui.plot_lines(
             "##frames",
@@ -564,9 +640,6 @@ class Panel:
             scale_max=top,
             graph_size=ImVec2(-1, 36.0 * self._scale),
         )
-        if view.renderer:
-            self._draw_renderer(view)
-        self._draw_headset(view)
 
     def _draw_renderer(self, view: PanelView) -> None:
         """Who draws, at what size and why; a list of others where there is a choice."""
@@ -597,18 +670,18 @@ class Panel:
     def _draw_status(self, view: PanelView) -> None:
         if view.loading:
             _heading("Status")
-            _lines((view.loading,), NOTICE)
+            _lines((view.loading,), themes.notice())
         elif view.problems or view.notes:
             _heading("Status")
-        _lines(view.problems, FAULT)
-        _lines(view.notes, FAINT)
+        _lines(view.problems, themes.fault())
+        _lines(view.notes, themes.faint())
         if not self._has_keys:
             return
         line = imgui.get_text_line_height_with_spacing()
         bottom = imgui.get_window_height() - line - imgui.get_style().window_padding.y
         if imgui.get_cursor_pos_y() < bottom:
             imgui.set_cursor_pos_y(bottom)
-        imgui.text_colored(FAINT, "H hide    R front    ? help")
+        imgui.text_colored(themes.faint(), "H hide    R front    ? help")
 
     def _draw_notice(self, view: PanelView) -> None:
         """What must be seen with the panel hidden too."""
@@ -619,11 +692,11 @@ class Panel:
         if view.loading:
             imgui.text_wrapped(view.loading)
         if view.recording:
-            imgui.text_colored(FAULT, f"recording {view.recording}")
-        _lines(view.problems, FAULT)
+            imgui.text_colored(themes.fault(), f"recording {view.recording}")
+        _lines(view.problems, themes.fault())
         imgui.end()
 
-    def _draw_help(self) -> None:
+    def _draw_help(self, has_desk: bool) -> None:
         # In the corner beside the panel, where it does not cover the face.
         margin = 16.0 * self._scale
         corner = ImVec2(self.width + margin, imgui.get_io().display_size.y - margin)
@@ -634,8 +707,9 @@ class Panel:
             | imgui.WindowFlags_.no_move
         )
         still_open = imgui.begin("Help", True, flags)[1]
-        for what, effect in HELP:
-            imgui.text_colored(GOOD, what)
+        lines = (*HELP, *help_lines()) if has_desk else HELP
+        for what, effect in lines:
+            imgui.text_colored(themes.good(), what)
             imgui.same_line(150.0 * self._scale)
             imgui.text_unformatted(effect)
         imgui.end()
@@ -644,7 +718,6 @@ class Panel:
     def _style(self) -> None:
         style = imgui.get_style()
         unit = self._scale
-        imgui.style_colors_dark(style)
         style.window_padding = ImVec2(16 * unit, 14 * unit)
         style.frame_padding = ImVec2(9 * unit, 5 * unit)
         style.item_spacing = ImVec2(8 * unit, 7 * unit)
@@ -652,25 +725,7 @@ class Panel:
         style.grab_rounding = 5 * unit
         style.window_rounding = 0.0
         style.window_border_size = 0.0
-        colours = (
-            (imgui.Col_.window_bg, (0.115, 0.122, 0.135, 0.97)),
-            (imgui.Col_.popup_bg, (0.15, 0.158, 0.175, 0.98)),
-            (imgui.Col_.frame_bg, (0.215, 0.227, 0.25, 1.0)),
-            (imgui.Col_.frame_bg_hovered, (0.27, 0.285, 0.31, 1.0)),
-            (imgui.Col_.frame_bg_active, (0.30, 0.315, 0.345, 1.0)),
-            (imgui.Col_.button, (0.25, 0.265, 0.29, 1.0)),
-            (imgui.Col_.button_hovered, (0.32, 0.335, 0.365, 1.0)),
-            (imgui.Col_.button_active, (0.38, 0.40, 0.43, 1.0)),
-            (imgui.Col_.header, (0.30, 0.345, 0.40, 1.0)),
-            (imgui.Col_.header_hovered, (0.34, 0.39, 0.45, 1.0)),
-            (imgui.Col_.slider_grab, (0.55, 0.62, 0.70, 1.0)),
-            (imgui.Col_.slider_grab_active, (0.65, 0.73, 0.82, 1.0)),
-            (imgui.Col_.plot_lines, (0.62, 0.70, 0.80, 1.0)),
-            (imgui.Col_.title_bg_active, (0.15, 0.158, 0.175, 1.0)),
-            (imgui.Col_.text, (0.92, 0.93, 0.94, 1.0)),
-        )
-        for index, colour in colours:
-            style.set_color_(index, ImVec4(*colour))
+        themes.apply_theme(Theme.DARK)
 
 
 TALK_HELP = """Your microphone is heard only while you hold Space,
@@ -707,7 +762,7 @@ def _angle(name: str, words: str, angle_rad: float, most_rad: float, width: floa
 
 
 def _row(label: str, value: str) -> None:
-    imgui.text_colored(FAINT, label)
+    imgui.text_colored(themes.faint(), label)
     imgui.same_line()
     width = imgui.calc_text_size(value).x
     right = imgui.get_cursor_pos_x() + imgui.get_content_region_avail().x - width

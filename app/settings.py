@@ -359,6 +359,16 @@ VirtualCameraOption = Annotated[
         str_from_instance=lambda value: ["none"] if value is None else [value],
     ),
 ]
+WebcamOption = Annotated[
+    str | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[N]",
+        instance_from_str=_at_most_one("the number of a camera", "0"),
+        is_instance=lambda value: value is None or isinstance(value, str),
+        str_from_instance=lambda value: ["none"] if value is None else [value],
+    ),
+]
 ControlOption = Annotated[
     int | None,
     tyro.constructors.PrimitiveConstructorSpec(
@@ -718,6 +728,9 @@ class LiveSettings:
     xr: Literal["auto", "on", "off"] = "auto"
     """The headset: auto takes one whenever one is there, on says why where there is none, off looks
     for none."""
+    webcam: WebcamOption = None
+    """Your face before a camera moves the avatar, as in a mirror: the first camera, or the one of
+    this number. Its pictures stay on this computer and are not kept. Wants a window."""
     display: Literal["auto", "window", "none"] = "auto"
     """none draws into memory, to measure; auto opens a window where there is a display."""
     seconds: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None

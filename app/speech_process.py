@@ -27,7 +27,9 @@ from numpy.typing import NDArray
 from app.level_meter import LevelMeter
 from app.microphone import Heard, Microphone
 from app.motion_channel import MotionChannel, SharedRecord
+from app.noise_gate import NoiseGate
 from app.paced_file import PacedFile
+from app.priority import raise_priority
 from app.sound_channel import SoundChannel
 from avatar.errors import VisavisError
 from avatar.motion.direction import EMOTION_NAMES, Direction
@@ -46,6 +48,9 @@ POLL_S = 0.002
 SILENT_AFTER_S = 0.15
 """Without a microphone the generator hears silence from then on, so that the face stays alive."""
 SILENT_BLOCK_S = 0.02
+ECHO_S = 0.3
+"""A microphone opens so long after a file left the loudspeaker: what still sounds in the room, and
+in the sound server's buffers, must not move the lips again."""
 MOST_MICROPHONES = 16
 
 
@@ -66,6 +71,8 @@ STATUS = np.dtype(
         ("stop", np.int64),
         ("begin", np.int64),  # 1 from when there is a face to see
         ("gain", np.float64),
+        ("gate_db", np.float64),
+        ("muted", np.int64),
         ("microphone_choice", np.int64),  # raised after `microphone` was written
         ("look_again", np.int64),
         ("play_again", np.int64),
@@ -152,6 +159,7 @@ class SpeechProcess:
         self._sound = SoundChannel()
         self._status = SharedRecord(STATUS)
         self._status["gain"] = 1.0
+        self._status["gate_db"] = -np.inf
         self.direct(Direction())
         self._process: SpawnProcess | None = None
         self._restarts: deque[float] = deque(maxlen=MOST_RESTARTS)
@@ -294,6 +302,14 @@ class SpeechProcess:
         """Multiply the sound by `gain` before it is heard."""
         self._status["gain"] = gain
 
+    def set_gate(self, gate_db: float) -> None:
+        """What a microphone gives below `gate_db`, of full scale, is silence to the face."""
+        self._status["gate_db"] = gate_db
+
+    def mute(self, muted: bool) -> None:
+        """Hear no microphone, and record none; a file goes on."""
+        self._status["muted"] = int(muted)
+
     def direct(self, direction: Direction) -> None:
         """Ask something else of the face; a process that is started again is asked the same."""
         status = self._status
@@ -356,6 +372,7 @@ def run_speech(
     """The speech process: sound in, motion out, until told to stop or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=os.environ.get("VISAVIS_LOG", "WARNING").upper())
+    raise_priority()
     channel, sound = MotionChannel(channel_name), SoundChannel(sound_name)
     status = SharedRecord(STATUS, status_name)
     try:
@@ -403,7 +420,7 @@ class _Speech:
         # A file's sound is held back until its lips are ready; a person's voice cannot be.
         prompt = settings.audio is None
         self._generator = make() if make else trained_generator(settings.voice, prompt=prompt)
-        self._meter = LevelMeter()
+        self._meter, self._gate = LevelMeter(), NoiseGate()
         self._parent = multiprocessing.parent_process()
         self._fed = 0  # samples given to the generator since its reset
         self._fed_end_s = time.perf_counter()  # when the last of them sounded
@@ -441,7 +458,7 @@ class _Speech:
                 waits = isinstance(source, PacedFile) and not status["begin"]
                 heard = None if waits else source.read()
                 if heard is not None:
-                    self._take(heard)
+                    self._take(heard, from_microphone=isinstance(source, Microphone))
                     continue
                 if isinstance(source, Microphone):
                     self._bridge(now, source)
@@ -488,7 +505,7 @@ class _Speech:
         spoken = self._spoken
         if spoken is None or not spoken.ended:
             return source
-        if now - spoken.ended_s < spoken.speaker_delay_s:
+        if now - spoken.ended_s < spoken.speaker_delay_s + ECHO_S:
             return source
         spoken.close()
         self._spoken = None
@@ -519,17 +536,22 @@ class _Speech:
                 return self._open_source(from_the_start=True)
         return source
 
-    def _take(self, heard: Heard) -> None:
+    def _take(self, heard: Heard, *, from_microphone: bool = False) -> None:
         """Sound into the generator, its motion into the channel."""
-        samples = np.clip(heard.samples * np.float32(self._status["gain"]), -1.0, 1.0)
-        self._meter.step(samples)
-        self._sound.write(heard.samples, heard.end_s, AUDIO_RATE)
+        status, sound = self._status, heard.samples
+        self._meter.step(np.clip(sound * np.float32(status["gain"]), -1.0, 1.0))
+        if from_microphone:
+            # The meter shows what there is to be heard; the gate is set by it.
+            sound = self._gate.step(sound, status["gate_db"])
+            sound = np.zeros_like(sound) if status["muted"] else sound
+        samples = np.clip(sound * np.float32(status["gain"]), -1.0, 1.0)
+        self._sound.write(sound, heard.end_s, AUDIO_RATE)
         began = time.perf_counter()
         frames = self._generator.step(samples)
-        status = self._status
         status["busy_s"] += time.perf_counter() - began
         status["sound_s"] += len(samples) / AUDIO_RATE
-        status["level"], status["speech"] = self._meter.level, int(self._meter.speech)
+        status["level"] = self._meter.level
+        status["speech"] = int(self._meter.speech and bool(sound.any()))
         self._fed += len(samples)
         self._fed_end_s = heard.end_s
         start_s = heard.end_s - self._fed / AUDIO_RATE  # when sample 0 would have sounded

@@ -80,6 +80,8 @@ class Timing:
         self._recent_sight_ms = Distribution()
         self.frame_history_ms = np.zeros(SHOWN, np.float32)
         """The last frames, oldest first."""
+        self.sight_history_ms = np.zeros(SHOWN, np.float32)
+        """Sound to sight of the same frames; 0 where no sound belonged to one."""
 
     @property
     def seconds(self) -> float:
@@ -99,6 +101,8 @@ class Timing:
         self._recent_frame_ms.add(1e3 * frame_s)
         self.frame_history_ms[:-1] = self.frame_history_ms[1:]
         self.frame_history_ms[-1] = 1e3 * frame_s
+        self.sight_history_ms[:-1] = self.sight_history_ms[1:]
+        self.sight_history_ms[-1] = 1e3 * (sound_to_sight_s or 0.0)
         if sound_to_sight_s is not None:
             self.sound_to_sight_ms.add(1e3 * sound_to_sight_s)
             self._recent_sight_ms.add(1e3 * sound_to_sight_s)

@@ -181,6 +181,36 @@ def _part(arrays: dict[str, np.ndarray], part: str) -> ResidualPart | None:
     return ResidualPart(**{**fields, "reach": float(fields["reach"][0])})
 
 
+def read_thumbnail(path: Path) -> np.ndarray | None:
+    """[H, W, 3] the picture of itself that an avatar's file carries; None where it has none. Reads
+    no more of the file than that.
+
+    Raises:
+        AvatarFileError: missing, not an avatar, damaged.
+    """
+    check_avatar_file(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            _check_identity(path, file.metadata() or {})
+            has_one = "thumbnail" in set(file.keys())
+            picture = file.get_tensor("thumbnail") if has_one else None
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        if isinstance(error, AvatarFileError):
+            raise
+        raise AvatarFileError(f"{path}: damaged or cut short. Make the avatar again.") from error
+    if picture is None or picture.size == 0:
+        return None
+    if (
+        picture.dtype != np.uint8
+        or picture.shape[2:] != (3,)
+        or max(picture.shape) > _LARGEST_THUMBNAIL
+    ):
+        raise AvatarFileError(
+            f"{path}: damaged avatar, its thumbnail is no picture. Make it again."
+        )
+    return picture
+
+
 def check_avatar_file(path: Path) -> None:
     """Refuse what is not a safetensors file of sane size before any library reads it: quick, so
     that a program can tell before it starts.

@@ -6,12 +6,13 @@ it belongs to one thread.
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from imgui_bundle import imgui  # before glfw: it makes both share one GLFW library
@@ -30,6 +31,12 @@ FONT = "assets/fonts/Roboto/Roboto-Regular.ttf"
 """Roboto (Apache-2.0) as it ships inside imgui-bundle."""
 SMALLEST_WINDOW = (480, 360)
 Picture = NDArray[np.uint8]
+Colour = tuple[float, float, float]
+USUAL_SCENE: tuple[Colour, Colour, Colour] = (
+    *((0.55, 0.56, 0.575), (0.205, 0.215, 0.235)),
+    (1.0, 1.0, 1.0),
+)
+"""A soft grey studio wall, in plain light: what `Window.light_scene` is given at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,13 @@ class Window:
         self._triangle = self._context.vertex_array(self._program, [])
         self._texture = self._context.texture((1, 1), 4, data=bytes(4))
         self._shown: CardPicture | None = None
+        self._images: dict[str, moderngl.Texture] = {}
+        self._dropped: list[Path] = []
+        self._windowed: tuple[int, int, int, int] | None = None
+        self._reset_status = _reset_status()
+        self.light_scene(*USUAL_SCENE)
+        # Typed as C has it (window, count, paths); called without the count.
+        glfw.set_drop_callback(self._handle, cast("Any", self._on_drop))
         self._start_imgui()
         self._closed = False
 
@@ -125,6 +139,58 @@ class Window:
         imgui.backends.glfw_new_frame()
         imgui.new_frame()
         return not glfw.window_should_close(self._handle)
+
+    @property
+    def full_screen(self) -> bool:
+        """Whether it fills a monitor. Set it to change that."""
+        return self._windowed is not None
+
+    @full_screen.setter
+    def full_screen(self, wanted: bool) -> None:
+        if wanted == self.full_screen:
+            return
+        if self._windowed is not None:
+            left, top, width, height = self._windowed
+            self._windowed = None
+            nowhere = cast("Any", None)
+            glfw.set_window_monitor(self._handle, nowhere, left, top, width, height, glfw.DONT_CARE)
+            return
+        monitor = glfw.get_primary_monitor()
+        mode = glfw.get_video_mode(monitor) if monitor else None
+        if mode is None:
+            return
+        with _quiet_glfw():  # under Wayland no window knows where it is
+            place = glfw.get_window_pos(self._handle)
+        self._windowed = (*place, *glfw.get_window_size(self._handle))
+        glfw.set_window_monitor(
+            self._handle, monitor, 0, 0, mode.size.width, mode.size.height, mode.refresh_rate
+        )
+
+    def take_dropped(self) -> list[Path]:
+        """Files that were dropped onto it since the last call."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
+
+    def light_scene(self, near: Colour, far: Colour, gains: Colour) -> None:
+        """Colours of the wall behind, sRGB 0..1: where its light falls and far from there; and what
+        red, green and blue of pictures are multiplied by."""
+        set_uniforms(self._program, wall_near=near, wall_far=far, light=gains)
+
+    def image(self, name: str, pixels: Picture) -> int:
+        """OpenGL's number of a texture that holds `pixels` [H, W, 3], for imgui to draw; the one of
+        this name before it is given up. It lives as long as the window."""
+        height, width, channels = pixels.shape
+        texture = self._images.get(name)
+        if texture is None or texture.size != (width, height):
+            if texture is not None:
+                texture.release()
+            texture = self._images[name] = self._context.texture((width, height), channels)
+            texture.filter = (moderngl.LINEAR, moderngl.LINEAR)
+        texture.write(np.ascontiguousarray(pixels), alignment=1)
+        return texture.glo
+
+    def _on_drop(self, handle: Any, paths: list[str]) -> None:
+        self._dropped += map(Path, paths)
 
     def request_close(self) -> None:
         """The next `begin_frame` says False."""
@@ -194,8 +260,17 @@ class Window:
         return np.frombuffer(data, np.uint8).reshape(height, width, 3)[::-1].copy()
 
     def present(self) -> None:
-        """Show what was drawn; waits for the monitor where the driver does."""
+        """Show what was drawn; waits for the monitor where the driver does.
+
+        Raises:
+            DeviceError: the graphics driver was reset, and all that lay on the card is gone.
+        """
         glfw.swap_buffers(self._handle)
+        if self._reset_status():
+            raise DeviceError(
+                "the graphics driver was reset (a crash, or the card was taken away): the window "
+                "cannot go on. What was set is kept; start it again."
+            )
 
     def close(self) -> None:
         """Give the window back."""
@@ -205,7 +280,8 @@ class Window:
         imgui.backends.opengl3_shutdown()
         imgui.backends.glfw_shutdown()
         imgui.destroy_context()
-        self._texture.release()
+        for texture in (self._texture, *self._images.values()):
+            texture.release()
         self._triangle.release()
         self._program.release()
         self._context.release()
@@ -264,6 +340,18 @@ def fitted(area: Area, size: tuple[int, int]) -> Area:
     )
 
 
+def _reset_status() -> Callable[[], int]:
+    """Says 0 while the current context is whole (ARB_robustness, in OpenGL from 4.5)."""
+    for name in ("glGetGraphicsResetStatus", "glGetGraphicsResetStatusARB"):
+        address = glfw.get_proc_address(name)
+        where = ctypes.cast(address, ctypes.c_void_p).value if address else None
+        supported = glfw.extension_supported("GL_ARB_robustness")
+        if where and supported:
+            kind = ctypes.WINFUNCTYPE if sys.platform == "win32" else ctypes.CFUNCTYPE
+            return kind(ctypes.c_uint)(where)
+    return lambda: 0
+
+
 def _open(title: str, width: int, height: int) -> Any:
     hints = {
         glfw.OPENGL_PROFILE: glfw.OPENGL_CORE_PROFILE,
@@ -274,8 +362,14 @@ def _open(title: str, width: int, height: int) -> Any:
     }
     for hint, value in hints.items():
         glfw.window_hint(hint, value)
-    # Some drivers, NVIDIA's among them, give just what is asked for: first one that computes.
-    for version in (COMPUTE_VERSION, LEAST_VERSION):
+    # Some drivers, NVIDIA's among them, give just what is asked for: first one that computes. And
+    # not all can tell of their resets.
+    for version, robustness in (
+        (COMPUTE_VERSION, glfw.LOSE_CONTEXT_ON_RESET),
+        (COMPUTE_VERSION, glfw.NO_ROBUSTNESS),
+        (LEAST_VERSION, glfw.NO_ROBUSTNESS),
+    ):
+        glfw.window_hint(glfw.CONTEXT_ROBUSTNESS, robustness)
         glfw.window_hint(glfw.CONTEXT_VERSION_MAJOR, version // 100)
         glfw.window_hint(glfw.CONTEXT_VERSION_MINOR, version // 10 % 10)
         handle = glfw.create_window(width, height, title, None, None)

@@ -9,6 +9,7 @@ uniform vec4 area;
 uniform vec2 window_size;
 uniform float strength; // 0 no picture yet .. 1
 uniform int upright; // 1 row 0 of `picture` is on top, 0 at the bottom
+uniform vec3 light; // what the encoded colours are multiplied by
 in vec2 place;
 out vec4 colour;
 
@@ -24,6 +25,7 @@ void main() {
             at.y = picture_size.y - at.y;
         }
         drawn = strength * texture(picture, at / vec2(textureSize(picture, 0)));
+        drawn.rgb = min(drawn.rgb * light, vec3(drawn.a));
     }
     colour = vec4(behind * (1.0 - drawn.a) + drawn.rgb, 1.0);
 }

@@ -40,6 +40,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 REAL_TIME = (
     *("tests/app/test_live.py", "tests/app/test_speech_process.py"),
     *("tests/app/test_live_outputs.py", "tests/app/test_control.py"),
+    *("tests/app/test_live_desk.py", "tests/app/test_webcam.py"),
     *("tests/app/test_microphone.py", "tests/app/test_speaker.py"),
     *("tests/app/test_motion_channel.py", "tests/render/test_window.py"),
     *("tests/headset/test_monado.py", "tests/headset/test_faults.py"),
@@ -61,6 +62,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
             return "real time" if file in REAL_TIME else file
 
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What the program keeps for a person goes to a folder of the tests, in children too."""
+    folder = tmp_path_factory.mktemp("person")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "APPDATA"):
+            patch.setenv(name, str(folder / name))
+        yield folder
 
 
 STARTUP_S = 15.0

@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from app.bundled import ASSETS, avatar_path
+from app.preferences import FILE
 from app.settings import DEFAULT_AVATAR, DoctorSettings
+from app.user_folders import FILE_DIALOGS, avatars_folder, settings_folder
 from avatar.errors import VisavisError
 
 CHECKSUMS = ASSETS / "SHA256SUMS"
@@ -30,6 +33,7 @@ _MICROPHONES = (
     "import json; from app.microphone import list_microphones; "
     "print(json.dumps([found.name for found in list_microphones()]))"
 )
+_PORTAUDIO = "from app.microphone import load_portaudio; load_portaudio(); print(1)"
 _DISPLAY = "from render.window import display_available; print(int(display_available()))"
 
 _HEADSET = """
@@ -54,6 +58,8 @@ class Finding:
     found: str
     advice: str = ""
     """What to do, empty where nothing is to be done."""
+    packages: tuple[str, ...] = ()
+    """Of Debian and Ubuntu, whose installation mends it."""
 
 
 def doctor(settings: DoctorSettings) -> None:
@@ -71,14 +77,27 @@ def doctor(settings: DoctorSettings) -> None:
     for finding in findings:
         text = finding.found + (f"\n-> {finding.advice}" if finding.advice else "")
         table.add_row(marks[finding.state], finding.name, text)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    console.print(table)
+    console.print(mended_by(findings))
+
+
+def mended_by(findings: list[Finding]) -> str:
+    """The last line: the one command that mends what can be mended by one."""
+    packages = sorted({package for finding in findings for package in finding.packages})
+    if packages:
+        return f"To mend what is missing: sudo apt-get install -y {' '.join(packages)}"
+    broken = [finding.name for finding in findings if finding.state == "fail"]
+    if broken:
+        return f"Broken: {', '.join(broken)}; see the advice above."
+    return "Nothing is broken. Start it: visavis"
 
 
 def examine() -> Iterator[Finding]:
     """Look at everything, in the order in which a person would ask."""
     checks: tuple[Callable[[], Finding], ...] = (
         *(_program, _python, _machine, _libraries, _numba, _torch, _assets, _avatar, _speech),
-        *(_display, _opengl, _cuda, _renderer, _headset, _microphones, _folder),
+        *(_display, _opengl, _cuda, _renderer, _headset, _microphones, _cameras, _kept, _folder),
     )
     for check in checks:
         yield check()
@@ -204,7 +223,7 @@ def _opengl() -> Finding:
         advice = (
             "The window needs OpenGL 3.3: install the graphics driver (Debian: libgl1-mesa-dri)."
         )
-        return Finding("OpenGL", "warn", "no context", advice)
+        return Finding("OpenGL", "warn", "no context", advice, _debian("libgl1-mesa-dri"))
     can = "poses and sorts" if driver.computes else "draws only: posing and sorting want OpenGL 4.3"
     return Finding("OpenGL", "ok", f"{driver.renderer} / OpenGL {driver.version}; {can}")
 
@@ -250,7 +269,39 @@ def _microphones() -> Finding:
     if names:
         return Finding("microphones", "ok", ", ".join(names))
     advice = "Connect one, or use --audio FILE. On Debian: libportaudio2, libasound2-plugins."
-    return Finding("microphones", "warn", "none", advice)
+    wanted = ("libportaudio2", "libasound2-plugins") if _probe(_PORTAUDIO) is None else ()
+    return Finding("microphones", "warn", "none", advice, _debian(*wanted))
+
+
+def _cameras() -> Finding:
+    """Looks at names only: to open a camera would switch its light on."""
+    if not sys.platform.startswith("linux"):
+        return Finding("cameras", "ok", "not looked for; live --webcam opens the first")
+    found = sorted(Path("/dev").glob("video*"))
+    names = ", ".join(map(str, found)) or "none; only live --webcam wants one"
+    return Finding("cameras", "ok", names)
+
+
+def _kept() -> Finding:
+    """Where settings and avatars of this person lie, and whether the settings can be read."""
+    folder, own = settings_folder(), avatars_folder()
+    count = len(list(own.glob("*.avatar")))
+    found = f"settings in {folder}, {count} own avatars in {own}"
+    path = folder / FILE
+    try:
+        tomllib.loads(path.read_text(encoding="utf-8") if path.exists() else "")
+    except (OSError, ValueError):
+        advice = f"{path} is damaged; the window sets it aside and starts with the usual settings."
+        return Finding("yours", "warn", found, advice)
+    if sys.platform.startswith("linux") and not any(map(shutil.which, FILE_DIALOGS)):
+        advice = "No file dialog: files are dropped onto the window, or their paths typed."
+        return Finding("yours", "warn", found, advice, _debian("zenity"))
+    return Finding("yours", "ok", found)
+
+
+def _debian(*packages: str) -> tuple[str, ...]:
+    """The packages, where the system is one that has them."""
+    return packages if shutil.which("apt-get") else ()
 
 
 def _folder() -> Finding:

@@ -1,6 +1,7 @@
 """`visavis live`: the avatar in a window, speaking with the microphone or a sound file."""
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import moderngl
 
 from app.bundled import avatar_path, bundled_avatars
 from app.control_link import ControlLink, new_token, write_control_file
+from app.desk import Desk
 from app.detail import detailed
 from app.frame_loop import (
     Display,
@@ -30,21 +32,24 @@ from app.outputs import OutputOptions, Outputs
 from app.panel import Panel
 from app.placement_file import default_file
 from app.posing import neutral_motion
+from app.preferences import LookAt, Preferences, Read, read_preferences
 from app.recording import check_recording
 from app.renderers import Renderers
 from app.rig_view import BesideDisplay
-from app.settings import LiveSettings
+from app.settings import DEFAULT_AVATAR, Acting, LiveSettings
 from app.sound_file import read_blocks
 from app.speech_process import SpeechProcess, SpeechSettings
 from app.steering import Steering
 from app.streams.sender import Streams
 from app.streams.targets import Target
 from app.timing import statistics_text
+from app.user_folders import avatars_folder, settings_folder
 from app.virtual_camera import VirtualCamera
 from app.voices import chosen_voice
+from app.webcam import camera_name
 from avatar.avatar_file import check_avatar_file, load_avatar
 from avatar.deform import Deformer
-from avatar.errors import DeviceError, OutputError, SoundError
+from avatar.errors import AvatarFileError, DeviceError, OutputError, SoundError
 from render.camera import orbit_view
 from render.choose import open_renderer
 from render.gl import unseen_context
@@ -57,12 +62,21 @@ WINDOW_SIZE = (1180, 760)
 """Desktop units: the panel and a picture a little higher than wide, on a laptop's screen."""
 
 
+ENOUGH_CORES = 4
+"""With fewer the speech process starts when the avatar is there to be seen: beside its loading, on
+two busy cores, the first picture came after 6 s instead of 3."""
+
+
 def live(settings: LiveSettings) -> None:
     """Show the avatar until the window is closed, Ctrl-C, or the time is over.
 
     Raises:
         VisavisError: the avatar, the sound or the display cannot be had.
     """
+    shows_window = wants_window(settings)
+    remembered = Read(Preferences())
+    if shows_window:
+        settings, remembered = with_preferences(settings, settings_folder())
     avatar_file = avatar_path(settings.avatar)  # what is wrong is told before anything starts
     check_avatar_file(avatar_file)
     voice = chosen_voice(settings.voice, avatar_file)
@@ -73,7 +87,10 @@ def live(settings: LiveSettings) -> None:
     if settings.record is not None:
         check_recording(settings.record)
     check_folder_of(settings.save_to / "visavis.mp4")
-    shows_window = wants_window(settings)
+    if settings.webcam is not None:
+        camera_name(settings.webcam)
+        if not shows_window:
+            raise DeviceError("--webcam wants a window, and there is none: start it on a desktop.")
     speech = SpeechProcess(
         SpeechSettings(
             audio=settings.audio,
@@ -83,23 +100,29 @@ def live(settings: LiveSettings) -> None:
         )
     )
     try:
-        speech.start()  # it loads for some seconds, meanwhile the window opens
+        if not shows_window or cores() >= ENOUGH_CORES:
+            speech.start()  # it loads for some seconds, meanwhile the window opens
         with (
             _outputs(settings, speech) as outputs,
             _steering(settings) as steering,
             _display(settings, shows_window) as (shown, loader, renderers, headset),
+            _desk(settings, shown, speech, remembered) as desk,
             _with_rig(shown, settings.rig) as (display, more),
             _streams(settings, more, speech) as streams,
         ):
+            options = _options(settings, shows_window)
+            if desk is not None:
+                options = replace(options, gain=desk.look.gain, direction=desk.look.direction)
             loop = FrameLoop(
-                *(display, speech, loader, _options(settings, shows_window)),
+                *(display, speech, loader, options),
                 renderers=renderers,
                 headset=headset,
                 outputs=outputs,
                 steering=steering,
+                desk=desk,
             )
             with _ended_by_signals(loop):
-                loop.run()
+                _run(loop)
         recorded = outputs.recording
         if settings.stats is not None:
             statistics = loop.timing.statistics(loop.report, loop.backend)
@@ -153,6 +176,28 @@ def _streams(
         yield streams
     finally:
         streams.close()
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _run(loop: FrameLoop) -> None:
+    """Run it, and say in one line what the graphics driver has to say in many.
+
+    Raises:
+        VisavisError: as the loop does; or the driver refuses what it did before.
+    """
+    try:
+        loop.run()
+    except moderngl.Error as error:
+        raise DeviceError(
+            f"the graphics driver failed ({' '.join(str(error).split()) or 'no reason given'}). "
+            "What was set is kept; start it again, or with --backend cpu."
+        ) from error
 
 
 def wants_window(settings: LiveSettings) -> bool:
@@ -217,7 +262,7 @@ class WindowDisplay:
     takes_textures = True
 
     def __init__(self, window: Window) -> None:
-        self._window = window
+        self.window = self._window = window
         self.panel: Panel | None = Panel(window.interface_scale)
         self.refresh_s = window.refresh_s
 
@@ -267,6 +312,48 @@ def _display(
             loader = Loader(partial(load_scene, opening=opening), refine=refine)
         opened.callback(loader.close)
         yield display, loader, renderers, _headset(settings, context, opened)
+
+
+def with_preferences(settings: LiveSettings, folder: Path) -> tuple[LiveSettings, Read]:
+    """What the command line leaves open, as it was left the last time; and all that was."""
+    read = read_preferences(folder)
+    kept = read.preferences
+    if settings.avatar == DEFAULT_AVATAR and kept.avatar:
+        try:
+            check_avatar_file(avatar_path(kept.avatar))
+            settings = replace(settings, avatar=kept.avatar)
+        except AvatarFileError as error:
+            read = replace(read, problem=read.problem or str(error))
+    if settings.microphone is None and kept.microphone:
+        settings = replace(settings, microphone=kept.microphone)
+    if settings.acting != Acting():
+        look = replace(kept.look.directed(settings.acting.direction), look_at=LookAt.AHEAD)
+        read = replace(read, preferences=replace(kept, look=look))
+    return settings, read
+
+
+@contextmanager
+def _desk(
+    settings: LiveSettings, display: Display, speech: SpeechProcess, remembered: Read
+) -> Iterator[Desk | None]:
+    """The application around the window; what was set in it is kept at its end."""
+    if not isinstance(display, WindowDisplay) or display.panel is None:
+        yield None
+        return
+    preferences = replace(remembered.preferences, avatar=settings.avatar)
+    desk = Desk(
+        *(display.window, speech, preferences),
+        settings_folder=settings_folder(),
+        avatars_folder=avatars_folder(),
+        problem=remembered.problem,
+    )
+    display.panel.visible = preferences.panel
+    try:
+        if settings.webcam is not None:
+            desk.start_webcam(settings.webcam)
+        yield desk
+    finally:
+        desk.close()
 
 
 @contextmanager

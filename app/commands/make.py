@@ -20,14 +20,16 @@ from app.teachers import chosen_teacher, taught
 from avatar.avatar_file import save_avatar
 from avatar.fit.backends import open_rasteriser
 from avatar.fit.refine import Budget
+from avatar.portrait.assemble import Progress
 from avatar.portrait.make import first_avatar, fit_sitter, part, refined_avatar
 from avatar.portrait.warnings import read_warnings
 from avatar.types import Avatar
 from render.choose import open_renderer
 
 
-def make(settings: MakeSettings) -> None:
-    """Write the avatar, tell what is worth telling, and print its path.
+def make(settings: MakeSettings, tell: Progress | None = None) -> None:
+    """Write the avatar, tell what is worth telling, and print its path. `tell`: who is told how far
+    it is; None: standard error.
 
     A first avatar is in its place before refinement begins, and stays when that is broken off.
 
@@ -44,7 +46,7 @@ def make(settings: MakeSettings) -> None:
         open_rasteriser("cuda")  # before minutes of work, not after
     teacher = chosen_teacher(settings)
     started_s = time.monotonic()
-    tell = Stages()
+    tell = tell or Stages()
     begun, made = (0.4, 0.95) if budget is Budget.QUICK else (0.12, 0.3)
     sitter = fit_sitter(settings.portrait, tell=part(tell, 0.0, begun))
     name = settings.portrait.stem

@@ -105,3 +105,27 @@ def test_it_tells_whether_the_card_poses_and_sorts(monkeypatch, version, opengl,
     monkeypatch.setattr("render.gl_driver.probe_driver", lambda: driver)
     assert opengl in doctor._opengl().found
     assert re.match(renderer, doctor._renderer().found)
+
+
+def test_the_last_line_names_the_one_command_that_mends_all() -> None:
+    whole = doctor.Finding("numba", "ok", "0.68")
+    deaf = doctor.Finding("microphones", "warn", "none", "advice", ("b", "a"))
+    blind = doctor.Finding("OpenGL", "warn", "none", "advice", ("c", "a"))
+    torn = doctor.Finding("torch", "fail", "broken", "advice")
+    assert doctor.mended_by([whole, deaf, blind, torn]).endswith("apt-get install -y a b c")
+    assert "torch" in doctor.mended_by([whole, torn])
+    assert "Nothing is broken" in doctor.mended_by([whole])
+
+
+def test_damaged_settings_are_seen(own_folders: Path) -> None:
+    folder = own_folders / "XDG_CONFIG_HOME" / "visavis"
+    folder.mkdir(parents=True, exist_ok=True)
+    damaged = folder / "settings.toml"
+    damaged.write_text("no TOML [")
+    try:
+        findings = {finding.name: finding for finding in doctor.examine()}
+    finally:
+        damaged.unlink()
+    assert findings["yours"].state == "warn"
+    assert str(damaged) in findings["yours"].advice
+    assert "webcam" in findings["cameras"].found or "/dev/video" in findings["cameras"].found

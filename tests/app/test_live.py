@@ -119,6 +119,8 @@ def test_a_run_without_a_window_measures_itself_and_ends_with_its_file(small_ava
         ({"audio": Path("no-such-file.wav")}, "no-such-file.wav: no such file"),
         ({"stats": Path("no/such/folder/s.json")}, "there is no folder"),
         ({"stats": Path("stats.txt")}, "expected the ending .json"),
+        ({"webcam": "no/such/device"}, "camera 'no/such/device': expected a number"),
+        ({"webcam": "0"}, "--webcam wants a window"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_before_anything_starts(wrong, message):

@@ -317,3 +317,73 @@ def test_closing_leaves_no_process_and_no_shared_memory(wav):
         assert made
     assert not process.is_running()
     assert not made & set(os.listdir("/dev/shm"))
+
+
+def test_a_file_that_is_played_aloud_moves_the_lips_once(pulse_server, tmp_path):
+    """The worst of rooms: the microphone hears all that the loudspeaker plays."""
+    spoken = write_wav(tmp_path / "spoken.wav", speechlike(1.5))
+    settings = SpeechSettings(make_generator=LoudJaw, play_aloud=True)
+    with running(settings) as speech:
+        until(lambda: speech.report().state is SourceState.HEARING, "microphone", speech)
+        collect(speech, 0.5)
+        speech.speak(spoken)
+        until(lambda: speech.report().speaking, "speaking", speech)
+        said: list[np.ndarray] = []
+
+        def is_over() -> bool:
+            said.append(speech.read_motion())
+            return not speech.report().speaking
+
+        until(is_over, "end of the file", speech)
+        until(lambda: speech.report().state is SourceState.HEARING, "microphone again", speech)
+        after = collect(speech, 1.5)
+    jaws = np.concatenate(said)["expression"][:, JAW]
+    assert jaws.max() > 0.3
+    assert len(after) > 20
+    assert after["expression"][:, JAW].max() < 0.05
+
+
+def test_a_muted_microphone_moves_nothing_and_is_not_recorded(pulse_server, tmp_path):
+    wav = write_wav(tmp_path / "long.wav", speechlike(12.0))
+    with running(SpeechSettings(make_generator=LoudJaw)) as speech:
+        until(lambda: speech.report().state is SourceState.HEARING, "microphone", speech)
+        player = subprocess.Popen(["paplay", "--latency-msec=500", str(wav)])
+        try:
+            until(lambda: speech.report().speech, "speech", speech)
+            speech.mute(True)
+            collect(speech, 0.5)
+            speech.read_sound()
+            muted = collect(speech, 1.0)
+            level = speech.report().level
+            sound = speech.read_sound()
+            speech.mute(False)
+            collect(speech, 0.3)
+            heard = collect(speech, 1.0)
+        finally:
+            player.kill()
+            player.wait()
+    assert not muted["expression"][:, JAW].any()
+    assert len(sound) > 10
+    assert not sound["samples"].any()
+    assert level > 0.3  # what there is to be heard shows all the same
+    assert heard["expression"][:, JAW].max() > 0.3
+
+
+def test_a_gate_keeps_quiet_sound_from_the_face(pulse_server, tmp_path):
+    wav = write_wav(tmp_path / "long.wav", speechlike(12.0))
+    with running(SpeechSettings(make_generator=LoudJaw)) as speech:
+        until(lambda: speech.report().state is SourceState.HEARING, "microphone", speech)
+        player = subprocess.Popen(["paplay", "--latency-msec=500", str(wav)])
+        try:
+            until(lambda: speech.report().speech, "speech", speech)
+            speech.set_gate(-5.0)  # louder than all of it
+            collect(speech, 0.8)
+            gated = collect(speech, 1.0)
+            speech.set_gate(-60.0)
+            collect(speech, 0.3)
+            heard = collect(speech, 1.0)
+        finally:
+            player.kill()
+            player.wait()
+    assert not gated["expression"][:, JAW].any()
+    assert heard["expression"][:, JAW].max() > 0.3
