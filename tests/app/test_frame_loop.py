@@ -168,6 +168,7 @@ class FakeHeadset:
 class FakeSpeech:
     """A speech process that hears nothing and remembers what it was told."""
 
+    process_id = 1
     deaths = 0
 
     def __init__(self) -> None:
@@ -260,7 +261,7 @@ def test_push_to_talk_hears_only_while_it_is_held():
         headset.talking = 4 <= count <= 6
 
     _, speech, _, _ = run_in_headset(change)
-    assert speech.gains == [0.0, 1.0, 0.0]
+    assert speech.gains == [1.0, 0.0, 1.0, 0.0]  # as it begins, then by the button
 
 
 def test_what_the_rooms_panel_asks_for_is_done():
