@@ -10,7 +10,8 @@ import numpy as np
 from app.streams.targets import Target
 from avatar.errors import DeviceError
 from avatar.rig import live_link
-from avatar.rig.messages import VMC_NAMES, VmcNames, osc_arrays, osc_named, vmc
+from avatar.rig.messages import osc_arrays, osc_named, vmc
+from avatar.rig.stream_names import VMC_NAMES, VmcNames
 from avatar.rig.timecode import rate_fraction
 from avatar.types import MotionFrame
 

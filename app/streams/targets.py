@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import parse_qsl, urlsplit
 
-from avatar.rig.live_link import PORT as LIVE_LINK_PORT
-from avatar.rig.messages import VMC_NAMES
+from avatar.rig.stream_names import LIVE_LINK_PORT, VMC_NAMES
 
 Scheme = Literal["livelink", "vmc", "osc", "ws"]
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)

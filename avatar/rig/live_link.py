@@ -23,7 +23,7 @@ from avatar.motion.latent import EYE_RANGE_RAD
 from avatar.types import ARKIT_NAMES, Float
 
 VERSION = 6
-PORT = 11111
+
 ANGLE_NAMES = (
     *("HeadYaw", "HeadPitch", "HeadRoll"),
     *("LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll"),

@@ -11,7 +11,6 @@ with x to the face's own right: x is mirrored.
 """
 
 import json
-from typing import Literal, get_args
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -22,10 +21,9 @@ from avatar.rig import osc
 from avatar.rig.expressions import VRM0_NAMES, VRM_NAMES, vrm_of
 from avatar.rig.metahuman import METAHUMAN_NAMES, from_face
 from avatar.rig.spelling import control_names
+from avatar.rig.stream_names import VmcNames
 from avatar.types import ARKIT_NAMES, TONGUE_NAMES, Float, MotionFrame
 
-VmcNames = Literal["vrm0", "vrm1", "arkit"]
-VMC_NAMES: tuple[VmcNames, ...] = get_args(VmcNames)
 PREFIX = "/visavis"
 _UNREAL = control_names("unreal")
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -40,15 +41,21 @@ pytestmark = pytest.mark.skipif(
 
 
 @contextmanager
-def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """`visavis live ARGUMENTS` with a process group of its own; killed if it outlives the block."""
+def started(*arguments: str, settings: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    """`visavis live ARGUMENTS` with a process group of its own; killed if it outlives the block.
+    `settings`: where it keeps what was set; None: it finds nothing of any other run."""
+    with tempfile.TemporaryDirectory() as fresh:
+        yield from _started(arguments, str(settings or fresh))
+
+
+def _started(arguments: tuple[str, ...], settings: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-W", "error::ResourceWarning", "-m", "app", "live", *arguments],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "VISAVIS_LOG": "INFO"},
+        env={**os.environ, "VISAVIS_LOG": "INFO", "XDG_CONFIG_HOME": settings},
         start_new_session=True,
     )
     try:

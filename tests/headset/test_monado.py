@@ -272,7 +272,8 @@ def test_the_panel_is_shown_pointed_at_and_changes_the_mood(scene, service, remo
                 break
         assert placed(headset).position == pytest.approx((0.0, 1.6, -1.0), abs=0.01)  # not grabbed
     assert asked
-    assert asked[-1][EMOTION_NAMES.index("happiness")] > 0.5
+    happiness = asked[-1][EMOTION_NAMES.index("happiness")]
+    assert happiness == asked[-1].max() > 0.4
 
 
 def test_where_there_is_no_layer_for_the_panel_both_eyes_have_it_in_their_pictures(
