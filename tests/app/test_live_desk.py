@@ -25,7 +25,12 @@ def press_until(desktop: Desktop, window: str, keys: str, wanted) -> None:
     """Press keys, again after a while, until the window looks as wanted."""
     end = time.perf_counter() + PATIENCE_S
     while time.perf_counter() < end:
-        desktop.do("key", "--window", window, keys)
+        held, pressed = keys.split("+")
+        desktop.do("keydown", "--window", window, held)
+        time.sleep(0.3)
+        desktop.do("key", "--window", window, pressed)
+        time.sleep(0.3)
+        desktop.do("keyup", "--window", window, held)
         again = time.perf_counter() + 10.0
         while time.perf_counter() < again:
             if wanted(desktop.picture(window)):
@@ -71,8 +76,9 @@ def test_keys_and_clicks_change_the_window_and_are_remembered(display, small_ava
         desktop.do("mousemove", "--window", window, "900", "700")
         # A busy machine may draw no frame between press and release; then nobody pressed.
         press_until(desktop, window, "ctrl+z", lambda seen: np.ptp(seen[60, -60]) < 20)
-        desktop.do("key", "--window", window, "ctrl+y")
-        wait_for_picture(desktop, window, lambda seen: seen[60, -60, 2] > seen[60, -60, 0] + 15)
+        press_until(
+            desktop, window, "ctrl+y", lambda seen: seen[60, -60, 2] > seen[60, -60, 0] + 15
+        )
         desktop.do("key", "--window", window, "F1")
         wait_for_picture(desktop, window, lambda seen: np.median(seen[:, :100]) < 150)
         desktop.do("key", "--window", window, "Escape")
