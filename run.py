@@ -65,7 +65,7 @@ TEST_PACKAGES = (
 NODE_PACKAGES = ("gltf-validator@2.0.0-dev.3.10", "three@0.187.0")
 """From npm, for the tests of .glb files alone: Khronos' validator (Apache-2.0) and a viewer (MIT).
 The Node that runs them comes with pyright."""
-TEST_LIBRARIES = ".[dev,cuda-tests]"
+TEST_LIBRARIES = ".[dev,peers]"
 """Of pyproject.toml; programs that are only run need none of the second."""
 WHOLE_SUITE = ("--numprocesses", "2")
 """How all tests are run; who names some gets them in one process. Never more than two beside each
@@ -309,7 +309,7 @@ def node_packages_there():
 
 
 def install_node_packages():
-    """What tests of .glb files run; without it they are skipped, with that reason."""
+    """What tests of .glb files run; without it they fail, and say why."""
     say("installing from npm: " + " ".join(NODE_PACKAGES))
     place = VENV / "node"
     place.mkdir(exist_ok=True)

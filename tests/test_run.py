@@ -98,7 +98,7 @@ def test_what_only_tests_use_is_installed_when_they_are_run_first(
     assert asked == []
     assert run.set_up(testing=True)
     assert run.set_up(testing=True)
-    assert asked == [".[dev,cuda-tests]"]
+    assert asked == [".[dev,peers]"]
 
 
 @POSIX

@@ -387,6 +387,42 @@ def test_a_film_that_is_stopped_leaves_no_file(
     assert [path.name for path in tmp_path.iterdir()] == ["long.wav"]
 
 
+CALLED_BACK = """
+import os, signal, sys, time, app.__main__ as program
+
+class CalledBack:
+    def __del__(self):  # nothing that is raised in here comes out
+        os.kill(os.getpid(), {number})
+        time.sleep(0.2)
+
+def work(settings):
+    CalledBack()
+    print("went on", flush=True)
+    for _ in range(200):
+        time.sleep(0.05)
+
+program._command = lambda name: work
+sys.argv = ["visavis"]
+sys.exit(program.entry_point())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_end_asked_for_within_a_librarys_callback_is_not_lost(
+    number: signal.Signals, status: int
+) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", CALLED_BACK.format(number=int(number))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (status, "went on\n")
+    assert "Traceback" not in result.stderr
+
+
 def test_a_refusal_has_status_1_and_one_line_from_the_outside_too(tmp_path: Path) -> None:
     result = visavis("render", "--audio", "gone.wav", "-o", "film.mp4", folder=tmp_path)
     assert (result.returncode, result.stdout) == (1, "")

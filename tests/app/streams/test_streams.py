@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def received(scheme: str, frame: MotionFrame = FRAME, query: str = "") -> list[b
 
 
 def test_a_live_link_packet_is_read_by_an_independent_decoder():
-    module = pytest.importorskip("pylivelinkface", reason="PyLiveLinkFace (extra dev) is missing")
+    module = import_module("pylivelinkface")
     (datagram,) = received("livelink", query="?name=Ada")
     found, face = module.PyLiveLinkFace.decode(datagram)
     assert found
@@ -112,7 +113,7 @@ def test_the_layout_of_a_packet_is_the_documented_one():
 
 
 def parsed(datagrams: list[bytes]) -> list[tuple[str, list]]:
-    packet = pytest.importorskip("pythonosc.osc_packet", reason="python-osc (extra dev) is missing")
+    packet = import_module("pythonosc.osc_packet")
     messages = [one.message for data in datagrams for one in packet.OscPacket(data).messages]
     return [(message.address, list(message)) for message in messages]
 
@@ -222,7 +223,7 @@ def pumped(outlet: WebSocketOutlet, work: Callable[[], object]) -> object:
 
 
 def test_a_browsers_socket_gets_the_names_and_then_frames():
-    sync = pytest.importorskip("websockets.sync.client", reason="websockets (extra dev) is missing")
+    sync = import_module("websockets.sync.client")
     with web_socket() as (outlet, address, _):
 
         def listen() -> list[dict]:
@@ -274,7 +275,7 @@ def test_who_may_not_listen_or_asks_wrongly_is_told_so(request_text, status):
 
 
 def test_a_page_of_another_host_may_listen_where_it_was_let_in():
-    sync = pytest.importorskip("websockets.sync.client", reason="websockets (extra dev) is missing")
+    sync = import_module("websockets.sync.client")
     with web_socket("?origin=https://my.page") as (outlet, address, _):
 
         def listen() -> str:

@@ -144,7 +144,6 @@ SIGNATURES = {
 
 
 def test_a_folder_of_graphs_with_these_signatures_is_opened(tmp_path: Path):
-    pytest.importorskip("onnxruntime", reason="optional; not installed")
     with pytest.raises(VisavisError, match=r"appearance_feature_extractor\.onnx: no such file"):
         open_graphs(tmp_path)
     for name, inputs in SIGNATURES.items():
