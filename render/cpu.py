@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 from numba.core import config
-from numpy.typing import ArrayLike
 
 from avatar.read_only import read_only
 from avatar.types import Float, Gaussians
@@ -21,7 +20,6 @@ from render.renderer import (
     ByteRenderer,
     CardHead,
     Image,
-    background_picture,
     image_size,
     plain_gaussians,
 )
@@ -99,19 +97,14 @@ class CpuRenderer(ByteRenderer):
         self.render_float(one, [view])
         return time.perf_counter() - started
 
-    def _render_bytes(
+    def _draw_bytes(
         self,
         gaussians: Gaussians | CardHead,
         views: Sequence[View],
-        background: ArrayLike,
-        channels: int,
-        out: Image | None,
-    ) -> Image:
-        width, height = image_size(views)
-        shape = (len(views), height, width, channels)
-        pictures = np.empty(shape, np.uint8) if out is None else out
-        assert pictures.shape == shape, f"out: expected {shape}, got {pictures.shape}"
-        behind = read_only(background_picture(background, width, height), np.float32)
+        background: Float,
+        pictures: Image,
+    ) -> None:
+        behind = read_only(background, np.float32)
         sort_s = raster_s = 0.0
         with _threads(self.threads):
             for view, picture in zip(views, pictures, strict=True):
@@ -130,7 +123,6 @@ class CpuRenderer(ByteRenderer):
                 sort_s += listed - started
                 raster_s += time.perf_counter() - listed
         self.last_times = StageTimes(sort_s=sort_s, raster_s=raster_s)
-        return pictures
 
     def _list_splats(self, gaussians: Gaussians, view: View) -> None:
         """Project, order and bin the splats of one view into the work memory."""

@@ -14,8 +14,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
 
 import moderngl
 import numpy as np
@@ -82,17 +80,6 @@ class CudaRenderer(ByteRenderer):
         self._light, self._pictures = CardArray(self._card), CardArray(self._card)
         self._marks = [self._card.event() for _ in range(3)]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()
-
     @property
     def reason(self) -> str:
         """Why this one was chosen, and where its pictures do not go straight to OpenGL."""
@@ -131,7 +118,8 @@ class CudaRenderer(ByteRenderer):
         valid until the next call."""
         assert self._textures is not None, "opened without a context of OpenGL"
         width, height = image_size(views)
-        address = self._draw_bytes(gaussians, views, background, 4, None)
+        behind = background_picture(background, width, height)
+        address = self._drawn_on_card(gaussians, views, behind, 4, None)
         return self._textures.write(address, len(views), width, height)
 
     def warm_up(self) -> float:
@@ -185,36 +173,29 @@ class CudaRenderer(ByteRenderer):
         self._kernels.release()
         self._card.release()
 
-    def _render_bytes(
-        self,
-        gaussians: Gaussians | CardHead,
-        views: Sequence[View],
-        background: ArrayLike,
-        channels: int,
-        out: Image | None,
-    ) -> Image:
-        width, height = image_size(views)
-        shape = (len(views), height, width, channels)
-        pictures = np.empty(shape, np.uint8) if out is None else out
-        assert pictures.shape == shape, f"out: expected {shape}, got {pictures.shape}"
-        self._draw_bytes(gaussians, views, background, channels, pictures)
-        return pictures
-
     def _draw_bytes(
         self,
         gaussians: Gaussians | CardHead,
         views: Sequence[View],
-        background: ArrayLike,
+        background: Float,
+        pictures: Image,
+    ) -> None:
+        self._drawn_on_card(gaussians, views, background, pictures.shape[-1], pictures)
+
+    def _drawn_on_card(
+        self,
+        gaussians: Gaussians | CardHead,
+        views: Sequence[View],
+        background: Float,
         channels: int,
         out: Image | None,
     ) -> int:
         """Where on the card the finished pictures [C, H, W, channels] lie; they are copied to `out`
         too, where there is one."""
         width, height = image_size(views)
-        behind = background_picture(background, width, height)
-        pictured = int(behind.shape[:2] != (1, 1))
+        pictured = int(background.shape[:2] != (1, 1))
         self._card.use()
-        self._background.take(behind)
+        self._background.take(background)
         pictures = self._pictures.room(len(views) * height * width * channels)
         self._draw(
             gaussians,

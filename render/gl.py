@@ -22,8 +22,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from types import TracebackType
-from typing import Self
 
 import moderngl
 import numpy as np
@@ -97,17 +95,6 @@ class GlRenderer(ByteRenderer):
             "the card poses and sorts" if self.poses else f"the processor poses and sorts, {where}"
         )
         self.reason = f"{reason} ({self.driver.renderer}, {bits}-bit floats; {who})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()
 
     @property
     def poses(self) -> bool:
@@ -201,30 +188,23 @@ class GlRenderer(ByteRenderer):
         if self._owns_context:
             self._context.release()
 
-    def _render_bytes(
+    def _draw_bytes(
         self,
         gaussians: Gaussians | CardHead,
         views: Sequence[View],
-        background: ArrayLike,
-        channels: int,
-        out: Image | None,
-    ) -> Image:
-        width, height = image_size(views)
-        shape = (len(views), height, width, channels)
-        pictures = np.empty(shape, np.uint8) if out is None else out
-        assert pictures.shape == shape, f"out: expected {shape}, got {pictures.shape}"
-        behind = background_picture(background, width, height)
+        background: Float,
+        pictures: Image,
+    ) -> None:
         started = time.perf_counter()
         with self._current():
             sort_s = self._take(gaussians)
-            self._memory.write_background(behind)
+            self._memory.write_background(background)
             for view, picture in zip(views, pictures, strict=True):
                 sort_s += self._draw(gaussians, view)
                 self._memory.finish(view)
                 self._memory.finished.read_into(picture, "u1")
         raster_s = time.perf_counter() - started - sort_s
         self.last_times = StageTimes(sort_s, math.nan if self.poses else raster_s)
-        return pictures
 
     def _take(self, gaussians: Gaussians | CardHead) -> float:
         """Make these the splats to draw; the seconds that the processor took to pack them."""

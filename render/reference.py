@@ -8,21 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from avatar.types import Float, Gaussians
 from render.camera import View
 from render.renderer import (
-    BLACK,
     FRUSTUM_MARGIN,
     LEAST_ALPHA,
     LEAST_TRANSMITTANCE,
     MOST_ALPHA,
     NEAR_PLANE,
     SCREEN_BLUR,
+    ByteRenderer,
     CardHead,
     Image,
-    background_picture,
     image_size,
     plain_gaussians,
 )
@@ -31,7 +30,7 @@ Double = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class ReferenceRenderer:
+class ReferenceRenderer(ByteRenderer):
     """`Renderer` by brute force."""
 
     reason: str = "asked for by name: the slow, plain renderer that the others are tested against"
@@ -40,39 +39,17 @@ class ReferenceRenderer:
     def name(self) -> str:
         return "reference"
 
-    def render(
+    def _draw_bytes(
         self,
         gaussians: Gaussians | CardHead,
         views: Sequence[View],
-        background: ArrayLike = BLACK,
-        *,
-        out: Image | None = None,
-    ) -> Image:
-        """[C, H, W, 3] finished sRGB pictures over `background`."""
-        pictures = self.render_with_alpha(gaussians, views, background)[..., :3]
-        if out is None:
-            return np.ascontiguousarray(pictures)
-        out[...] = pictures
-        return out
-
-    def render_with_alpha(
-        self,
-        gaussians: Gaussians | CardHead,
-        views: Sequence[View],
-        background: ArrayLike = BLACK,
-        *,
-        out: Image | None = None,
-    ) -> Image:
-        """[C, H, W, 4] as `render`, and alpha."""
-        width, height = image_size(views)
+        background: Float,
+        pictures: Image,
+    ) -> None:
         colour, alpha = self.render_float(gaussians, views)
-        over = colour + (1 - alpha) * background_picture(background, width, height)
-        pictures = np.concatenate([over, alpha], axis=-1)
-        pictures = np.floor(np.clip(pictures, 0, 1) * 255 + 0.5).astype(np.uint8)
-        if out is None:
-            return pictures
-        out[...] = pictures
-        return out
+        drawn = np.concatenate([colour + (1 - alpha) * background, alpha], axis=-1)
+        levels = np.clip(drawn[..., : pictures.shape[-1]], 0, 1) * 255
+        pictures[...] = np.floor(levels + 0.5).astype(np.uint8)
 
     def render_float(
         self, gaussians: Gaussians | CardHead, views: Sequence[View]
@@ -87,9 +64,6 @@ class ReferenceRenderer:
     def warm_up(self) -> float:
         """Nothing to compile: 0."""
         return 0.0
-
-    def release(self) -> None:
-        """It holds nothing."""
 
 
 def _rotation_matrices(quaternions: Double) -> Double:

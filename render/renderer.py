@@ -11,7 +11,8 @@ number in it that is not finite is left out.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from types import TracebackType
+from typing import Protocol, Self, runtime_checkable
 
 import moderngl
 import numpy as np
@@ -166,6 +167,17 @@ class ByteRenderer(ABC):
     def release(self) -> None:  # noqa: B027 (optional)
         """Most hold nothing outside this program."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
     def render(
         self,
         gaussians: Gaussians | CardHead,
@@ -175,7 +187,7 @@ class ByteRenderer(ABC):
         out: Image | None = None,
     ) -> Image:
         """[C, H, W, 3] finished sRGB pictures over `background` (colour [3] or [H, W, 3])."""
-        return self._render_bytes(gaussians, views, background, 3, out)
+        return self._rendered(gaussians, views, background, 3, out)
 
     def render_with_alpha(
         self,
@@ -186,10 +198,9 @@ class ByteRenderer(ABC):
         out: Image | None = None,
     ) -> Image:
         """[C, H, W, 4] as `render`, and alpha."""
-        return self._render_bytes(gaussians, views, background, 4, out)
+        return self._rendered(gaussians, views, background, 4, out)
 
-    @abstractmethod
-    def _render_bytes(
+    def _rendered(
         self,
         gaussians: Gaussians | CardHead,
         views: Sequence[View],
@@ -197,7 +208,22 @@ class ByteRenderer(ABC):
         channels: int,
         out: Image | None,
     ) -> Image:
-        """[C, H, W, channels], in `out` where it is given."""
+        width, height = image_size(views)
+        shape = (len(views), height, width, channels)
+        pictures = np.empty(shape, np.uint8) if out is None else out
+        assert pictures.shape == shape, f"out: expected {shape}, got {pictures.shape}"
+        self._draw_bytes(gaussians, views, background_picture(background, width, height), pictures)
+        return pictures
+
+    @abstractmethod
+    def _draw_bytes(
+        self,
+        gaussians: Gaussians | CardHead,
+        views: Sequence[View],
+        background: Float,
+        pictures: Image,
+    ) -> None:
+        """Fill `pictures` [C, H, W, 3 or 4]; `background` is as `background_picture` gives it."""
 
 
 def plain_gaussians(gaussians: Gaussians | CardHead) -> Gaussians:
@@ -217,7 +243,7 @@ def image_size(views: Sequence[View]) -> tuple[int, int]:
 def background_picture(background: ArrayLike, width: int, height: int) -> Float:
     """[1, 1, 3] of a colour or [H, W, 3] of a picture, float32, C-contiguous."""
     picture = np.ascontiguousarray(background, np.float32)
-    if picture.shape == (3,):
+    if picture.shape in ((3,), (1, 1, 3)):
         return picture.reshape(1, 1, 3)
     assert picture.shape == (height, width, 3), (
         f"background: expected [3] or [{height}, {width}, 3], got {list(picture.shape)}"

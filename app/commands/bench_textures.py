@@ -4,7 +4,6 @@ card and are waited for in textures of OpenGL."""
 from collections.abc import Sequence
 
 import moderngl
-from numpy.typing import ArrayLike
 
 from avatar.errors import DeviceError
 from avatar.head_tables import HeadTables
@@ -14,7 +13,7 @@ from render.cpu import StageTimes
 from render.cuda import CudaRenderer
 from render.cuda_head import CudaHead
 from render.gl_driver import open_context
-from render.renderer import BLACK, ByteRenderer, CardHead, Image
+from render.renderer import ByteRenderer, CardHead, Image
 
 
 class IntoTextures(ByteRenderer):
@@ -83,16 +82,13 @@ class IntoTextures(ByteRenderer):
             self._cuda.release()
         self._context.release()
 
-    def _render_bytes(
+    def _draw_bytes(
         self,
         gaussians: Gaussians | CardHead,
         views: Sequence[View],
-        background: ArrayLike = BLACK,
-        channels: int = 4,
-        out: Image | None = None,
-    ) -> Image:
-        assert out is not None, "measured only"
+        background: Float,
+        pictures: Image,
+    ) -> None:
         with self._context:
             self._cuda.render_textures(gaussians, views, background)
             self._context.finish()
-        return out

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from avatar.types import Float, Gaussians
@@ -31,7 +30,6 @@ from render.renderer import (
     ByteRenderer,
     CardHead,
     Image,
-    background_picture,
     image_size,
     plain_gaussians,
 )
@@ -99,17 +97,14 @@ class TorchTiles(ByteRenderer):
         self.render(one, [view])
         return time.perf_counter() - started
 
-    def _render_bytes(
+    def _draw_bytes(
         self,
         gaussians: Gaussians | CardHead,
         views: Sequence[View],
-        background: ArrayLike,
-        channels: int,
-        out: Image | None,
-    ) -> Image:
-        width, height = image_size(views)
-        pictures = np.empty((len(views), height, width, channels), np.uint8) if out is None else out
-        behind = _sent(background_picture(background, width, height))
+        background: Float,
+        pictures: Image,
+    ) -> None:
+        channels, behind = pictures.shape[-1], _sent(background)
         sort_s = raster_s = 0.0
         with _one_thread():
             for view, picture in zip(views, pictures, strict=True):
@@ -123,7 +118,6 @@ class TorchTiles(ByteRenderer):
                 sort_s += sorted_ - started
                 raster_s += time.perf_counter() - sorted_
         self.last_times = StageTimes(sort_s=sort_s, raster_s=raster_s)
-        return pictures
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from app.speech_process import SourceState, SpeechReport
 from avatar.motion.direction import Direction
 from avatar.types import ARKIT_NAMES, AUDIO_RATE, MOTION_RATE, Float, MotionFrame
 
@@ -50,3 +51,22 @@ class LoudJaw:
 def broken_generator() -> LoudJaw:
     """Weights that cannot be read."""
     raise ValueError("these weights are for another network")
+
+
+NOTHING_HEARD = SpeechReport(
+    state=SourceState.HEARING,
+    running=True,
+    level=0.0,
+    speech=False,
+    blocks=0,
+    dropped=0,
+    restarts=0,
+    real_time_factor=0.0,
+    speaker_delay_s=0.0,
+    speaker_late_s=0.0,
+    file_position_s=0.0,
+    speaking=False,
+    microphones=(),
+    problem="",
+)
+"""Of a speech process with an open microphone, in silence."""

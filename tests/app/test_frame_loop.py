@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,14 @@ from app.frame_loop import (
 from app.motion_channel import RECORD
 from app.outputs import OutputOptions, Outputs
 from app.panel import Wishes
-from app.speech_process import SourceState, SpeechReport
+from app.speech_process import SourceState
 from app.timing import HeadsetTiming
 from avatar.errors import AvatarFileError
 from avatar.motion.direction import Direction
 from avatar.types import MotionFrame
 from render.choose import open_renderer
 from render.headset import Turn
+from tests.app.stand_ins import NOTHING_HEARD
 from tests.render.scenes import gaussians_of
 
 ROOM = (880, 760)
@@ -189,22 +191,7 @@ class FakeSpeech:
         return np.zeros(0, RECORD)
 
     def report(self):
-        return SpeechReport(
-            state=SourceState.LOADING,
-            running=True,
-            level=0.0,
-            speech=False,
-            blocks=0,
-            dropped=0,
-            restarts=0,
-            real_time_factor=0.0,
-            speaker_delay_s=0.0,
-            speaker_late_s=0.0,
-            file_position_s=0.0,
-            microphones=(),
-            problem="",
-            speaking=False,
-        )
+        return replace(NOTHING_HEARD, state=SourceState.LOADING)
 
 
 class StillScene:

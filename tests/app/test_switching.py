@@ -23,7 +23,7 @@ from app.outputs import OutputOptions, Outputs, Snapshot
 from app.panel import Orbit, PanelView, Wishes
 from app.posing import CardPosing
 from app.renderers import Renderers
-from app.speech_process import SourceState, SpeechProcess, SpeechReport
+from app.speech_process import SpeechProcess, SpeechReport
 from avatar.avatar_file import save_avatar
 from avatar.errors import DeviceError
 from render.gl import GlRenderer
@@ -32,6 +32,7 @@ from render.gl_head import GlHead
 from render.gl_memory import Canvas
 from render.gl_sort import CardOrder
 from render.renderer import CardPicture
+from tests.app.stand_ins import NOTHING_HEARD
 from tests.render.living import Bystander, living
 
 PATIENCE_S = 60.0
@@ -43,22 +44,7 @@ class Silence:
     deaths = 0
 
     def report(self) -> SpeechReport:
-        return SpeechReport(
-            state=SourceState.HEARING,
-            running=True,
-            level=0.0,
-            speech=False,
-            blocks=0,
-            dropped=0,
-            restarts=0,
-            real_time_factor=0.0,
-            speaker_delay_s=0.0,
-            speaker_late_s=0.0,
-            file_position_s=0.0,
-            speaking=False,
-            microphones=(),
-            problem="",
-        )
+        return NOTHING_HEARD
 
     def read_motion(self) -> np.ndarray:
         return np.zeros(0, RECORD)

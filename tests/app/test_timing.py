@@ -1,29 +1,23 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.speech_process import SourceState, SpeechReport
 from app.timing import Distribution, HeadsetTiming, Timing
 from render.headset import Turn
+from tests.app.stand_ins import NOTHING_HEARD
 
-REPORT = SpeechReport(
-    state=SourceState.HEARING,
-    running=True,
+REPORT = replace(
+    NOTHING_HEARD,
     level=0.5,
     speech=True,
     blocks=100,
     dropped=2,
     restarts=1,
     real_time_factor=0.25,
-    speaker_delay_s=0.0,
-    speaker_late_s=0.0,
-    file_position_s=0.0,
-    speaking=False,
-    microphones=(),
-    problem="",
 )
 
 

@@ -5,7 +5,7 @@ from scipy.spatial.transform import Rotation
 
 from avatar.deform import multiply_quaternions, triangle_frames
 from avatar.head_tables import HeadPose, HeadTables
-from avatar.types import Gaussians
+from avatar.types import ARKIT_NAMES, Gaussians, MotionFrame
 
 
 def pose_plainly(tables: HeadTables, pose: HeadPose) -> Gaussians:
@@ -108,3 +108,30 @@ def lip_factors(tables: HeadTables, places: np.ndarray) -> np.ndarray:
     np.add.at(near, owner, tables.lip_area[tables.lip_near] * left**2)
     touching = np.minimum(near * tables.constants["LIP_SCALE"], 1)
     return np.minimum((1 - tables.lip_darkest * touching) / tables.lip_rest, 1)
+
+
+def lively_motion(seed: int) -> MotionFrame:
+    """A face that does anything at all."""
+    chance = np.random.default_rng(seed)
+    single = lambda values: np.asarray(values, np.float32)  # noqa: E731
+    return MotionFrame(
+        index=0,
+        time_s=0.0,
+        latent=np.zeros(0, np.float32),
+        expression=single(chance.random(len(ARKIT_NAMES)) * (chance.random(52) < 0.4)),
+        tongue=single(chance.random(3)),
+        gaze=single(chance.normal(0, 0.2, 2)),
+        head_rotation=single(chance.normal(0, 0.2, 3)),
+        head_translation=single(chance.normal(0, 0.01, 3)),
+    )
+
+
+def assert_posed_alike(got: Gaussians, expected: Gaussians) -> None:
+    assert np.abs(expected.means - got.means).max() < 1e-6
+    # A quaternion may have the other sign; thin triangles tilt by the last digits of their corners.
+    lengths = np.linalg.norm(expected.rotations, axis=1) ** 2  # as stored: not quite 1
+    alike = np.abs((expected.rotations * got.rotations).sum(1)) / lengths
+    assert np.quantile(alike, 0.001) > 1 - 1e-5
+    assert np.quantile(np.abs(expected.scales / got.scales - 1), 0.999) < 1e-3
+    assert np.abs(expected.colours - got.colours).max() < 2e-3
+    assert np.array_equal(expected.opacities, got.opacities)

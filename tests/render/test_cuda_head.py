@@ -10,12 +10,11 @@ from app.bundled import avatar_path
 from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
 from avatar.head_tables import HeadPose
-from avatar.types import ARKIT_NAMES, Gaussians, MotionFrame
 from render.camera import orbit_view
 from render.cuda import CudaRenderer
 from render.cuda_compiler import KernelCache
 from render.cuda_driver import Card
-from tests.avatar.plain_head import pose_plainly
+from tests.avatar.plain_head import assert_posed_alike, lively_motion, pose_plainly
 from tests.render.fake_cuda import calls, fake_library
 from tests.render.scenes import front_view
 
@@ -33,35 +32,9 @@ def cuda(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CudaRenderer]:
     assert fake_library().fake_failure() == b""
 
 
-def motion(seed: int) -> MotionFrame:
-    chance = np.random.default_rng(seed)
-    single = lambda values: np.asarray(values, np.float32)  # noqa: E731
-    return MotionFrame(
-        index=0,
-        time_s=0.0,
-        latent=np.zeros(0, np.float32),
-        expression=single(chance.random(len(ARKIT_NAMES)) * (chance.random(52) < 0.4)),
-        tongue=single(chance.random(3)),
-        gaze=single(chance.normal(0, 0.2, 2)),
-        head_rotation=single(chance.normal(0, 0.2, 3)),
-        head_translation=single(chance.normal(0, 0.01, 3)),
-    )
-
-
-def assert_posed_alike(got: Gaussians, expected: Gaussians) -> None:
-    assert np.abs(expected.means - got.means).max() < 1e-6
-    # A quaternion may have the other sign; thin triangles tilt by the last digits of their corners.
-    lengths = np.linalg.norm(expected.rotations, axis=1) ** 2  # as stored: not quite 1
-    alike = np.abs((expected.rotations * got.rotations).sum(1)) / lengths
-    assert np.quantile(alike, 0.001) > 1 - 1e-5
-    assert np.quantile(np.abs(expected.scales / got.scales - 1), 0.999) < 1e-3
-    assert np.abs(expected.colours - got.colours).max() < 2e-3
-    assert np.array_equal(expected.opacities, got.opacities)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_a_pose_on_the_card_is_that_of_plain_numpy_and_of_the_deformer(cuda, deformer, seed):
-    frame, viewer = motion(seed), np.array([0.05, 0.0, 1.0])
+    frame, viewer = lively_motion(seed), np.array([0.05, 0.0, 1.0])
     tables, pose = deformer.tables(), deformer.head_pose(frame, seen_from=viewer)
     head = cuda.keep(tables)
     head.pose(pose)
@@ -77,10 +50,10 @@ def test_a_head_is_neutral_until_it_is_posed_and_keeps_nothing_of_the_pose_befor
     head = cuda.keep(tables)
     neutral = head.read()
     assert_posed_alike(neutral, deformer.gaussians())
-    head.pose(deformer.head_pose(motion(1)))
+    head.pose(deformer.head_pose(lively_motion(1)))
     assert np.abs(head.read().means - neutral.means).max() > 1e-3
     still = dataclasses.replace(
-        motion(1),
+        lively_motion(1),
         expression=np.zeros(52, np.float32),
         tongue=np.zeros(3, np.float32),
         gaze=np.zeros(2, np.float32),
@@ -96,7 +69,7 @@ def test_a_head_is_neutral_until_it_is_posed_and_keeps_nothing_of_the_pose_befor
 
 def test_a_kept_head_is_drawn_as_its_gaussians_are(cuda, deformer):
     head = cuda.keep(deformer.tables())
-    head.pose(deformer.head_pose(motion(2)))
+    head.pose(deformer.head_pose(lively_motion(2)))
     views = [orbit_view(0.2, 0.0, 1.0, width=160, height=144)]
     assert np.array_equal(cuda.render(head, views), cuda.render(head.read(), views))
     assert cuda.render(head, views).std() > 20
@@ -105,7 +78,7 @@ def test_a_kept_head_is_drawn_as_its_gaussians_are(cuda, deformer):
 
 def test_a_pose_sends_one_small_array_and_takes_no_memory(cuda, deformer):
     head = cuda.keep(deformer.tables())
-    before, pose = fake_library().fake_allocations(), deformer.head_pose(motion(0))
+    before, pose = fake_library().fake_allocations(), deformer.head_pose(lively_motion(0))
     calls()
     head.pose(pose)
     made = calls()
@@ -128,7 +101,7 @@ def test_an_avatar_without_glance_lips_or_shading_is_posed_too(cuda, small_avata
         lip_darkest=np.zeros(0, np.float32), lip_rest=np.zeros(0, np.float32),
     )  # fmt: skip
     assert not len(tables.glance)
-    pose = deformer.head_pose(motion(3))
+    pose = deformer.head_pose(lively_motion(3))
     for each in (tables, bare):
         head = cuda.keep(each)
         head.pose(pose)
@@ -168,7 +141,7 @@ def test_a_renderer_that_is_released_gives_its_heads_back(tmp_path, small_avatar
 
 def test_weights_of_another_template_are_our_own_mistake(cuda, deformer):
     head = cuda.keep(deformer.tables())
-    pose = deformer.head_pose(motion(0))
+    pose = deformer.head_pose(lively_motion(0))
     few = HeadPose(
         weights=pose.weights[:9],
         gaze=pose.gaze,

@@ -22,10 +22,9 @@ from render.cuda_compiler import KernelCache, compiler_library
 from render.cuda_driver import driver_library
 from render.cuda_probe import has_nvidia_driver, probe_cuda
 from render.gl_driver import open_context
-from tests.avatar.plain_head import pose_plainly
+from tests.avatar.plain_head import assert_posed_alike, lively_motion, pose_plainly
+from tests.render.agreement import assert_same, psnr
 from tests.render.scenes import gaussians_of, random_gaussians, random_view
-from tests.render.test_cuda import assert_same, psnr
-from tests.render.test_cuda_head import assert_posed_alike, motion
 from tests.render.test_interop import pixels
 
 pytestmark = [
@@ -79,7 +78,7 @@ def test_heads_posed_on_the_card_are_those_of_plain_numpy_and_drawn_as_by_the_pr
     card, deformer, seed
 ):
     tables = deformer.tables()
-    pose = deformer.head_pose(motion(seed), seen_from=np.array([0.05, 0.0, 1.0]))
+    pose = deformer.head_pose(lively_motion(seed), seen_from=np.array([0.05, 0.0, 1.0]))
     head = card.keep(tables)
     head.pose(pose)
     assert_posed_alike(head.read(), pose_plainly(tables, pose))
@@ -93,7 +92,7 @@ def test_heads_posed_on_the_card_are_those_of_plain_numpy_and_drawn_as_by_the_pr
 def test_a_thousand_frames_are_the_same_picture_to_the_byte(card, deformer):
     # A race would show as a byte that changes now and then.
     head = card.keep(deformer.tables())
-    head.pose(deformer.head_pose(motion(1)))
+    head.pose(deformer.head_pose(lively_motion(1)))
     views = [orbit_view(yaw, 0.0, 1.0, width=640, height=480) for yaw in (-0.03, 0.03)]
     first = card.render(head, views)
     out, held = np.empty_like(first), card.card_bytes
@@ -121,7 +120,7 @@ def test_pictures_reach_textures_of_opengl_shared_or_told(deformer, tmp_path):
         head = cuda.keep(deformer.tables())
         views = [orbit_view(yaw, 0.0, 1.0, width=600, height=500) for yaw in (-0.03, 0.03)]
         for seed in range(5):
-            head.pose(deformer.head_pose(motion(seed)))
+            head.pose(deformer.head_pose(lively_motion(seed)))
             shown = cuda.render_textures(head, views)
             context.finish()
             for picture, expected in zip(shown, cuda.render_with_alpha(head, views), strict=True):

@@ -1,40 +1,24 @@
 """The OpenGL renderer against the plain one; Mesa's llvmpipe through EGL where there is no card."""
 
-import dataclasses
 import tracemalloc
 from collections.abc import Iterator
 
 import moderngl
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
-from app.bundled import avatar_path
 from app.commands.bench import head_shaped_cloud
-from app.settings import DEFAULT_AVATAR
-from avatar.avatar_file import load_avatar
-from avatar.deform import Deformer
 from avatar.errors import DeviceError, ShaderError
-from avatar.types import Gaussians
 from render import gl as gl_module
 from render import gl_memory
-from render.camera import View, orbit_view
+from render.camera import orbit_view
 from render.cpu import CpuRenderer
 from render.gl import GlRenderer
 from render.gl_driver import open_context
-from render.reference import ReferenceRenderer
-from render.renderer import LEAST_ALPHA, LEAST_TRANSMITTANCE
+from render.renderer import LEAST_TRANSMITTANCE
+from tests.render.agreement import assert_same, psnr
 from tests.render.living import Bystander, living
 from tests.render.scenes import front_view, gaussians_of, random_gaussians, random_view
-
-REFERENCE = ReferenceRenderer()
-EXACT = 5e-5
-"""Single against double precision, blended over some dozens of splats: 2.7e-5 at most in 2,600
-random scenes, where a splat of a pixel's size lies hundreds of pixels from the corner."""
-THRESHOLD_PIXELS = 2
-"""Pixels of a small picture in which rounding may carry a splat across the 1/255 threshold; they
-then differ by no more than that splat."""
 
 
 @pytest.fixture(scope="module", params=["card", "processor"])
@@ -60,83 +44,6 @@ def gl(renderer) -> Iterator[GlRenderer]:
         assert context.error == "GL_NO_ERROR"
 
 
-def assert_same(
-    gl: GlRenderer, gaussians: Gaussians, views: list[View], exact: float = EXACT
-) -> None:
-    """Colour and alpha equal the reference's; where it ended a pixel, they may differ by the light
-    that it left over, as colours are at most 1."""
-    fast = np.concatenate(gl.render_float(gaussians, views), -1)
-    plain = np.concatenate(REFERENCE.render_float(gaussians, views), -1)
-    assert fast.shape == plain.shape
-    assert np.isfinite(fast).all()
-    off = np.abs(fast - plain).max(axis=-1)
-    ended = 1 - fast[..., 3] <= 1.01 * LEAST_TRANSMITTANCE
-    limit = exact + np.where(ended, 1 - plain[..., 3], 0)
-    assert (off > limit).sum() <= THRESHOLD_PIXELS
-    assert (off <= LEAST_ALPHA + limit).all()
-
-
-def psnr(first: np.ndarray, second: np.ndarray) -> float:
-    error = np.mean((first.astype(np.float64) - second) ** 2)
-    return float(10 * np.log10(255.0**2 / max(error, 1e-9)))
-
-
-@settings(max_examples=40)
-@given(count=st.integers(0, 60), seed=st.integers(0, 2**32 - 1), size=st.floats(0.002, 0.3))
-@example(count=0, seed=0, size=0.05)
-@example(count=1, seed=0, size=0.05)
-def test_any_scene_from_any_camera_equals_the_reference(renderer, count, seed, size):
-    assert_same(renderer, random_gaussians(count, seed, size), [random_view(seed)])
-    with renderer._context as context:
-        assert context.error == "GL_NO_ERROR"
-
-
-@settings(max_examples=25)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    left=st.floats(-1.2, 0.3),
-    down=st.floats(-1.2, 0.3),
-    wide=st.floats(0.1, 1.0),
-    high=st.floats(0.1, 1.0),
-)
-def test_a_frustum_that_leans_aside_equals_the_reference(renderer, seed, left, down, wide, high):
-    # Even one that does not hold its own axis: a part of a larger picture.
-    view = View.from_eye(
-        np.eye(4), left=left, right=left + wide, down=down, up=down + high, width=40, height=56
-    )
-    # A narrow one looks closely: pixel coordinates reach thousands.
-    assert_same(renderer, random_gaussians(50, seed, 0.1, spread=1.5), [view], exact=1e-4)
-
-
-@settings(max_examples=15)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_splats_that_cross_the_near_plane_equal_the_reference(renderer, seed):
-    rng = np.random.default_rng(seed)
-    means = rng.normal(size=(40, 3)) * [0.02, 0.02, 0.03] - [0, 0, 0.02]
-    gaussians = dataclasses.replace(
-        random_gaussians(40, seed, size=0.001), means=means.astype(np.float32)
-    )
-    # Pixel coordinates reach thousands there.
-    assert_same(renderer, gaussians, [front_view()], exact=1e-4)
-
-
-@pytest.mark.parametrize("scale", [1e-7, 1e-3, 1.0, 100.0])
-def test_tiny_and_huge_splats_equal_the_reference(gl, scale):
-    gaussians = gaussians_of(
-        [[0, 0, -2], [0.1, 0.05, -2.5], [-0.2, 0.1, -1.5]],
-        scales=scale,
-        opacities=[0.3, 0.9, 0.5],
-        colours=[[1, 0, 0], [0, 1, 0], [0, 0, 1]],
-    )
-    assert_same(gl, gaussians, [front_view()])
-
-
-@pytest.mark.parametrize("opacity", [0.0, 0.0039, 0.004, 0.5, 0.9999, 1.0])
-def test_every_opacity_equals_the_reference(gl, opacity):
-    gaussians = gaussians_of([[0, 0, -2.0 - 0.1 * i] for i in range(5)], opacities=opacity)
-    assert_same(gl, gaussians, [front_view()])
-
-
 def test_where_the_exact_rules_end_a_pixel_no_more_than_its_last_light_differs(gl):
     rng = np.random.default_rng(4)
     gaussians = gaussians_of(
@@ -147,78 +54,6 @@ def test_where_the_exact_rules_end_a_pixel_no_more_than_its_last_light_differs(g
     assert_same(gl, gaussians, [front_view()])
     _, alpha = gl.render_float(gaussians, [front_view()])
     assert (1 - alpha < LEAST_TRANSMITTANCE).any()  # some pixels were ended
-
-
-def test_equal_depths_are_drawn_in_the_order_of_the_list(gl):
-    rng = np.random.default_rng(5)
-    gaussians = gaussians_of(
-        np.c_[rng.normal(size=(80, 2)) * 0.3, np.full(80, -2.0)], colours=rng.uniform(size=(80, 3))
-    )
-    assert_same(gl, gaussians, [front_view()])
-
-
-def test_long_thin_diagonal_splats_equal_the_reference(gl):
-    rng = np.random.default_rng(6)
-    gaussians = gaussians_of(
-        rng.normal(size=(30, 3)) * [0.4, 0.3, 0.2] - [0, 0, 2],
-        scales=(0.5, 0.003, 0.003),
-        rotations=rng.normal(size=(30, 4)),
-        colours=rng.uniform(size=(30, 3)),
-    )
-    # The conic's terms cancel: 5 digits left.
-    assert_same(gl, gaussians, [front_view()], exact=1e-4)
-
-
-def test_splats_behind_the_eye_leave_the_background(gl):
-    gaussians = gaussians_of([[0, 0, 1], [0, 0, 0], [0, 0, -0.005]], scales=1.0)
-    assert (gl.render(gaussians, [front_view()], (0.0, 1.0, 0.0)) == [0, 255, 0]).all()
-
-
-def test_no_splats_at_all_leave_the_background(gl):
-    for gaussians in (gaussians_of([]), random_gaussians(30, 3), gaussians_of([])):
-        picture = gl.render_with_alpha(gaussians, [front_view()], (0.2, 0.4, 0.6))
-        if len(gaussians) == 0:
-            assert (picture == [51, 102, 153, 0]).all()
-        else:
-            assert picture[..., 3].any()
-
-
-def test_two_eyes_in_one_call_equal_each_eye_alone(gl):
-    gaussians = random_gaussians(50, seed=7)
-    eyes = [random_view(8), random_view(9)]
-    together, _ = gl.render_float(gaussians, eyes)
-    for index, eye in enumerate(eyes):
-        alone, _ = gl.render_float(gaussians, [eye])
-        assert np.array_equal(together[index], alone[0])
-    assert_same(gl, gaussians, eyes)
-    pictures = gl.render(gaussians, eyes)
-    assert np.array_equal(pictures[1], gl.render(gaussians, eyes[1:])[0])
-
-
-@settings(max_examples=20)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    value=st.sampled_from([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 0.0, -1.0]),
-    field=st.sampled_from(["means", "rotations", "scales", "opacities", "colours"]),
-)
-def test_broken_numbers_neither_crash_nor_spoil_their_neighbours(renderer, seed, value, field):
-    gaussians = random_gaussians(30, seed)
-    broken = getattr(gaussians, field).copy()
-    broken[::3] = value
-    drawn, _ = renderer.render_float(
-        dataclasses.replace(gaussians, **{field: broken}), [front_view()]
-    )
-    if field in ("means", "rotations", "scales"):
-        assert np.isfinite(drawn).all()
-    if not np.isfinite(value):
-        healthy = np.arange(30) % 3 != 0
-        rest = Gaussians(
-            **{
-                each.name: np.ascontiguousarray(getattr(gaussians, each.name)[healthy])
-                for each in dataclasses.fields(Gaussians)
-            }
-        )
-        assert np.array_equal(drawn, renderer.render_float(rest, [front_view()])[0])
 
 
 def test_a_picture_lies_behind_and_rounds_as_the_other_renderers_do(gl):
@@ -249,17 +84,6 @@ def test_every_byte_is_met_exactly(gl):
     assert np.array_equal(picture, CpuRenderer().render(gaussians_of([]), [view], behind)[0])
 
 
-@pytest.mark.parametrize("size", [256, 512])
-def test_the_bundled_head_looks_as_on_the_processor(gl, size):
-    view = orbit_view(0.3, 0.1, 1.0, width=size, height=size)
-    deformer = Deformer(load_avatar(avatar_path(DEFAULT_AVATAR)))
-    gaussians = deformer.gaussians(seen_from=view.position)
-    fast = gl.render_with_alpha(gaussians, [view], (0.5, 0.5, 0.5))[0]
-    plain = CpuRenderer().render_with_alpha(gaussians, [view], (0.5, 0.5, 0.5))[0]
-    assert psnr(fast, plain) > 55
-    assert np.abs(fast.astype(int) - plain).max() <= 2
-
-
 def test_a_cloud_in_half_precision_is_still_close(monkeypatch):
     monkeypatch.setattr(gl_module, "PRECISIONS", (("f2", 16),))
     head = head_shaped_cloud(8000, seed=2)
@@ -268,21 +92,6 @@ def test_a_cloud_in_half_precision_is_still_close(monkeypatch):
         assert "16-bit" in coarse.reason
         picture = coarse.render(head, [view])[0]
     assert psnr(picture, CpuRenderer().render(head, [view])[0]) > 50
-
-
-def test_the_given_memory_is_filled(gl):
-    out = np.zeros((1, 48, 64, 3), np.uint8)
-    gaussians = random_gaussians(30, seed=3)
-    assert gl.render(gaussians, [front_view()], out=out) is out
-    assert np.array_equal(out, gl.render(gaussians, [front_view()]))
-
-
-def test_read_only_gaussians_are_drawn_as_they_are(gl):
-    gaussians = random_gaussians(30, seed=3)
-    expected = gl.render(gaussians, [front_view()])
-    for each in dataclasses.fields(Gaussians):
-        getattr(gaussians, each.name).flags.writeable = False
-    assert np.array_equal(gl.render(gaussians, [front_view()]), expected)
 
 
 def test_smaller_pictures_and_scenes_after_larger_ones_are_drawn_right(gl):
