@@ -1,6 +1,6 @@
 """Gaussians to pixels on the processor: the renderer of machines without a graphics card.
 
-Each view gets its own projection, covariance and depth order (one order for both eyes makes
+Each view gets its own projection, covariance and order of distance (one order for both eyes makes
 thorny splats). Work memory is kept between frames and grows only.
 """
 
@@ -30,8 +30,8 @@ class StageTimes:
     """Where the time of the latest call went, seconds, all its views together."""
 
     sort_s: float = 0.0
-    """Projecting, ordering by depth and listing the splats of each tile. nan, as any of them, where
-    a card does it and nobody looked."""
+    """Projecting, ordering by distance and listing the splats of each tile. nan, as any of them,
+    where a card does it and nobody looked."""
     raster_s: float = 0.0
 
 
@@ -150,7 +150,7 @@ class CpuRenderer(ByteRenderer):
             splats.seen,
             tiles.counts,
         )
-        visible = kernels.sort_by_depth(
+        visible = kernels.sort_by_distance(
             splats.keys,
             splats.seen,
             splats.order,

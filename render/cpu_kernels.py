@@ -123,6 +123,9 @@ def _project_block(pose, lens, width, height, block):
     r00, r01, r02, t0 = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3]
     r10, r11, r12, t1 = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3]
     r20, r21, r22, t2 = pose[2, 0], pose[2, 1], pose[2, 2], pose[2, 3]
+    ex = -(r00 * t0 + r10 * t1 + r20 * t2)
+    ey = -(r01 * t0 + r11 * t1 + r21 * t2)
+    ez = -(r02 * t0 + r12 * t1 + r22 * t2)
     zero, one, two, half = f32(0), f32(1), f32(2), f32(0.5)
     for k in range(BLOCK):
         mx, my, mz = block[0, k], block[1, k], block[2, k]
@@ -179,7 +182,8 @@ def _project_block(pose, lens, width, height, block):
         seen &= (left < right) & (top < bottom)
         scale = _HALF_LOG2_E / det
         block[14, k] = one if seen else zero
-        block[15, k] = depth
+        dx, dy, dz = mx - ex, my - ey, mz - ez
+        block[15, k] = dx * dx + dy * dy + dz * dz
         block[16, k], block[17, k] = gx, gy
         block[18, k], block[19, k], block[20, k] = vv * scale, -two * uv * scale, uu * scale
         block[21, k] = lift
@@ -200,7 +204,7 @@ def _keep_seen(block, count, columns, at, splats, tiles, keys, tile_counts):
             continue
         for field in range(SPLAT_WIDTH):
             splats[at, field] = block[16 + field, k]
-        keys[at] = f32(block[15, k]).view(np.uint32)
+        keys[at] = f32(block[15, k]).view(np.uint32) >> np.uint32(1)
         left, top = np.int32(block[28, k]), np.int32(block[29, k])
         right, bottom = np.int32(block[30, k]), np.int32(block[31, k])
         tiles[at, 0], tiles[at, 1], tiles[at, 2], tiles[at, 3] = left, top, right, bottom
@@ -246,8 +250,9 @@ def project(
     `pose` [3, 4] camera_from_world and `lens` [4] fx, fy, cx, cy, float32; `size` (width, height).
     Of the splats that can be seen it fills, from the beginning of each chunk of CHUNK on, `splats`
     [N, SPLAT_WIDTH], `tiles` [N, 4] int16 (left, top, right, bottom of the tiles that it may touch,
-    the last two exclusive) and `keys` [N] uint32, the depth's bits; `seen` [chunks] says how many
-    they are. `tile_counts` [threads, tiles]: how many each thread found in each tile.
+    the last two exclusive) and `keys` [N] uint32, by which `sort_by_distance` sorts;
+    `seen` [chunks] says how many they are. `tile_counts` [threads, tiles]: how many each thread
+    found in each tile.
     """
     ticket[0] = 0
     for thread in prange(tile_counts.shape[0]):
@@ -258,12 +263,13 @@ def project(
 
 
 @njit(cache=True)
-def sort_by_depth(keys, seen, order, spare_order, sorted_keys, spare_keys, counts):
-    """Places of the splats to draw, nearest first, equal depths by place; how many there are.
+def sort_by_distance(keys, seen, order, spare_order, sorted_keys, spare_keys, counts):
+    """Places of the splats to draw, nearest first, equal distances by place; how many there are.
 
     `keys` [N] and `seen` [chunks] as `project` leaves them. Least-significant-digit radix sort on
-    the bits of the depth, which for positive floats order as the floats do. Only the bits in which
-    the depths differ are sorted: two passes for a head. The result is in `order`.
+    the bits of the squared distance from the eye, which order as positive floats do; without the
+    last one, as only the bits in which distances differ are sorted: so two passes do for a head.
+    The result is in `order`.
     """
     visible = 0
     least, most = CULLED, np.uint32(0)

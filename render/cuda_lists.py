@@ -18,7 +18,7 @@ PART = 8 * THREADS
 SUM_SHARE = 4 * THREADS
 """Numbers that a block sums up."""
 KEY_BITS = 32
-"""Of a depth."""
+"""Of a distance."""
 FIRST_CAPACITY = 1 << 16
 """Pairs of splat and tile that there is room for at first."""
 _SPLATS, _PAIRS, _UNUSED = 0, 4, 8
@@ -68,7 +68,7 @@ class TileLists:
         return self._grid
 
     def project(self, splats: SplatAddresses, views: Sequence[View]) -> None:
-        """Put all splats on all screens, sort them by depth, and count their pairs."""
+        """Put all splats on all screens, sort them by distance, and count their pairs."""
         kernels, width, height = self._kernels, views[0].width, views[0].height
         self._grid = -(-width // TILE), -(-height // TILE), len(views)
         self._splats, self._entries = splats.count, splats.count * len(views)

@@ -32,7 +32,7 @@ from avatar.head_tables import HeadTables
 from avatar.types import Float, Gaussians
 from render.camera import View
 from render.cpu import StageTimes
-from render.depth_order import DepthOrder
+from render.distance_order import DistanceOrder
 from render.gl_driver import COMPUTE_VERSION, driver_of, open_context
 from render.gl_head import GlHead, HeadPrograms
 from render.gl_memory import TEXTURE_WIDTH, CardMemory, state_put_back
@@ -78,7 +78,7 @@ class GlRenderer(ByteRenderer):
         self._owns_context = context is None
         self._context = unseen_context() if context is None else context
         self._released = False
-        self._depth_order = DepthOrder()
+        self._distance_order = DistanceOrder()
         self.last_times = StageTimes()
         with ExitStack() as undo:
             if self._owns_context:
@@ -210,7 +210,7 @@ class GlRenderer(ByteRenderer):
         """Make these the splats to draw; the seconds that the processor took to pack them."""
         started = time.perf_counter()
         if isinstance(gaussians, Gaussians):
-            packed = self._depth_order.pack(gaussians)
+            packed = self._distance_order.pack(gaussians)
             seconds = time.perf_counter() - started
             self._memory.write_splats(packed)
             return seconds
@@ -227,7 +227,7 @@ class GlRenderer(ByteRenderer):
             self._memory.draw_sorted(self._card[0], len(gaussians), view)
             return math.nan
         started = time.perf_counter()
-        order = self._depth_order.nearest_first(view)
+        order = self._distance_order.nearest_first(view)
         seconds = time.perf_counter() - started
         self._memory.draw(order, view)
         return seconds
@@ -298,14 +298,14 @@ def _blends(memory: CardMemory) -> bool:
     """Whether two half-transparent splats on top of each other leave a quarter of the light."""
     one, view = _one_splat()
     light = np.empty((view.height, view.width, 4), np.float32)
-    memory.write_splats(DepthOrder().pack(one))
+    memory.write_splats(DistanceOrder().pack(one))
     memory.draw(np.zeros(2, np.uint32), view)
     memory.light.read_into(light, "f4")
     return bool(np.allclose(light[4, 4], [0.75, 0.75, 0.75, 0.25], atol=1e-3))
 
 
 def _sorts(memory: CardMemory, order: CardOrder) -> bool:
-    """Whether the card finds the order of a few thousand splats, some alike in depth, as the
+    """Whether the card finds the order of a few thousand splats, some equally far, as the
     processor does: what a driver compiles need not be what was written."""
     chance = np.random.default_rng(0)
     count = 5000
@@ -317,7 +317,7 @@ def _sorts(memory: CardMemory, order: CardOrder) -> bool:
         colours=np.ones((count, 3), np.float32),
     )
     _, view = _one_splat()
-    expected = DepthOrder()
+    expected = DistanceOrder()
     memory.write_splats(expected.pack(cloud))
     order.sort(memory.splats, count, view)
     return bool(np.array_equal(order.read(), expected.nearest_first(view)))

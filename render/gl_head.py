@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from avatar.head_tables import HeadPose, HeadTables
 from avatar.types import Float, Gaussians
-from render.depth_order import PACK, SPLAT_WIDTH
+from render.distance_order import PACK, SPLAT_WIDTH
 from render.program import build_compute, set_uniforms
 
 GROUP = 64

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from avatar.types import Float
 from render.camera import View
-from render.depth_order import PACK, SPLAT_WIDTH
+from render.distance_order import PACK, SPLAT_WIDTH
 from render.gl_sort import CardOrder
 from render.program import build_program, set_uniforms
 from render.renderer import FRUSTUM_MARGIN, LEAST_ALPHA, MOST_ALPHA, SCREEN_BLUR
@@ -125,7 +125,7 @@ class CardMemory:
             set_uniforms(program, drawn=0, behind=1)
 
     def write_splats(self, packed: Float) -> None:
-        """[M, SPLAT_WIDTH], M a whole number of PACKs, as `DepthOrder.pack` gives them."""
+        """[M, SPLAT_WIDTH], M a whole number of PACKs, as `DistanceOrder.pack` gives them."""
         rows = len(packed) // PACK
         if rows > self._written.height:
             self._written.release()

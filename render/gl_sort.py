@@ -1,9 +1,9 @@
-"""The order of depth, found on the graphics card: what `DepthOrder.nearest_first` does, where there
-are compute shaders (OpenGL 4.3).
+"""The order of distance, found on the graphics card: what `DistanceOrder.nearest_first` does, where
+there are compute shaders (OpenGL 4.3).
 
-A stable radix sort of 32-bit keys, eight bits at a time from the last on, so that equal depths keep
-the order of their numbers. How many splats are to be drawn never leaves the card: the last step
-writes it where an indirect draw reads it.
+A stable radix sort of 32-bit keys, eight bits at a time from the last on, so that equal distances
+keep the order of their numbers. How many splats are to be drawn never leaves the card: the last
+step writes it where an indirect draw reads it.
 """
 
 import struct
@@ -40,7 +40,7 @@ class CardOrder:
         try:
             for name, defines in (
                 (
-                    "depth_keys.comp",
+                    "distance_keys.comp",
                     {
                         "GROUP": GROUP,
                         "TEXTURE_WIDTH": texture_width,
@@ -80,8 +80,8 @@ class CardOrder:
         self._keys[0].bind_to_storage_buffer(0)
         self._places[0].bind_to_storage_buffer(1)
         splats.use(0)
-        axis = view.camera_from_world[2]
-        set_uniforms(self._keys_program, depth_axis=tuple(axis), count=count)
+        axis, eye = tuple(view.camera_from_world[2]), tuple(view.position)
+        set_uniforms(self._keys_program, depth_axis=axis, eye=eye, count=count)
         self._keys_program.run(_whole(count, GROUP))
         blocks = _whole(count, BLOCK)
         self._counts.bind_to_storage_buffer(4)

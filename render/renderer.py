@@ -2,10 +2,13 @@
 
 The one convention of all backends (classic Gaussian splatting, Kerbl et al. 2023, with the
 constants of gsplat): OpenCV cameras; every splat's screen covariance grows by `SCREEN_BLUR`;
-splats nearer than `NEAR_PLANE` are left out; blending goes front to back in the order of depth,
-index as tie-break; an opacity below `LEAST_ALPHA` counts as none and is capped at `MOST_ALPHA`;
-a pixel is finished when less than `LEAST_TRANSMITTANCE` of its light is left. A splat with a
-number in it that is not finite is left out.
+splats nearer than `NEAR_PLANE` are left out; blending goes front to back by the distance from the
+eye, index as tie-break; an opacity below `LEAST_ALPHA` counts as none and is capped at
+`MOST_ALPHA`; a pixel is finished when less than `LEAST_TRANSMITTANCE` of its light is left. A splat
+with a number in it that is not finite is left out.
+
+By distance and not, as usual, by depth: when the wearer of a headset turns the head, depths change
+places and pixels pop, distances do not (Radl et al. 2024, StopThePop).
 """
 
 from abc import ABC, abstractmethod

@@ -81,7 +81,7 @@ void main() {
     vec4 rotation = normalize(product(frame, bound[5 * index + 1]));
     vec3 colour = coloured(bound[5 * index + 3], bound[5 * index + 4].rgb, on.xyz, corner);
     scales.xyz *= size;
-    // Written so that NaN fails the test, as DepthOrder.pack does.
+    // Written so that NaN fails the test, as DistanceOrder.pack does.
     vec4 all = vec4(mean, 0.0) + rotation + scales + vec4(colour, 0.0);
     bool finite = abs(dot(all, vec4(1.0))) <= LARGEST;
     put(index, 0, vec4(mean, finite ? scales.w : 0.0));

@@ -23,7 +23,7 @@ class FitRasteriser(Protocol):
     ) -> tuple[Float, Float]:
         """Premultiplied colour [H, W, 3] and the light that is left [H, W].
 
-        `tilt`: in the order of depth that splats have when the head is turned by angles of these
+        `tilt`: in the order of distance that splats have when the head is turned by angles of these
         tangents (across, down), but where they are seen from here.
         """
         ...

@@ -1,9 +1,9 @@
 """gsplat (Ye et al. 2024) in the place of the processor's rasteriser: the same rules, on a card.
 
-Its parts are called one by one and not its `rasterization`, because that sorts by depth alone and
-the fit asks for other orders (`tilt`). Its quaternions are w, x, y, z and its cameras OpenCV's, as
-ours. It has never run on a card for us: tests hold what is converted here against the processor's
-rasteriser, with plain torch in gsplat's place.
+Its parts are called one by one and not its `rasterization`, because that sorts by depth, and
+splats are drawn by distance here (with `tilt`, as a turned head's). Its quaternions are w, x, y, z
+and its cameras OpenCV's, as ours. It has never run on a card for us: tests hold what is converted
+here against the processor's rasteriser, with plain torch in gsplat's place.
 """
 
 import math
@@ -124,7 +124,7 @@ class GsplatRasteriser:
             [[[focal_x, 0.0, centre_x], [0.0, focal_y, centre_y], [0.0, 0.0, 1.0]]],
             device=self._device,
         )
-        radii, centres, depths, conics, _ = parts.fully_fused_projection(
+        radii, centres, _, conics, _ = parts.fully_fused_projection(
             means,
             None,
             rotations,
@@ -140,7 +140,7 @@ class GsplatRasteriser:
         with torch.no_grad():
             self._seen = (radii[0] > 0).all(-1)
             self._conics = conics[0].detach()
-            order = depths.detach()
+            order = (means @ view[0, :3, :3].T + view[0, :3, 3]).norm(dim=-1)[None]
             if any(tilt):
                 across = view[0, :2, :3]
                 order = order + means @ (torch.tensor(tilt, device=self._device) @ across)

@@ -1,8 +1,8 @@
 """The loops of the differentiable rasteriser, compiled by numba: project, bin, draw, and back.
 
 The rules are those of `render.renderer` (a test holds the two together): screen covariance of
-Kerbl et al. 2023, eq. 5, grown by `SCREEN_BLUR`; front to back in the order of depth, index as
-tie-break; opacity below `LEAST_ALPHA` counts as none and is capped at `MOST_ALPHA`; a pixel ends
+Kerbl et al. 2023, eq. 5, grown by `SCREEN_BLUR`; front to back by the distance from the eye, index
+as tie-break; opacity below `LEAST_ALPHA` counts as none and is capped at `MOST_ALPHA`; a pixel ends
 before the splat that would leave less than `LEAST_TRANSMITTANCE`.
 
 Numbers of one splat on the screen lie together in a row of `screen` [N, SCREEN_WIDTH] float32:
@@ -90,14 +90,14 @@ def _axes(rotations, i):  # pragma: no cover
 
 @njit(cache=True, parallel=True, fastmath=_FAST, error_model="numpy")
 def project(  # pragma: no cover
-    means, rotations, scales, opacities, colours, pose, lens, size, screen, tiles, depths
+    means, rotations, scales, opacities, colours, pose, lens, size, screen, tiles, distances
 ):
     """Put every splat on the screen.
 
     `pose` [3, 4] camera_from_world (OpenCV axes) and `lens` [4] fx, fy, cx, cy, float32; `size`
     (width, height). Fills `screen`, `tiles` [N, 4] int16 (left, top, right, bottom of the tiles
-    it may touch, the last two exclusive; empty where it is not seen) and `depths` [N] (inf where
-    it is not seen).
+    it may touch, the last two exclusive; empty where it is not seen) and `distances` [N] m (inf
+    where it is not seen).
     """
     width, height = f32(size[0]), f32(size[1])
     fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
@@ -108,7 +108,7 @@ def project(  # pragma: no cover
     r10, r11, r12, t1 = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3]
     r20, r21, r22, t2 = pose[2, 0], pose[2, 1], pose[2, 2], pose[2, 3]
     for i in prange(means.shape[0]):
-        depths[i] = f32(np.inf)
+        distances[i] = f32(np.inf)
         tiles[i] = 0
         mx, my, mz = means[i, 0], means[i, 1], means[i, 2]
         depth = r20 * mx + r21 * my + r22 * mz + t2
@@ -116,8 +116,8 @@ def project(  # pragma: no cover
         # Written so that NaN fails the test.
         if not (depth > _NEAR and opacity >= _LEAST_ALPHA):
             continue
-        across = (r00 * mx + r01 * my + r02 * mz + t0) / depth
-        down = (r10 * mx + r11 * my + r12 * mz + t1) / depth
+        aside, below = r00 * mx + r01 * my + r02 * mz + t0, r10 * mx + r11 * my + r12 * mz + t1
+        across, down = aside / depth, below / depth
         held_x = min(max(across, least_x), most_x)
         held_y = min(max(down, least_y), most_y)
         jx, jy = fx / depth, fy / depth
@@ -151,7 +151,7 @@ def project(  # pragma: no cover
         bottom = math.floor(min(max(gy + ry + f32(0.5), f32(0)), height))
         if left >= right or top >= bottom:
             continue
-        depths[i] = depth
+        distances[i] = math.sqrt(aside * aside + below * below + depth * depth)
         scale = _HALF_LOG2_E / det
         screen[i, 0], screen[i, 1] = gx, gy
         screen[i, 2], screen[i, 3], screen[i, 4] = vv * scale, f32(-2) * uv * scale, uu * scale

@@ -103,10 +103,10 @@ class Rasteriser:
             (lens.width, lens.height),
             self._screen,
             self._tiles,
-            self._depths,
+            self._distances,
         )
         lateral = (np.array(tilt, np.float32) @ lens.pose[:2, :3]).astype(np.float32)
-        keys = self._depths + gaussians.means @ lateral
+        keys = self._distances + gaussians.means @ lateral
         self._order = np.argsort(keys, kind="stable").astype(np.int32)
         columns = -(-lens.width // kernels.TILE)
         pairs = kernels.count_pairs(self._tiles, columns, self._first_pair, self._tile_starts)
@@ -174,14 +174,14 @@ class Rasteriser:
         a, b, c, lift = (self._screen[:, field].astype(np.float64) for field in (2, 3, 4, 5))
         # In base-2 units the integral of 2^-(quadratic form) is 2 pi / (ln 2 sqrt(4ac - b²)).
         area = 2 * np.pi / (np.log(2) * np.sqrt(np.maximum(4 * a * c - b * b, 1e-20)))
-        return np.where(np.isfinite(self._depths), np.exp2(lift) * area, 0).astype(np.float32)
+        return np.where(np.isfinite(self._distances), np.exp2(lift) * area, 0).astype(np.float32)
 
     def _make_room(self, count: int, lens: Lens) -> None:
         if self._splats != count:
             self._splats = count
             self._screen = np.zeros((count, kernels.SCREEN_WIDTH), np.float32)
             self._tiles = np.zeros((count, 4), np.int16)
-            self._depths = np.zeros(count, np.float32)
+            self._distances = np.zeros(count, np.float32)
             self._first_pair = np.zeros(count + 1, np.int64)
             self._gradient = np.zeros((count, kernels.SPLAT_GRADIENT_WIDTH), np.float32)
         tiles = -(-lens.width // kernels.TILE) * -(-lens.height // kernels.TILE)

@@ -4,8 +4,8 @@
 
 // One thread a splat and view (blockIdx.y). Row `view * count + splat` of what comes out:
 // `screen` (centre x, y, conic a, b), (conic c, lift, red, green); `blues`; `tiles` (left, top,
-// right, bottom of those it may touch, the last two exclusive); `keys`, the bits of its depth,
-// which order as depths do, or CULLED; `places`, the row's own number.
+// right, bottom of those it may touch, the last two exclusive); `keys`, the bits of
+// its squared distance from the eye, which order as distances do, or CULLED; `places`, the row's own number.
 // Screen covariance: Kerbl et al. 2023, eq. 5.
 extern "C" __global__ void __launch_bounds__(BLOCK) project(
     const float *means, const float *rotations, const float *scales, const float *opacities,
@@ -78,10 +78,15 @@ extern "C" __global__ void __launch_bounds__(BLOCK) project(
     blues[place] = colour.z;
     tiles[place] = make_ushort4(
         left / TILE, top / TILE, (right + TILE - 1) / TILE, (bottom + TILE - 1) / TILE);
-    keys[place] = __float_as_uint(depth);
+    float3 eye = make_float3(
+        -(rx.x * view[3] + ry.x * view[7] + rz.x * view[11]),
+        -(rx.y * view[3] + ry.y * view[7] + rz.y * view[11]),
+        -(rx.z * view[3] + ry.z * view[7] + rz.z * view[11]));
+    float3 from_eye = make_float3(mean.x - eye.x, mean.y - eye.y, mean.z - eye.z);
+    keys[place] = __float_as_uint(dot(from_eye, from_eye)) >> 1;
 }
 
-// How many tiles each splat may touch, in the order of depth.
+// How many tiles each splat may touch, in the order of distance.
 extern "C" __global__ void __launch_bounds__(BLOCK) count_tiles(
     const unsigned *order, const ushort4 *tiles, int count, unsigned *counts)
 {

@@ -48,7 +48,7 @@ def main(
     numba.set_num_threads(renderer.threads)
 
     def sort() -> int:
-        return kernels.sort_by_depth(
+        return kernels.sort_by_distance(
             splats.keys,
             splats.seen,
             splats.order,

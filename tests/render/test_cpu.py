@@ -40,7 +40,7 @@ def test_the_number_of_threads_changes_nothing_but_time():
 
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 5000), near=st.booleans())
-def test_the_sort_is_by_depth_then_by_index(seed, count, near):
+def test_the_sort_is_by_distance_then_by_index(seed, count, near):
     rng = np.random.default_rng(seed)
     depths = rng.uniform(0.9, 1.1, count) if near else np.exp(rng.uniform(-4, 80, count))
     # Repeated depths and splats that are left out, both.
@@ -58,7 +58,7 @@ def test_the_sort_is_by_depth_then_by_index(seed, count, near):
     order, spare_order = np.zeros((2, count), np.int32)
     sorted_keys, spare_keys = np.zeros((2, count), np.uint32)
     counts = np.zeros(cpu_kernels.RADIX, np.int32)
-    visible = cpu_kernels.sort_by_depth(
+    visible = cpu_kernels.sort_by_distance(
         keys, seen, order, spare_order, sorted_keys, spare_keys, counts
     )
     expected = expected[np.argsort(depths[expected], kind="stable")]
@@ -81,7 +81,7 @@ def test_warming_up_compiles_everything_that_a_frame_needs():
     assert renderer.warm_up() >= 0
     compiled = {
         kernel: len(getattr(cpu_kernels, kernel).signatures)
-        for kernel in ("project", "sort_by_depth", "draw_bytes", "draw_floats")
+        for kernel in ("project", "sort_by_distance", "draw_bytes", "draw_floats")
     }
     renderer.render(random_gaussians(10, 1), [front_view()], np.zeros((48, 64, 3)))
     renderer.render_with_alpha(random_gaussians(10, 1), [front_view()])

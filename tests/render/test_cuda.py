@@ -44,11 +44,11 @@ def test_more_splats_in_a_tile_than_a_batch_equal_the_reference(cuda):
     assert_same(cuda, gaussians, [front_view()])
 
 
-def test_equal_depths_sorted_by_several_blocks_keep_the_order_of_the_list(cuda):
+def test_equal_distances_sorted_by_several_blocks_keep_the_order_of_the_list(cuda):
     rng = np.random.default_rng(5)
     count = 6000
     gaussians = gaussians_of(
-        np.c_[rng.normal(size=(count, 2)) * 0.5, np.full(count, -2.0)],
+        np.tile(rng.normal(size=(count // 3, 3)) * [0.5, 0.5, 0.1] - [0, 0, 2], (3, 1)),
         scales=0.01,
         colours=rng.uniform(size=(count, 3)),
     )

@@ -61,10 +61,10 @@ def test_scenes_on_the_card_equal_the_reference(card, seed):
     assert_same(card, gaussians, [random_view(seed), random_view(seed + 100)])
 
 
-def test_equal_depths_on_the_card_are_drawn_in_the_order_of_the_list(card):
+def test_equal_distances_on_the_card_are_drawn_in_the_order_of_the_list(card):
     rng = np.random.default_rng(5)
     gaussians = gaussians_of(
-        np.c_[rng.normal(size=(20_000, 2)) * 0.5, np.full(20_000, -2.0)],
+        np.tile(rng.normal(size=(5000, 3)) * [0.5, 0.5, 0.1] - [0, 0, 2], (4, 1)),
         scales=0.005,
         colours=rng.uniform(size=(20_000, 3)),
     )

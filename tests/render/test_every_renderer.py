@@ -117,12 +117,27 @@ def test_a_stack_of_opaque_splats_stops_where_the_reference_stops(backend):
     assert_same(backend, gaussians, [front_view()])
 
 
-def test_equal_depths_are_drawn_in_the_order_of_the_list(backend):
+def test_equal_distances_are_drawn_in_the_order_of_the_list(backend):
     rng = np.random.default_rng(5)
-    gaussians = gaussians_of(
-        np.c_[rng.normal(size=(80, 2)) * 0.3, np.full(80, -2.0)], colours=rng.uniform(size=(80, 3))
-    )
+    places = rng.normal(size=(20, 3)) * [0.3, 0.3, 0.1] - [0, 0, 2]
+    gaussians = gaussians_of(np.tile(places, (4, 1)), colours=rng.uniform(size=(80, 3)))
     assert_same(backend, gaussians, [front_view()])
+
+
+@pytest.mark.parametrize("turn", [-0.5, 0.0, 0.5])
+def test_what_is_nearer_to_the_eye_stays_in_front_however_the_eye_looks(backend, turn):
+    """By depth, the green would come before the red wherever one looks to the right of both."""
+    red, green = [0.45, 0.0, -2.0], [-0.45, 0.0, -2.05]
+    gaussians = gaussians_of(
+        [green, red], scales=0.4, opacities=0.99, colours=[(0, 1, 0), (1, 0, 0)]
+    )
+    ahead = (float(np.sin(turn)), 0.0, -float(np.cos(turn)))
+    view = orbit_view(-turn, 0.0, 1.0, target=ahead, width=64, height=64, field_of_view=1.5)
+    assert_same(backend, gaussians, [view])
+    across, _, depth = (view.camera_from_world @ [0, 0, -2, 1])[:3]
+    column = int(view.intrinsics[0, 0] * across / depth + view.intrinsics[0, 2])
+    colour, _ = backend.render_float(gaussians, [view])
+    assert colour[0, 32, column, 0] > colour[0, 32, column, 1]
 
 
 def test_long_thin_diagonal_splats_equal_the_reference(backend):

@@ -24,7 +24,7 @@ from avatar.types import ARKIT_NAMES, Gaussians
 from render import gl_sort
 from render.camera import orbit_view
 from render.cpu import CpuRenderer
-from render.depth_order import DepthOrder
+from render.distance_order import DistanceOrder
 from render.gl import GlRenderer
 from render.gl_driver import Driver, open_context
 from render.gl_head import GlHead
@@ -213,7 +213,7 @@ def test_a_head_is_drawn_by_no_other_renderer(card, head):
 
 def order_on_card(card: GlRenderer, gaussians: Gaussians, view) -> tuple[np.ndarray, np.ndarray]:
     """The order that the card finds, and the processor's."""
-    processor = DepthOrder()
+    processor = DistanceOrder()
     packed = processor.pack(gaussians)
     assert card._card is not None
     with card._current():
@@ -254,7 +254,7 @@ def test_nothing_to_sort_is_nothing_to_draw(card):
 @pytest.mark.parametrize("yaw", [-1.2, 0.0, 0.4])
 def test_the_order_of_a_posed_head_is_the_processors(card, head, deformer, yaw):
     head.pose(poses(deformer.tables())["lively"])
-    processor = DepthOrder()
+    processor = DistanceOrder()
     processor.pack(head.read())
     for eye in (-0.03, 0.03):
         view = orbit_view(yaw + eye, 0.1, 0.6, width=64, height=64)

@@ -84,7 +84,8 @@ def plain_gradients(
         *(leaves["means"], turned, leaves["scales"], pose, double(lens.intrinsics)),
         *(lens.width, lens.height, SCREEN_BLUR),
     )
-    key = depth + leaves["means"] @ (double(tilt) @ pose[:2, :3])
+    key = (leaves["means"] @ pose[:, :3].T + pose[:, 3]).norm(dim=-1)
+    key = key + leaves["means"] @ (double(tilt) @ pose[:2, :3])
     order = key.detach().argsort(stable=True)
     drawn = (depth > NEAR_PLANE) & (leaves["opacities"] >= np.float32(LEAST_ALPHA))
     colour, alpha = blended(

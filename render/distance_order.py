@@ -1,8 +1,8 @@
 """Splats packed for a graphics card, and the order in which one eye meets them.
 
 What the processor does for a renderer that projects on the card: it puts the numbers of each splat
-together, once a frame for all views, and sorts by depth, once for each view. Memory is kept between
-frames and grows only.
+together, once a frame for all views, and sorts by distance, once for each view. Memory is kept
+between frames and grows only.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from avatar.read_only import read_only
 from avatar.types import Float, Gaussians
 from render.camera import View
-from render.cpu_kernels import CHUNK, RADIX, sort_by_depth
+from render.cpu_kernels import CHUNK, RADIX, sort_by_distance
 from render.renderer import LEAST_ALPHA, NEAR_PLANE
 
 PACK = 1024
@@ -26,7 +26,7 @@ _NEAR = np.float32(NEAR_PLANE)
 _INFINITE = np.float32(np.inf)
 
 
-class DepthOrder:
+class DistanceOrder:
     """The splats of a frame. `pack` them, then ask for the order of each view."""
 
     def __init__(self) -> None:
@@ -51,10 +51,11 @@ class DepthOrder:
 
     def nearest_first(self, view: View) -> NDArray[np.uint32]:
         """Indices of the packed splats that lie before this eye and can be seen at all, equal
-        depths by index; to be read before the next call."""
+        distances by index; to be read before the next call."""
         axis = view.camera_from_world[2].astype(np.float32)
-        _find_depths(self._packed, self._count, axis, self._keys, self._indices, self._seen)
-        visible = sort_by_depth(
+        eye = view.position.astype(np.float32)
+        _find_keys(self._packed, self._count, axis, eye, self._keys, self._indices, self._seen)
+        visible = sort_by_distance(
             self._keys,
             self._seen[: _whole(self._count, CHUNK) // CHUNK],
             self._order,
@@ -99,11 +100,11 @@ def _pack(means, rotations, scales, opacities, colours, packed):
 
 
 @njit(cache=True, error_model="numpy")
-def _find_depths(packed, count, axis, keys, indices, seen):
-    """Fill `keys`, the depth's bits, and `indices` from the beginning of each chunk of CHUNK on
-    with the splats to draw; `seen` [chunks] says how many they are (as `sort_by_depth` wants it).
+def _find_keys(packed, count, axis, eye, keys, indices, seen):
+    """Fill `keys` and `indices` from the beginning of each chunk of CHUNK on with the splats to
+    draw; `seen` [chunks] says how many they are (as `sort_by_distance` wants it).
 
-    `axis` [4]: the third row of camera_from_world.
+    `axis` [4]: the third row of camera_from_world; `eye` [3]: where the camera is.
     """
     for chunk in range((count + CHUNK - 1) // CHUNK):
         first = chunk * CHUNK
@@ -112,7 +113,8 @@ def _find_depths(packed, count, axis, keys, indices, seen):
             depth = axis[0] * packed[i, 0] + axis[1] * packed[i, 1] + axis[2] * packed[i, 2]
             depth += axis[3]
             if depth > _NEAR and depth < _INFINITE and packed[i, 3] >= _LEAST_ALPHA:
-                keys[at] = np.float32(depth).view(np.uint32)
+                x, y, z = packed[i, 0] - eye[0], packed[i, 1] - eye[1], packed[i, 2] - eye[2]
+                keys[at] = np.float32(x * x + y * y + z * z).view(np.uint32) >> np.uint32(1)
                 indices[at] = i
                 at += 1
         seen[chunk] = at - first
