@@ -334,7 +334,7 @@ def run_tests(arguments):
     steps = (
         ("style", ["-m", "ruff", "check", "."]),
         ("format", ["-m", "ruff", "format", "--check", "."]),
-        ("types", ["-m", "pyright"]),
+        ("types", ["-m", "pyright", "--threads", "2"]),
         ("tests", ["-m", "pytest", *(arguments or WHOLE_SUITE)]),
     )
     failed = []

@@ -3,8 +3,8 @@
 Every view has its own projection and its own order of distance; all views of a call go through each
 step together: project, sort by distance, list what each tile may show (in that order), sort the
 list by tile, blend tile by tile. An avatar that was given to `keep` is posed on the card, too, and
-then a frame sends a few hundred bytes there. Memory on the card only grows; everything goes through one
-stream, and is waited for once, at the end of a call.
+then a frame sends a few hundred bytes there. Memory on the card only grows; everything goes through
+one stream, and is waited for once, at the end of a call.
 
 None of it has run on a card yet: the kernels are compiled for cards, and run on the processor, by
 the tests (docs/rendering.md says what that shows and what it does not).

