@@ -121,7 +121,8 @@ COUPLINGS: tuple[Coupling, ...] = (
     ),
     *(
         Coupling(
-            raw=f"mouthCornerSharpen{lip}", most=0.6, drivers={"mouthDimple": 0.5, "mouthPress": 0.3},
+            raw=f"mouthCornerSharpen{lip}", most=0.6,
+            drivers={"mouthDimple": 0.5, "mouthPress": 0.3},
             source="FACS: 14 tightens the corners of the mouth, 24 presses them",
         )
         for lip in "UD"
@@ -159,8 +160,8 @@ PRODUCTS: dict[str, str] = {
     "eyeRelax, eyeUpperLidUp": "Becker and Fuchs 1988: the upper lid goes with the eye, up and "
     "down, nearly all its way",
     "eyeLowerLidDown": "the same for the lower lid, with a smaller way",
-    "neckDigastricDown": "Anatomy: digastric and mylohyoid lower the jaw, and with it comes the floor "
-    "of the mouth; it has no sides",
+    "neckDigastricDown": "Anatomy: digastric and mylohyoid lower the jaw, and with it comes the "
+    "floor of the mouth; it has no sides",
     "neckMastoidContract": "Anatomy: each turns the head to the other side and tilts it to its own",
 }
 """Raw expressions that `coactivated` makes of more than one thing at once -> source."""
