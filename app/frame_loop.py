@@ -30,6 +30,7 @@ from app.posing import CardPosing, Deforms, posed_where_drawn, who_poses
 from app.renderers import Opened, Renderers
 from app.speech_process import SourceState, SpeechProcess, SpeechReport
 from app.steering import Steering
+from app.streams.sender import Streams
 from app.timing import HeadsetTiming, Timing
 from avatar.errors import OutputError, VisavisError
 from avatar.motion.direction import Direction
@@ -61,6 +62,10 @@ class Display(Protocol):
     refresh_s: float
     takes_textures: bool
     """Whether it shows pictures where the card has them."""
+    across: int
+    """How many pictures as wide as the avatar's it shows side by side."""
+    view: tuple[float, float, float]
+    """From where the avatar is seen, as the frame loop says: yaw, pitch (rad) and distance (m)."""
 
     def begin_frame(self) -> bool:
         """Take events; False when the display was closed."""
@@ -72,6 +77,10 @@ class Display(Protocol):
 
     def show(self, picture: Picture | CardPicture | None) -> None:
         """Show [H, W, 4]; None: the last one again."""
+        ...
+
+    def whole(self, picture: Picture) -> Picture:
+        """[H, `across` W, 4] the picture that was shown last, with what it shows beside it."""
         ...
 
     def show_texture(self, texture: moderngl.Texture | None) -> None:
@@ -86,6 +95,8 @@ class MemoryDisplay:
     panel: Panel | None = None
     refresh_s = 1.0 / 60.0
     takes_textures = False
+    across = 1
+    view = (0.0, 0.0, 1.0)
 
     def __init__(self, width: int, height: int) -> None:
         self._size = (width, height)
@@ -101,6 +112,9 @@ class MemoryDisplay:
         assert not isinstance(picture, CardPicture)
         if picture is not None:
             self.last = picture
+
+    def whole(self, picture: Picture) -> Picture:
+        return picture
 
     def show_texture(self, texture: moderngl.Texture | None) -> None:
         """Nobody sees it."""
@@ -371,11 +385,13 @@ class FrameLoop:
         *,
         outputs: Outputs,
         steering: Steering | None = None,
+        streams: Streams | None = None,
         desk: Desk | None = None,
     ) -> None:
         """`renderers`: where a person may choose; without, the loader brings the only one.
         `headset`: one that may be there; None: nobody looks for one. `steering`: other programs
-        that ask, too. `desk`: the application around a window.
+        that ask, too. `streams`: what sends the motion elsewhere, whose problems are shown. `desk`:
+        the application around a window.
 
         Raises:
             VisavisError: the first renderer does not run here.
@@ -383,6 +399,7 @@ class FrameLoop:
         self._display, self._speech, self._loader = display, speech, loader
         self._headset = headset
         self._outputs, self._steering, self._desk = outputs, steering, desk
+        self._streams = streams
         self._orbit = display.panel.orbit if display.panel is not None else Orbit()
         self._output_problem = ""
         self._renderers = renderers
@@ -575,6 +592,7 @@ class FrameLoop:
         self._picture_size = width, height
         yaw, pitch, distance = self._orbit.place
         yaw += self._outputs.turned_rad(began_s)
+        self._display.view = yaw, pitch, distance
         views = [orbit_view(yaw, pitch, distance, width=width, height=height)]
         if isinstance(scene.deformer, DetailedPosing):
             scene.deformer.choose(head_height_px(views[0], distance), self.most_detail)
@@ -597,6 +615,7 @@ class FrameLoop:
             self._display.show(picture)
         if self._outputs.wants(at_s):
             pixels = picture.read() if isinstance(picture, CardPicture) else picture
+            pixels = self._display.whole(pixels)
             pixels = pixels if self._desk is None else self._desk.light.on(pixels)
             self._outputs.take(Shown(pixels, at_s, sampled.heard_s))
         self._measure(sampled, began_s, drawing_s, speaker_delay_s)
@@ -700,8 +719,9 @@ class FrameLoop:
             steering.answer(asked, problem)
 
     def _film_size(self) -> tuple[int, int]:
-        """Width and height of recordings: as large as pictures may become."""
-        return self._size.largest(self._display.room())
+        """Width and height of recordings: as large as what is shown may become."""
+        width, height = self._size.largest(self._display.room())
+        return self._display.across * width, height
 
     def _fulfil(self, wishes: Wishes) -> str:
         """Do what is asked; why it cannot be done, or nothing."""
@@ -801,6 +821,7 @@ class FrameLoop:
         return (
             *(self._avatar_problem, self._renderer_problem, self.report.problem),
             *(self._output_problem, self._outputs.problem, steering, desk),
+            *(self._streams.problems if self._streams is not None else ()),
         )
 
     def _notes(self) -> tuple[str, ...]:

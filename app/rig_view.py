@@ -65,6 +65,8 @@ class BesideDisplay:
     """A display with the rig's head to the right of the avatar. Takes the place of the display."""
 
     takes_textures = False
+    across = 2
+    view = (0.0, 0.0, 1.0)
 
     def __init__(self, display: Display) -> None:
         """Raises: DeviceError, AssetError where the head or its socket cannot be had."""
@@ -97,12 +99,15 @@ class BesideDisplay:
         if newest is not None:
             self._head.take(newest)
         height, width = picture.shape[:2]
-        view = (0.0, 0.0, 1.0) if self.panel is None else self.panel.orbit.place
         if self._both.shape[:2] != (height, 2 * width):
             self._both = np.zeros((height, 2 * width, 4), np.uint8)
         self._both[:, :width] = picture
-        self._both[:, width:] = self._head.picture(width, height, view)
+        self._both[:, width:] = self._head.picture(width, height, self.view)
         self._display.show(self._both)
+
+    def whole(self, picture: Picture) -> Picture:
+        assert picture.shape[1] * self.across == self._both.shape[1]
+        return self._both
 
     def show_texture(self, texture: moderngl.Texture | None) -> None:
         """What a headset's wearer sees, without the rig's head."""

@@ -119,6 +119,7 @@ def live(settings: LiveSettings) -> None:
                 headset=headset,
                 outputs=outputs,
                 steering=steering,
+                streams=streams,
                 desk=desk,
             )
             with _ended_by_signals(loop):
@@ -143,6 +144,8 @@ def live(settings: LiveSettings) -> None:
             if recorded.problem:
                 raise OutputError(recorded.problem)
             print(settings.record)
+        if streams is not None and streams.problems:
+            raise DeviceError(streams.problems[0])
     finally:
         speech.close()
 
@@ -260,6 +263,8 @@ class WindowDisplay:
     """A window with its panel, as the frame loop sees it."""
 
     takes_textures = True
+    across = 1
+    view = (0.0, 0.0, 1.0)
 
     def __init__(self, window: Window) -> None:
         self.window = self._window = window
@@ -279,6 +284,9 @@ class WindowDisplay:
         self._window.wait_for_monitor(True)
         self._window.draw(picture)
         self._window.present()
+
+    def whole(self, picture: Picture) -> Picture:
+        return picture
 
     def show_texture(self, texture: moderngl.Texture | None) -> None:
         self._window.wait_for_monitor(False)

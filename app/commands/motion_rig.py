@@ -1,21 +1,34 @@
 """The rig's controls, as `visavis evaluate motion --parts rig` measures them."""
 
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 import numpy as np
 
+from app.bundled import avatar_path
 from app.commands.motion_life import VASA_RIG
 from app.commands.motion_material import Material
 from app.driven import driven
 from app.progress import counted
-from app.score_table import Outcome, ScoreTable, number, share
+from app.score_table import NOT_MEASURED, Outcome, ScoreTable, number, share
+from app.seen_face import DRAWN_SIDE, face_as_drawn
+from avatar.avatar_file import load_avatar
+from avatar.deform import Deformer
 from avatar.errors import VideoError
+from avatar.portrait.landmarks import FoundFace
 from avatar.rig.metahuman import from_face
+from avatar.tracking.calibrate import find_person
+from avatar.tracking.film import track_film
 from avatar.training.life_trials import EMOTIONS, INTENSITY
 from avatar.training.rig_trials import (
     JERK_FPS,
+    JERK_REGIONS,
+    UPPER_FACE,
     RegionSpread,
+    Separation,
+    Soundness,
+    as_filmed,
     jerk,
     largest_step_60,
     living,
@@ -26,7 +39,8 @@ from avatar.training.rig_trials import (
     spread_together,
 )
 from avatar.training.takes import NEUTRAL, Take
-from avatar.types import MOTION_RATE, Float
+from avatar.types import MOTION_RATE, Float, MotionFrame
+from render.choose import open_renderer
 
 
 def rig_part(material: Material) -> Outcome:
@@ -44,14 +58,38 @@ def rig_part(material: Material) -> Outcome:
     tables, figures = [_lively(given, controls, filmed)], {}
     figures["real"] = asdict(spread([one for one, _ in filmed])) if filmed else None
     if len(sounds) > 1:
-        apart = separation(dict(controls))
-        tables.append(_apart(apart.names, apart.confusion, apart.accuracy, apart.clips))
-        figures["separation"] = asdict(apart)
+        apart = separation(controls)
+        above = separation(
+            {name: [one[:, UPPER_FACE] for one in some] for name, some in controls.items()}
+        )
+        tables.append(_apart(apart, above))
+        figures["separation"], figures["separation_upper"] = asdict(apart), asdict(above)
     every = [take for some in given.values() for take in some]
-    sound = soundness(every)
-    ours = jerk([(one, float(MOTION_RATE)) for some in controls.values() for one in some])
-    theirs = jerk(filmed) if filmed else {}
-    step = largest_step_60(every)
+    sound, step = soundness(every), largest_step_60(every)
+    tables.append(_ranges(sound, step))
+    exported = [one for some in controls.values() for one in some]
+    jerks = {
+        "as exported, all moods": jerk(_at(MOTION_RATE, exported)),
+        "neutral": jerk(_at(MOTION_RATE, controls["neutral"])),
+        "neutral, smoothed as films are": jerk(_at(JERK_FPS, map(as_filmed, given["neutral"]))),
+        "neutral, drawn and followed": jerk(_drawn(material)) if material.task.rendered else {},
+        "real faces, filmed": jerk(filmed),
+    }
+    tables.append(_jerks(jerks))
+    figures |= {
+        "by_emotion": {name: asdict(spread(some)) for name, some in controls.items()},
+        "soundness": asdict(sound),
+        "largest_step_60": step,
+        "jerk": jerks,
+    }
+    return tables, figures
+
+
+def _at(fps: float, clips: Iterable[Float]) -> list[tuple[Float, float]]:
+    return [(clip, float(fps)) for clip in clips]
+
+
+def _ranges(sound: Soundness, step: float) -> ScoreTable:
     rows = [
         ("seconds of motion", number(sound.seconds, 0)),
         ("values outside their range", f"{sound.outside}"),
@@ -60,30 +98,62 @@ def rig_part(material: Material) -> Outcome:
         ("made of the latent alone: largest difference", f"{sound.by_latent:.1e}"),
         ("largest step at 60 frames a second", number(step)),
     ]
-    for region, (median, worst) in ours.items():
-        real = theirs.get(region, (float("nan"), float("nan")))
-        rows.append((f"jerk, {region}: p50, p99", f"{number(median, 0)}, {number(worst, 0)}"))
-        rows.append(
-            ("the same of real faces in the films", f"{number(real[0], 0)}, {number(real[1], 0)}")
-        )
-    tables.append(
-        ScoreTable(
-            name="rig-ranges",
-            title="Ranges and smoothness of the 174 controls",
-            columns=("", "measured"),
-            rows=tuple(rows),
-            note=f"jerk = third derivative at {JERK_FPS} frames a second, units a s^3, of the "
-            "control that jerks most; blinks are most of it around the eyes.",
-        )
+    return ScoreTable(
+        name="rig-ranges",
+        title="Ranges of the 174 controls",
+        columns=("", "measured"),
+        rows=tuple(rows),
     )
-    figures |= {
-        "by_emotion": {name: asdict(spread(some)) for name, some in controls.items()},
-        "soundness": asdict(sound),
-        "largest_step_60": step,
-        "jerk": ours,
-        "jerk_real": theirs,
-    }
-    return tables, figures
+
+
+def _jerks(jerks: dict[str, dict[str, tuple[float, float]]]) -> ScoreTable:
+    def cell(found: dict[str, tuple[float, float]], region: str) -> str:
+        if region not in found:
+            return NOT_MEASURED
+        return ", ".join(number(value, 0) for value in found[region])
+
+    return ScoreTable(
+        name="rig-jerk",
+        title="Jerk of the 174 controls by region: p50, p99",
+        columns=("", *jerks),
+        rows=tuple(
+            (region, *(cell(found, region) for found in jerks.values())) for region in JERK_REGIONS
+        ),
+        note=f"jerk = third derivative at {JERK_FPS} frames a second, units a s^3, of the control "
+        "of the region that jerks most in a frame: median and 99th percentile. Smoothed: sampled "
+        f"at {JERK_FPS} a second and filtered as the tracker filters films. Drawn and followed "
+        "(--rendered): the drawn avatar filmed at that rate and seen by the same tracker as the "
+        "people, on the same sounds.",
+    )
+
+
+def _drawn(material: Material) -> list[tuple[Float, float]]:
+    """Controls and rate of the avatar's drawn face, as the tracker sees it in a film."""
+    deformer = Deformer(load_avatar(avatar_path(material.task.avatar)))
+    renderer = open_renderer("cpu")
+    found = []
+    for clip in material.clips:
+        frames = material.takes.of(clip.sound).frames
+        seen = face_as_drawn(frames, deformer, renderer, f"drawing {clip.sound.name}")
+        faces = [
+            FoundFace(landmarks=row) if np.isfinite(row[0, 0]) else None for row in seen.landmarks
+        ]
+        if not any(faces):
+            continue
+        person = find_person(material.template, faces, (DRAWN_SIDE, DRAWN_SIDE))
+        times = np.arange(len(faces)) / seen.fps
+        track = track_film(person.model, person.lens, times, faces)
+        found.append((_lifted(track.frames()), seen.fps))
+    return found
+
+
+def _lifted(frames: Sequence[MotionFrame]) -> Float:
+    return from_face(
+        np.stack([frame.expression for frame in frames]),
+        np.stack([frame.gaze for frame in frames]),
+        np.stack([frame.head_rotation for frame in frames]),
+        np.stack([frame.tongue for frame in frames]),
+    )
 
 
 def _filmed(material: Material) -> list[tuple[Float, float]]:
@@ -100,12 +170,7 @@ def _filmed(material: Material) -> list[tuple[Float, float]]:
             print(f"passed over: {error}", file=sys.stderr)
             continue
         frames = list(track.frames())
-        controls = from_face(
-            np.stack([frame.expression for frame in frames]),
-            np.stack([frame.gaze for frame in frames]),
-            np.stack([frame.head_rotation for frame in frames]),
-            np.stack([frame.tongue for frame in frames]),
-        )
+        controls = _lifted(frames)
         found.append((controls, len(frames) / followed.end_s))
     return found
 
@@ -139,19 +204,18 @@ def _lively(
     )
 
 
-def _apart(
-    names: tuple[str, ...], confusion: list[list[float]], accuracy: float, clips: int
-) -> ScoreTable:
+def _apart(apart: Separation, above: Separation) -> ScoreTable:
     rows = [
         (name, *(share(value) if value else "" for value in line))
-        for name, line in zip(names, confusion, strict=True)
+        for name, line in zip(apart.names, apart.confusion, strict=True)
     ]
     return ScoreTable(
         name="rig-emotions",
         title="Emotions told apart by their controls: asked (rows), told (columns)",
-        columns=("", *names),
+        columns=("", *apart.names),
         rows=tuple(rows),
-        note=f"Right: {share(accuracy)} of {clips} clips of three seconds (chance "
-        f"{share(1 / len(names))}). A linear classifier of mean and spread of the controls, learnt "
-        "on every second sound and tried on the others, then the other way round.",
+        note=f"Right: {share(apart.accuracy)} of {apart.clips} clips of three seconds (chance "
+        f"{share(1 / len(apart.names))}); by eyes, brows and nose alone {share(above.accuracy)}. A "
+        "linear classifier of mean and spread of the controls, learnt on every second sound and "
+        "tried on the others, then the other way round.",
     )

@@ -15,6 +15,7 @@ from app.motion_channel import MotionChannel
 from app.streams.outlets import DatagramOutlet, Outlet
 from app.streams.targets import Target
 from app.streams.web_socket import WebSocketOutlet
+from avatar.errors import DeviceError
 
 log = logging.getLogger(__name__)
 
@@ -35,20 +36,25 @@ class Streams:
         """`channel_name`: of the motion channel; `speaker_delay()` says how late motion is played
         where a loudspeaker decides it, else None, and is called from the thread.
 
-        Raises:
-            DeviceError: a host is not known or an address cannot be listened on.
+        A host that is not known or an address that cannot be listened on is told in `problems`;
+        the others are sent to all the same.
         """
-        self.problem = ""
-        """Why the thread ended, if it did."""
-        self._outlets: list[Outlet] = []
+        self._ended = ""
+        self._targets = tuple(dict.fromkeys(targets))
+        self._outlets: dict[Target, Outlet] = {}
+        self._refused: dict[Target, str] = {}
         self._fps, self._speaker_delay = fps, speaker_delay
         self._stop = threading.Event()
-        try:
-            for target in targets:
-                self._outlets.append(
+        for target in self._targets:
+            try:
+                self._outlets[target] = (
                     WebSocketOutlet(target) if target.scheme == "ws"
                     else DatagramOutlet(target, fps)
                 )  # fmt: skip
+            except DeviceError as error:
+                log.error("%s", error)
+                self._refused[target] = str(error)
+        try:
             self._channel = MotionChannel(channel_name)
         except Exception:
             self._close_outlets()
@@ -56,12 +62,25 @@ class Streams:
         self._thread = threading.Thread(target=self._work, name="streams", daemon=True)
         self._thread.start()
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One line for each stream that is not sent, and for the thread if it ended by itself."""
+        return (*self._refused.values(), *filter(None, [self._ended]))
+
     def statistics(self) -> list[dict[str, object]]:
-        """Of each stream: where, and how many frames went out and did not."""
-        return [
-            {"target": str(one.target), "sent": one.sent, "failed": one.failed}
-            for one in self._outlets
-        ]
+        """Of each stream: where, how many frames went out and did not, and why it is not sent."""
+        told: list[dict[str, object]] = []
+        for target in self._targets:
+            one = self._outlets.get(target)
+            told.append(
+                {
+                    "target": str(target),
+                    "sent": 0 if one is None else one.sent,
+                    "failed": 0 if one is None else one.failed,
+                    "problem": self._refused.get(target, self._ended),
+                }
+            )
+        return told
 
     def close(self) -> None:
         """End the thread and let go of sockets and memory."""
@@ -71,7 +90,7 @@ class Streams:
         self._channel.close(unlink=False)
 
     def _close_outlets(self) -> None:
-        for outlet in self._outlets:
+        for outlet in self._outlets.values():
             outlet.close()
 
     def _work(self) -> None:
@@ -79,7 +98,7 @@ class Streams:
             self._send_until_stopped()
         except Exception as error:  # a worker's outermost loop: tell, and end
             log.error("%s", traceback.format_exc())
-            self.problem = f"streams ended: {type(error).__name__}: {error}"
+            self._ended = f"streams ended: {type(error).__name__}: {error}"
 
     def _send_until_stopped(self) -> None:
         sampler, count, step_s = FaceSampler(), 0, 1.0 / self._fps
@@ -88,7 +107,7 @@ class Streams:
             now_s = time.perf_counter()
             sampler.add(self._channel.read_new())
             frame = sampler.sample(now_s, self._speaker_delay()).motion
-            for outlet in self._outlets:
+            for outlet in self._outlets.values():
                 outlet.send(frame, count, now_s - began_s)
             count += 1
             next_s += step_s

@@ -104,6 +104,47 @@ COUPLINGS: tuple[Coupling, ...] = (
         raw="mouthLipsTightenD", most=0.6, drivers={"mouthPress": 0.4, "mouthRollLower": 0.3},
         source="FACS: 23 goes with 24 and 28",
     ),
+    *(
+        Coupling(
+            raw=f"mouthLipsThin{lip}", most=0.6,
+            drivers={"mouthPress": 0.4, "mouthSmile": 0.25, "mouthStretch": 0.3},
+            source="FACS: 24 narrows the lips, 12 and 20 draw them out thin",
+        )
+        for lip in "UD"
+    ),
+    *(
+        Coupling(
+            raw=f"mouthLipsThick{lip}", most=0.5, drivers={"mouthPucker": 0.3, "mouthFunnel": 0.15},
+            source="FACS: in 18 and 22 the lips bunch and show more of their red",
+        )
+        for lip in "UD"
+    ),
+    *(
+        Coupling(
+            raw=f"mouthCornerSharpen{lip}", most=0.6,
+            drivers={"mouthDimple": 0.5, "mouthPress": 0.3},
+            source="FACS: 14 tightens the corners of the mouth, 24 presses them",
+        )
+        for lip in "UD"
+    ),
+    *(
+        Coupling(
+            raw=f"mouthCornerRounder{lip}", most=0.6,
+            drivers={"mouthFunnel": 0.4, "mouthPucker": 0.3},
+            source="FACS: 22 makes a funnel of the lips, 18 draws their corners inwards",
+        )
+        for lip in "UD"
+    ),
+    Coupling(
+        raw="mouthUpperLipTowardsTeeth", most=0.5,
+        drivers={"mouthRollUpper": 0.4, "mouthRollLower": 0.1},
+        source="FACS: 28 sucks the lips in over the teeth",
+    ),
+    Coupling(
+        raw="mouthLowerLipTowardsTeeth", most=0.5, drivers={"mouthRollLower": 0.4},
+        source="FACS: 28; Ladefoged, A Course in Phonetics: in f and v the lower lip is at the "
+        "upper teeth",
+    ),
     Coupling(
         raw="neckStretch", most=0.6,
         drivers={"mouthStretch": 0.4, "mouthFrown": 0.2, "mouthLowerDown": 0.15},
@@ -119,6 +160,8 @@ PRODUCTS: dict[str, str] = {
     "eyeRelax, eyeUpperLidUp": "Becker and Fuchs 1988: the upper lid goes with the eye, up and "
     "down, nearly all its way",
     "eyeLowerLidDown": "the same for the lower lid, with a smaller way",
+    "neckDigastricDown": "Anatomy: digastric and mylohyoid lower the jaw, and with it comes the "
+    "floor of the mouth; it has no sides",
     "neckMastoidContract": "Anatomy: each turns the head to the other side and tilts it to its own",
 }
 """Raw expressions that `coactivated` makes of more than one thing at once -> source."""
@@ -129,7 +172,7 @@ def coactivated(
     gaze: NDArray[np.floating],
     head_rotation: NDArray[np.floating],
 ) -> dict[str, Float]:
-    """Raw expressions of both sides (`noseWrinkleUpperL`) -> [T] within 0..1.
+    """Raw expressions, most of them of both sides (`noseWrinkleUpperL`) -> [T] within 0..1.
 
     `weights` [T, 52] within 0..1, `gaze` [T, 2] rad, `head_rotation` [T, 3] axis-angle, rad; all
     finite. Zero for a face at rest that looks straight ahead.
@@ -142,6 +185,8 @@ def coactivated(
             pull = pulls[:, 2 * row + column]
             most = np.float32(coupling.most)
             raw[f"{coupling.raw}{side}"] = _held(most * np.tanh(pull / most))
+    jaw = weights[:, ARKIT_NAMES.index("jawOpen")]
+    raw["neckDigastricDown"] = _held(0.6 * jaw * jaw)  # a jaw that only speaks hardly shows it
     up = np.clip(np.asarray(gaze, np.float32)[:, 1] / LOOK_RANGE_RAD, -1, 1)
     turn = np.asarray(head_rotation, np.float32)[:, 1] / _TURN_RAD
     tilt = np.asarray(head_rotation, np.float32)[:, 2] / _TILT_RAD

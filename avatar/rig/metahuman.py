@@ -234,6 +234,7 @@ def from_face(
     assert turns is not None
     raw = _raw_of(weights, tongue)
     raw[:, _lips_together()] *= _parted(weights)[:, None]
+    _raise_inner_brows(raw, weights)
     _add(raw, coactivated(weights, angles, turns))
     return _wired(raw, angles)
 
@@ -257,6 +258,18 @@ def _raw_of(weights: Float, tongue: NDArray[np.floating] | None) -> Float:
     raw = np.concatenate([weights, _sound_weights(tongue)], 1) @ _raw_from_arkit()
     raw[:, _lips_together()] = _lips_closed_over_jaw(weights)[:, None]
     return raw
+
+
+def _raise_inner_brows(raw: Float, weights: Float) -> None:
+    """Two weights raise a brow's inner part: together as far as either leaves room for the other.
+
+    Their sum, as Unreal takes it, is at its end as soon as a brow is raised half-way by both: then
+    the brows of fear and surprise stand still while the person speaks.
+    """
+    inner = weights[:, ARKIT_NAMES.index("browInnerUp")]
+    for side, word in (("L", "Left"), ("R", "Right")):
+        outer = weights[:, ARKIT_NAMES.index(f"browOuterUp{word}")]
+        raw[:, _raw_index()[f"browRaiseIn{side}"]] = inner + outer - inner * outer
 
 
 def _add(raw: Float, more: Mapping[str, Float]) -> None:

@@ -1,12 +1,21 @@
 """Do the 174 controls live, tell feelings apart, keep their ranges, and move as real faces do?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.rig.metahuman import CONTROL_COUNT, control_table, from_arkit, from_face, from_latents
+from avatar.rig.metahuman import (
+    CONTROL_COUNT,
+    METAHUMAN_NAMES,
+    control_table,
+    from_arkit,
+    from_face,
+    from_latents,
+)
+from avatar.tracking.smooth import smoothed_both_ways
+from avatar.tracking.tracker import EXPRESSION_SMOOTHING, GAZE_SMOOTHING, ROTATION_SMOOTHING
 from avatar.training.motion_measures import REGIONS
 from avatar.training.takes import Take
 from avatar.types import MOTION_RATE, Float
@@ -16,6 +25,28 @@ WINDOW_S = 3.0
 """Of the clips that are told apart."""
 JERK_FPS = 25
 """At which jerk is compared: films of people have no more."""
+UPPER_FACE = REGIONS["eyes"] | REGIONS["brows"] | REGIONS["nose"]
+"""[174] the controls of eyes, brows and nose."""
+
+
+def _named(*starts: str) -> NDArray[np.bool_]:
+    return np.array([name.startswith(starts) for name in METAHUMAN_NAMES])
+
+
+def _in_region(region: str) -> NDArray[np.bool_]:
+    return np.array([one == region for one in control_table().regions])
+
+
+JERK_REGIONS: dict[str, NDArray[np.bool_]] = {
+    **REGIONS,
+    "gaze": _named("CTRL_L_eye-", "CTRL_R_eye-"),
+    "mouth": _in_region("mouth"),
+    "jaw": _in_region("jaw"),
+    "neck": _in_region("neck"),
+    "all but the tongue": ~_in_region("tongue"),
+    "tongue": _in_region("tongue"),
+}
+"""[174] each; no tracker sees the tongue of a person who talks, so it stands by itself."""
 _RIDGE = 30.0
 """Of the classifier, in clips: there are more features than clips."""
 RATE_60 = 60
@@ -69,8 +100,8 @@ class Separation:
     """How many there are in all."""
 
 
-def separation(takes: dict[str, Sequence[Float]]) -> Separation:
-    """`takes`: emotion -> controls [T, 174] of the same sounds in the same order, two at least.
+def separation(takes: Mapping[str, Sequence[Float]]) -> Separation:
+    """`takes`: emotion -> controls [T, N] of the same sounds in the same order, two at least.
 
     Clips of three seconds, each told by mean and spread of its controls. The classifier is linear
     (ridge regression on one column an emotion); it learns from every second sound and is tried on
@@ -154,21 +185,37 @@ def jerk(clips: Sequence[tuple[Float, float]]) -> dict[str, tuple[float, float]]
     """Region -> median and 99th percentile of the controls' third derivative, a unit a s^3.
 
     `clips`: controls [T, 174] and their rate; compared at `JERK_FPS`. Of each region the control
-    that jerks most in a frame counts. "all" is every control.
+    that jerks most in a frame counts.
     """
-    regions = {**REGIONS, "all": np.ones(CONTROL_COUNT, bool)}
-    found: dict[str, list[Series]] = {name: [] for name in regions}
+    found: dict[str, list[Series]] = {name: [] for name in JERK_REGIONS}
     for controls, fps in clips:
         slow = resampled(controls, fps, JERK_FPS)
         third = np.abs(np.diff(slow, 3, axis=0)) * JERK_FPS**3
-        for name, mask in regions.items():
+        for name, mask in JERK_REGIONS.items():
             found[name].append(third[:, mask].max(1) if len(third) else np.zeros(0))
-    together = {name: np.concatenate(parts) for name, parts in found.items()}
+    together = {name: np.concatenate(parts) for name, parts in found.items() if parts}
     return {
         name: (float(np.median(values)), float(np.percentile(values, 99)))
         for name, values in together.items()
         if len(values)
     }
+
+
+def as_filmed(take: Take) -> Float:
+    """[T', 174] of a take at `JERK_FPS`, after the smoothing in which films of real people come
+    from the tracker. Without the tongue, which it does not see.
+
+    What it does besides is left out: lips that it saw shut for a moment it does not smooth, and
+    FaceMesh itself is calm.
+    """
+    parts = ((take.expression, EXPRESSION_SMOOTHING), (take.gaze, GAZE_SMOOTHING),
+             (take.rotation, ROTATION_SMOOTHING))  # fmt: skip
+    slow = []
+    for values, smoothing in parts:
+        sampled = resampled(values, MOTION_RATE, JERK_FPS)
+        times = np.arange(len(sampled)) / JERK_FPS
+        slow.append(smoothed_both_ways(sampled, times, smoothing))
+    return from_face(*slow)
 
 
 def largest_step_60(takes: Sequence[Take]) -> float:
@@ -182,7 +229,7 @@ def largest_step_60(takes: Sequence[Take]) -> float:
 
 
 def resampled(controls: Float, fps: float, wanted: float) -> Series:
-    """[T', 174] on straight lines between frames, as films and streams sample them."""
+    """[T', N] of [T, N] on straight lines between frames, as films and streams sample them."""
     times = np.arange(int((len(controls) - 1) / fps * wanted + 1e-9) + 1) / wanted * fps
     before = np.minimum(times.astype(int), max(len(controls) - 2, 0))
     part = (times - before)[:, None]

@@ -17,10 +17,12 @@ from app.frame_loop import (
     Scene,
     TurnResult,
 )
-from app.motion_channel import RECORD
+from app.motion_channel import RECORD, MotionChannel
 from app.outputs import OutputOptions, Outputs
 from app.panel import Wishes
 from app.speech_process import SourceState
+from app.streams.sender import Streams
+from app.streams.targets import Target
 from app.timing import HeadsetTiming
 from avatar.errors import AvatarFileError
 from avatar.motion.direction import Direction
@@ -199,7 +201,7 @@ class StillScene:
         return gaussians_of([0.0, 0.0, 0.0])
 
 
-def run_in_headset(change=lambda headset, count: None, turns: int = 12):
+def run_in_headset(change=lambda headset, count: None, turns: int = 12, streams=None):
     """The loop with a fake headset; `change(headset, count)` acts before each turn."""
     speech, display = FakeSpeech(), MemoryDisplay(64, 64)
     scene = Scene("one", StillScene(), open_renderer("reference"))
@@ -223,6 +225,7 @@ def run_in_headset(change=lambda headset, count: None, turns: int = 12):
         options,
         headset=headset,
         outputs=outputs,
+        streams=streams,
     )
     try:
         loop.run()
@@ -240,6 +243,20 @@ def test_a_headset_takes_the_turns_and_unseen_ones_are_the_windows():
     assert loop.timing.frames == len(headset.shown) + headset.skipped + 1
     # Sampled for the moment at which it is lit, and not for now.
     assert all(motion.time_s == pytest.approx(1000, abs=1) for motion in headset.shown[:3])
+
+
+def test_the_panel_tells_of_a_stream_that_is_not_sent():
+    channel = MotionChannel()
+    streams = Streams(
+        [Target.parse(["osc://no-such-host.invalid"])], 60.0, channel.name, lambda: None
+    )
+    try:
+        *_, loop = run_in_headset(turns=2, streams=streams)
+        (problem,) = loop._panel_view().problems
+        assert "no-such-host.invalid" in problem
+    finally:
+        streams.close()
+        channel.close(unlink=True)
 
 
 def test_push_to_talk_hears_only_while_it_is_held():

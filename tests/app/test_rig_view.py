@@ -87,13 +87,19 @@ def test_beside_the_avatar_stands_the_head_that_listens_to_its_own_stream():
         assert memory.last is not None
         assert memory.last.shape == (100, 200, 4)
         np.testing.assert_array_equal(memory.last[:, :100], picture)
+        np.testing.assert_array_equal(beside.whole(picture), memory.last)
+        assert beside.across == 2
         still = memory.last[:, 100:].astype(int)
         assert still[..., 3].max() > 250
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for frame in (face(), replace(face(jawOpen=0.9), index=1)):  # the newest counts
                 sender.sendto(sent(frame), (beside.target.host, beside.target.port))
         beside.show(picture)
-        assert np.abs(memory.last[:, 100:].astype(int) - still).max() > 25
+        moved = memory.last[:, 100:].astype(int)
+        assert np.abs(moved - still).max() > 25
+        beside.view = (0.6, 0.0, 1.0)  # a turntable goes around both
+        beside.show(picture)
+        assert np.abs(memory.last[:, 100:].astype(int) - moved).max() > 60
         beside.show(None)
         assert beside.begin_frame()
     finally:

@@ -18,7 +18,7 @@ from app.streams.outlets import DatagramOutlet
 from app.streams.sender import Streams
 from app.streams.targets import Target
 from app.streams.web_socket import MOST_CLIENTS, WebSocketOutlet
-from avatar.errors import DeviceError, MotionFileError
+from avatar.errors import MotionFileError
 from avatar.rig import live_link, osc
 from avatar.rig.expressions import VRM0_NAMES, vrm_of
 from avatar.rig.messages import arrays_of, controls_of, osc_arrays, osc_named
@@ -353,7 +353,7 @@ def test_a_stream_keeps_its_rate_and_carries_the_motion_of_the_channel():
                     times.append(arrays["frame"][1])
                     jaws.append(arrays["arkit"][ARKIT_NAMES.index("jawOpen")])
             streams.close()
-            assert streams.problem == ""
+            assert streams.problems == ()
         assert len(times) > 20
         assert np.median(np.diff(times)) == pytest.approx(1 / 40, rel=0.2)
         sent = np.array([frame.expression[ARKIT_NAMES.index("jawOpen")] for frame in frames])
@@ -365,18 +365,35 @@ def test_a_stream_keeps_its_rate_and_carries_the_motion_of_the_channel():
         channel.close(unlink=True)
 
 
-def test_a_host_that_nobody_knows_and_a_taken_port_are_told_before_anything_starts():
+def test_a_stream_that_cannot_be_is_told_of_and_the_others_are_sent(monkeypatch):
     channel = MotionChannel()
-    try:
-        with pytest.raises(DeviceError, match="is not known") as refused:
-            Streams([Target.parse(["osc://no-such-host.invalid"])], 60, channel.name, lambda: None)
-        assert "\n" not in str(refused.value)
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            address = f"ws://127.0.0.1:{taken.getsockname()[1]}"
-            with pytest.raises(DeviceError, match="cannot listen there"):
-                Streams([Target.parse([address])], 60, channel.name, lambda: None)
-    finally:
-        channel.close(unlink=True)
+    with receiver() as (address, listening), socket.create_server(("127.0.0.1", 0)) as taken:
+        names = [
+            "osc://no-such-host.invalid",
+            f"ws://127.0.0.1:{taken.getsockname()[1]}",
+            *[f"osc://{address}"] * 2,
+        ]
+        targets = [Target.parse([name]) for name in names]
+        streams = Streams(targets, 60, channel.name, lambda: None)
+        try:
+            assert arrays_of(listening.recv(65536))["metahuman"].shape == (174,)
+            unknown, unheard = streams.problems
+            assert "is not known" in unknown
+            assert "cannot listen there" in unheard
+            assert "\n" not in unknown + unheard
+            told = streams.statistics()
+            assert [one["problem"] for one in told] == [unknown, unheard, ""], "one named twice"
+
+            def fails(self: MotionChannel) -> None:
+                raise ValueError("the memory is gone")
+
+            monkeypatch.setattr(MotionChannel, "read_new", fails)
+            streams._thread.join(5)
+            assert streams.problems[2:] == ("streams ended: ValueError: the memory is gone",)
+            assert streams.statistics()[2]["problem"] == streams.problems[2]
+        finally:
+            streams.close()
+            channel.close(unlink=True)
 
 
 def test_an_address_that_cannot_be_reached_is_counted_and_does_not_raise(monkeypatch):

@@ -37,6 +37,15 @@ def control(name: str, expression: np.ndarray, gaze=AHEAD, turn=STILL) -> float:
     return float(from_face(expression, gaze, turn)[0, METAHUMAN_NAMES.index(name)])
 
 
+def test_raised_brows_have_room_left_to_move_and_a_falling_jaw_draws_the_throat():
+    name = "CTRL_L_brow_raiseIn-translateY"
+    raised = [control(name, face(browInnerUp=up, browOuterUp=0.7)) for up in (0, 0.5, 0.6, 1)]
+    assert raised == sorted(set(raised)), "no two of them alike"
+    assert (raised[0], raised[-1]) == (pytest.approx(0.7), 1)
+    throat = "CTRL_neck_digastricUpDown-translateY"
+    assert control(throat, face(jawOpen=1)) < 10 * control(throat, face(jawOpen=0.2)) < 0
+
+
 def test_a_face_at_rest_has_none_of_it():
     assert np.array_equal(from_face(np.zeros((1, 52)), AHEAD, STILL), TABLE.rest[None])
 
@@ -55,6 +64,11 @@ def test_a_face_at_rest_has_none_of_it():
         ({"mouthShrugLower": 1}, "jaw_chinCompress", 1),
         ({"mouthPress": 1}, "mouth_tightenU", 1),
         ({"mouthStretch": 1}, "neck_stretch", 1),
+        ({"mouthPress": 1}, "mouth_thicknessU", 1),
+        ({"mouthPucker": 1}, "mouth_thicknessD", -1),
+        ({"mouthDimple": 1}, "mouth_cornerSharpnessU", 1),
+        ({"mouthFunnel": 1}, "mouth_cornerSharpnessD", -1),
+        ({"mouthRollLower": 1}, "mouth_lipsTowardsTeethD", 1),
     ],
 )
 def test_what_goes_together_moves_its_control_the_right_way_on_both_sides(drive, name, sign):
@@ -101,7 +115,7 @@ def test_a_drive_that_arkit_has_no_name_for_would_be_seen():
         assert f"{coupling.raw}R" in TABLE.raw_names
 
 
-def test_it_only_adds_to_what_unreal_does_or_shares_one_control_with_the_sneer():
+def test_it_only_adds_to_what_unreal_does_or_shares_a_control_with_it():
     rng = np.random.default_rng(1)
     faces = rng.uniform(0, 1, (200, 52)).astype(np.float32)
     jaw = faces[:, ARKIT_NAMES.index("jawOpen")]
@@ -109,7 +123,7 @@ def test_it_only_adds_to_what_unreal_does_or_shares_one_control_with_the_sneer()
     gaze = rng.uniform(-0.4, 0.4, (200, 2)).astype(np.float32)
     still = np.zeros((200, 3), np.float32)
     changed = np.abs(from_face(faces, gaze, still) - from_arkit(faces, gaze)).max(0) > 1e-6
-    driven = {raw for raw in coactivated(faces, gaze, still)}
+    driven = {raw for raw in coactivated(faces, gaze, still)} | {"browRaiseInL", "browRaiseInR"}
     for column in np.flatnonzero(changed):
         own = {TABLE.raw_names[row] for row in np.flatnonzero(TABLE.wiring[:, column])}
         assert own & driven, METAHUMAN_NAMES[column]

@@ -1,10 +1,13 @@
 """The measures of the rig say what they are meant to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from avatar.rig.metahuman import METAHUMAN_NAMES, control_table
 from avatar.training.rig_trials import (
+    as_filmed,
     jerk,
     largest_step_60,
     living,
@@ -62,7 +65,23 @@ def test_jerk_is_the_third_derivative_whatever_the_rate():
         found = jerk([(wave(fps), fps)])
         assert found["nose"][1] == pytest.approx(0.5 * 6**3, rel=0.05)
         assert found["brows"][1] == pytest.approx(0, abs=1e-3)
-        assert found["all"] == found["nose"]
+        assert found["all but the tongue"] == found["nose"]
+    assert jerk([]) == {}
+
+
+def test_a_take_as_filmed_is_calmer_keeps_its_way_and_shows_no_tongue():
+    frames = [  # slow, and trembling 12.5 times a second
+        replace(one, expression=0.3 + 0.1 * one.expression + 0.01 * (one.index // 2 % 2))
+        for one in motion(150, 50.0)
+    ]
+    take = take_of(frames)
+    filmed, exported = as_filmed(take), living(take)
+    calm, raw = jerk([(filmed, 25.0)]), jerk([(exported, 50.0)])
+    assert all(calm[name][0] < 0.7 * raw[name][0] for name in ("brows", "mouth", "jaw"))
+    tip = METAHUMAN_NAMES.index("CTRL_C_tongue_tip-translateY")
+    assert np.ptp(filmed[:, tip]) == 0 < np.ptp(exported[:, tip])
+    jaw = METAHUMAN_NAMES.index("CTRL_C_jaw-translateY")
+    assert np.corrcoef(filmed[:, jaw], exported[::2, jaw][: len(filmed)])[0, 1] > 0.95
 
 
 def test_a_take_is_sampled_between_its_frames():
