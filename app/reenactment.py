@@ -80,6 +80,8 @@ class Reenactment:
     psnr: float
     """dB."""
     ssim: float
+    sharpness: float
+    """Energy of the drawn pictures' gradients over that of the filmed ones', see `Likeness`."""
     landmark_error: float
     """Between FaceMesh on the drawn and on the filmed face, as a share of the eye distance."""
     frames: int
@@ -211,6 +213,7 @@ class _Scores:
             return Reenactment(
                 psnr=float(np.mean([each.psnr for each in self.alike])),
                 ssim=float(np.mean([each.ssim for each in self.alike])),
+                sharpness=float(np.mean([each.sharpness for each in self.alike])),
                 landmark_error=float(np.mean(self.misses)),
                 frames=len(self.alike),
                 lost=lost,

@@ -1,5 +1,6 @@
 """What residuals are worth: learned from the beginning of a film, seen on the rest of it."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from app.driven import FollowedFace
 from app.footage import frames_of, reasons
 from app.portrait_scores import ViewScore, score_views
 from app.progress import Stages
-from app.reenactment import Reenactment, reenact, tracked
+from app.reenactment import Reenactment, Tracked, reenact, tracked
 from app.score_table import number
 from avatar.deform import Deformer
 from avatar.fit.residual_fit import Progress, Recipe, learn_residuals
+from avatar.fit.teacher import TeacherFrame
 from avatar.head.template import load_template
 from avatar.types import Avatar
 from render.renderer import Renderer
@@ -21,7 +23,15 @@ MOST_FRAMES = 160
 """Learned from, evenly over the film: neighbours are alike."""
 COLUMNS = (
     *("video", "PSNR dB: base", "static", "full", "gain", "SSIM: base", "static", "full"),
-    *("landmarks %: base", "full", "frames", "face from 9 sides: base", "full"),
+    *(
+        "sharpness: base",
+        "full",
+        "landmarks %: base",
+        "full",
+        "frames",
+        "face from 9 sides: base",
+        "full",
+    ),
     *("pose off °: base", "full"),
 )
 
@@ -70,11 +80,39 @@ class ResidualScore:
             number(full.psnr),
             number(full.psnr - base.psnr, signed=True),
             *(number(each.ssim, 3) for each in (base, static, full)),
+            *(number(each.sharpness) for each in (base, full)),
             *(number(100 * each.landmark_error) for each in (base, full)),
             f"{full.frames}",
             *(number(100 * each.found, 0, " %") for each in (self.base_sides, self.full_sides)),
             *(number(each.pose_error, 1) for each in (self.base_sides, self.full_sides)),
         ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lesson:
+    """What residuals are learned from when the rest of the film is to judge them."""
+
+    avatar: Avatar
+    """Without any."""
+    film: Tracked
+    frames: list[TeacherFrame]
+    left_out: Counter[str]
+    """Frames, by reason."""
+    cut: int
+    """The film's first frame that was not learned from."""
+
+
+def lesson_from(avatar: Avatar, video: Path, followed: FollowedFace, share: float) -> Lesson:
+    """The first `share` of a film.
+
+    Raises:
+        VideoError: the video cannot be read, or has too few frames that teach.
+    """
+    avatar = replace(avatar, face_residual=None, pose_residual=None)
+    film = tracked(avatar, load_template(), followed)
+    cut = max(2, round(share * len(followed.faces)))
+    frames, left_out = frames_of(video, followed, film, range(0, cut, -(-cut // MOST_FRAMES)))
+    return Lesson(avatar=avatar, film=film, frames=frames, left_out=left_out, cut=cut)
 
 
 def score_residuals(
@@ -96,10 +134,8 @@ def score_residuals(
         VideoError: the video cannot be read, or has too few frames that teach.
     """
     template = load_template()
-    avatar = replace(avatar, face_residual=None, pose_residual=None)
-    film = tracked(avatar, template, followed)
-    cut = max(2, round(share * len(followed.faces)))
-    frames, left_out = frames_of(video, followed, film, range(0, cut, -(-cut // MOST_FRAMES)))
+    lesson = lesson_from(avatar, video, followed, share)
+    avatar, frames = lesson.avatar, lesson.frames
     stages = Stages()
 
     def tell(progress: Progress) -> None:
@@ -115,8 +151,8 @@ def score_residuals(
         video,
         followed,
         renderer,
-        film=film,
-        start=cut,
+        film=lesson.film,
+        start=lesson.cut,
         every=every,
         pairs=pairs,
     )
@@ -133,7 +169,7 @@ def score_residuals(
         frames=len(frames),
         steps=learned.steps,
         told=(
-            f"{len(frames)} frames learned from, left out: {reasons(left_out) or 'none'}; "
+            f"{len(frames)} frames learned from, left out: {reasons(lesson.left_out) or 'none'}; "
             f"{learned.before:.2f} dB -> {learned.after:.2f} dB on held-out ones, best after "
             f"{learned.steps} steps"
         ),
@@ -158,6 +194,7 @@ def _mean(scores: list[Reenactment]) -> Reenactment:
     return Reenactment(
         psnr=float(np.mean([score.psnr for score in scores])),
         ssim=float(np.mean([score.ssim for score in scores])),
+        sharpness=float(np.mean([score.sharpness for score in scores])),
         landmark_error=float(np.mean([score.landmark_error for score in scores])),
         frames=sum(score.frames for score in scores),
         lost=sum(score.lost for score in scores),

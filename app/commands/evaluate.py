@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.bundled import avatar_path
+from app.commands.ablation import AblationSettings, evaluate_ablation
 from app.commands.motion_evaluation import MotionEvaluation, evaluate_motion
 from app.output_file import check_output, written_beside
 from app.score_table import check_page, write_page
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from avatar.types import Avatar
     from render.renderer import Renderer
 
-LossTerm = Literal["ssim", "robust", "consistency", "static", "face", "pose", "decay"]
 BudgetName = Literal["quick", "normal", "best"]
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 VIDEOS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".mpg", ".mpeg")
@@ -62,8 +62,6 @@ class ReenactmentSettings:
     the same first share."""
     steps: int = 1200
     """With --fit-share: how long is learned, in steps of one frame (about .1 s of a core)."""
-    without: tuple[LossTerm, ...] = ()
-    """With --fit-share: terms of learning to leave out, for an ablation."""
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -97,6 +95,7 @@ def evaluate(
         Annotated[ReenactmentSettings, tyro.conf.subcommand("reenactment")]
         | Annotated[LikenessSettings, tyro.conf.subcommand("likeness")]
         | Annotated[MotionEvaluation, tyro.conf.subcommand("motion")]
+        | Annotated[AblationSettings, tyro.conf.subcommand("ablation")]
     ],
 ) -> None:
     """Do one evaluation: a table on the screen and, with --json, a file.
@@ -115,15 +114,18 @@ def evaluate(
             _write(task.json, _reenactment(task))
         case LikenessSettings():
             _write(task.json, _likeness(task))
-        case MotionEvaluation():
-            _motion(task)
+        case MotionEvaluation() | AblationSettings():
+            _tables(task)
 
 
-def _motion(task: MotionEvaluation) -> None:
+def _tables(task: MotionEvaluation | AblationSettings) -> None:
     if task.markdown is not None:
         check_output(task.markdown, (".md",))
         check_page(task.markdown)
-    tables, figures = evaluate_motion(task)
+    if isinstance(task, MotionEvaluation):
+        tables, figures = evaluate_motion(task)
+    else:
+        tables, figures = evaluate_ablation(task)
     _write(task.json, _all_finite(figures))
     if task.markdown is not None:
         left = write_page(task.markdown, tables)
@@ -139,7 +141,7 @@ def _make_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: no folder can be made there ({error.strerror}).") from error
 
 
-def _inputs(given: Path, endings: tuple[str, ...], what: str) -> list[Path]:
+def inputs(given: Path, endings: tuple[str, ...], what: str) -> list[Path]:
     """The file itself, or those of a folder with one of the endings, by name."""
     if not given.exists():
         raise VisavisError(f"{given}: no such file or folder. Name {what}, or a folder of them.")
@@ -186,7 +188,7 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     return table
 
 
-def _refused(error: VisavisError, alone: bool) -> None:
+def refused(error: VisavisError, alone: bool) -> None:
     """In a folder one bad file is told of and passed over; a single one ends the command."""
     if alone:
         raise error
@@ -201,19 +203,19 @@ def _reenactment(task: ReenactmentSettings) -> dict[str, object]:
     from render.choose import open_renderer
 
     given = load_avatar(avatar_path(task.avatar)) if task.avatar is not None else None
-    videos = _inputs(task.video, VIDEOS, "a video")
+    videos = inputs(task.video, VIDEOS, "a video")
     renderer, template = open_renderer("cpu"), load_template()
     scores: dict[str, Reenactment] = {}
     for video in videos:
         try:
             followed = follow_face(video)
-            avatar = given or _avatar_of(video, followed, task.budget)
+            avatar = given or avatar_of(video, followed, task.budget)
             print(f"{video.name}:", file=sys.stderr)
             scores[video.name] = reenact(
                 [avatar], template, video, followed, renderer, every=task.every, pairs=task.pairs
             )[0]
         except (VideoError, PortraitError) as error:
-            _refused(error, len(videos) == 1)
+            refused(error, len(videos) == 1)
     if not scores:
         raise VideoError(f"{task.video}: none of its videos shows a face that can be followed.")
     columns = ("video", "PSNR dB", "SSIM", "landmarks %", "frames", "lost", "face in drawn %")
@@ -251,25 +253,25 @@ def _residuals(task: ReenactmentSettings, share: float) -> dict[str, object]:
     from app.driven import follow_face
     from app.residual_scores import COLUMNS, ResidualScore, mean_score, score_residuals
     from avatar.avatar_file import load_avatar
-    from avatar.fit.residual_fit import Recipe, without
+    from avatar.fit.residual_fit import Recipe
     from render.choose import open_renderer
 
     given = load_avatar(avatar_path(task.avatar)) if task.avatar is not None else None
-    videos = _inputs(task.video, VIDEOS, "a video")
+    videos = inputs(task.video, VIDEOS, "a video")
     renderer = open_renderer("cpu")
-    recipe = without(Recipe(steps=task.steps), task.without)
+    recipe = Recipe(steps=task.steps)
     scores: dict[str, ResidualScore] = {}
     for video in videos:
         try:
             followed = follow_face(video)
-            avatar = given or _avatar_of(video, followed, task.budget, share)
+            avatar = given or avatar_of(video, followed, task.budget, share)
             scores[video.name] = score_residuals(
                 avatar, video, followed, share, recipe, renderer,
                 every=task.every, pairs=task.pairs,
             )  # fmt: skip
             print(f"{video.name}: {scores[video.name].told}", file=sys.stderr)
         except (VideoError, PortraitError) as error:
-            _refused(error, len(videos) == 1)
+            refused(error, len(videos) == 1)
     if not scores:
         raise VideoError(f"{task.video}: none of its videos shows a face that can be followed.")
     percent = f"{100 * share:.0f} %"
@@ -283,7 +285,7 @@ def _residuals(task: ReenactmentSettings, share: float) -> dict[str, object]:
     return {name: asdict(score) for name, score in rows.items()}
 
 
-def _avatar_of(
+def avatar_of(
     video: Path, followed: "FollowedFace", budget: BudgetName, share: float = 1.0
 ) -> "Avatar":
     """An avatar of the calmest frame of the first `share` of a video."""
@@ -314,17 +316,17 @@ def _likeness(task: LikenessSettings) -> dict[str, object]:
     from render.choose import open_renderer
 
     budget = Budget(task.budget)
-    portraits = _inputs(task.portraits, PICTURES, "a photograph")
+    portraits = inputs(task.portraits, PICTURES, "a photograph")
     renderer: Renderer = open_renderer("cpu")
     scores: list[PortraitScore] = []
-    refused: dict[str, str] = {}
+    left_out: dict[str, str] = {}
     for number, portrait in enumerate(portraits, 1):
         print(f"{number} of {len(portraits)}: {portrait.name}", file=sys.stderr)
         try:
             scores.append(score_portrait(portrait, budget, renderer, task.pairs))
         except PortraitError as error:
-            _refused(error, len(portraits) == 1)
-            refused[portrait.name] = str(error)
+            refused(error, len(portraits) == 1)
+            left_out[portrait.name] = str(error)
     if not scores:
         raise PortraitError(f"{task.portraits}: none of its pictures can become an avatar.")
     columns = (
@@ -365,4 +367,4 @@ def _likeness(task: LikenessSettings) -> dict[str, object]:
         )
     Console().print(table)
     rows = [_finite(asdict(score)) for score in scores]
-    return {**_finite(dict(means)), "portraits": rows, "refused": refused}
+    return {**_finite(dict(means)), "portraits": rows, "refused": left_out}

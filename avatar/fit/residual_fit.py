@@ -7,8 +7,8 @@ the part that depends on the motion are learned together.
 
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,9 @@ from avatar.fit.residual_kernels import (
     rest_gradients,
     write_static,
 )
+from avatar.fit.residual_losses import Losses, TextureLoss, sharpened
 from avatar.fit.residual_state import fingerprint, read_state, write_state
+from avatar.fit.residual_torso import TorsoShifts
 from avatar.fit.similarity import PictureLoss
 from avatar.fit.target import LEAST_SHOWN, TONES
 from avatar.fit.teacher import TeacherFrame
@@ -53,12 +55,7 @@ class Recipe:
     """Pixels of the frames that are drawn."""
     fine: float = 0.0
     """Share of the steps, at the end, that are drawn twice as large."""
-    ssim: float = 0.4
-    """Share of the loss."""
-    robust: bool = True
-    """Doubtful frames and pixels count less."""
-    consistency: float = 0.3
-    """Weight of views from aside, in which the full model shall look like the avatar as it came."""
+    losses: Losses = field(default_factory=Losses)
     consistency_every: int = 6
     static: bool = True
     apart: bool = True
@@ -71,20 +68,30 @@ class Recipe:
     bases_pull: float = 1.0
 
 
-def without(recipe: Recipe, terms: Collection[str]) -> Recipe:
-    """The recipe less some of its terms: ssim, robust, consistency, static, face, pose, decay."""
-    off = {
-        "ssim": {"ssim": 0.0},
-        "robust": {"robust": False},
-        "consistency": {"consistency": 0.0},
-        "static": {"static": False},
-        "face": {"face_features": 0},
-        "pose": {"pose_features": 0},
-        "decay": {"bases_pull": 0.0, "static_pull": 0.0},
-    }
-    for term in terms:
-        recipe = replace(recipe, **off[term])
-    return recipe
+SWITCHED_ON = {"texture": 0.5, "adversary": 0.02, "sharpen": 0.5, "torso": True}
+"""Weights, for ablations, of what is off or may be."""
+_NETWORKS = {
+    "static": {"static": False},
+    "face": {"face_features": 0},
+    "pose": {"pose_features": 0},
+    "decay": {"bases_pull": 0.0, "static_pull": 0.0},
+}
+TERMS = ("ssim", "robust", "consistency", *SWITCHED_ON, *_NETWORKS)
+"""What can be left out of learning, or be added to it."""
+
+
+def toggled(recipe: Recipe, term: str) -> Recipe:
+    """The recipe less a term, by its name; with it, if it was off."""
+    if term in _NETWORKS:
+        return replace(recipe, **_NETWORKS[term])
+    now = getattr(recipe.losses, term)
+    value = type(now)(0) if now else SWITCHED_ON[term]
+    return replace(recipe, losses=replace(recipe.losses, **{term: value}))
+
+
+def is_on(recipe: Recipe, term: str) -> bool:
+    """Whether the recipe has a term."""
+    return term in _NETWORKS or bool(getattr(recipe.losses, term))
 
 
 _RATE = np.zeros(WIDTH, np.float32)
@@ -104,6 +111,8 @@ _BASES_MOST = np.full(WIDTH, 0.3, np.float32)
 _BASES_MOST[SIZE], _BASES_MOST[OPACITY], _BASES_MOST[PLACE], _BASES_MOST[TURN] = 0.1, 0.1, 1.0, 0.5
 _BASES_PULL = np.full(WIDTH, 1.2, np.float32)
 _LAST_PACE = 0.05
+_SHARPENED = 0.2
+"""Share of the steps, at the end, whose frames are sharpened."""
 
 
 def code_of(motion: MotionFrame) -> tuple[Float, Float]:
@@ -139,6 +148,21 @@ def hidden_layer(codes: Float, count: int, slope: float = 0.6) -> ResidualPart:
 
 _RESTING = ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour", "glance")
 """Fields of an avatar that say what its Gaussians are at rest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seen:
+    """What a drawing shall look like."""
+
+    lens: Lens
+    wanted: Float
+    """[S, S, 3]"""
+    weight: Float
+    """[S, S] how much each pixel counts."""
+    tone: float
+    """Of the wall behind."""
+    index: int | None = None
+    """Of the frame, where it is what was filmed."""
 
 
 class ResidualLearner:
@@ -180,32 +204,48 @@ class ResidualLearner:
         self.gradient = np.zeros_like(self.static)
         self._learned = 0
         self.units = _units(avatar, self.splats)
+        self._torso = self._critic = None
+        if recipe.losses.torso:
+            known = np.stack([features(self._pose, code[1]) for code in codes])
+            self._torso = TorsoShifts(avatar, template.neck_joint, known)
+        if recipe.losses.adversary:
+            from avatar.fit.residual_critic import PatchCritic  # torch loads for seconds
+
+            self._critic = PatchCritic()
         self.done = 0
         """Steps."""
 
     def step(self) -> float:
         """Learn from one frame; its loss by pixel."""
-        recipe = self._recipe
+        recipe, losses = self._recipe, self._recipe.losses
         random = np.random.default_rng(self.done)
         count = len(self._frames)
         turn, place = divmod(self.done, count)
-        frame = self._frames[np.random.default_rng(turn).permutation(count)[place]]
+        index = int(np.random.default_rng(turn).permutation(count)[place])
+        frame = self._frames[index]
         falling = 0.5 * (1 + math.cos(math.pi * self.done / recipe.steps))
         pace = _LAST_PACE + (1 - _LAST_PACE) * falling
         fine = self.done > (1 - recipe.fine) * recipe.steps
-        if recipe.consistency and self.done % recipe.consistency_every == 1:
-            self.learn(frame, *self._from_aside(frame, random), pace)
+        if losses.consistency and self.done % recipe.consistency_every == 1:
+            self.learn(frame, self._from_aside(frame, random), pace)
         target = frame.scaled(recipe.side * (2 if fine else 1))
+        if losses.sharpen and self.done > (1 - _SHARPENED) * recipe.steps:
+            target = replace(target, picture=sharpened(target.picture, losses.sharpen))
+        if self._torso is not None and place == 0:
+            self._torso.leave_explained()
         tone = TONES[self.done % len(TONES)]
-        wanted = target.over(tone)
-        weight = target.weight(recipe.robust)
-        loss = self.learn(frame, target.lens, wanted, weight, tone, pace)
+        seen = Seen(
+            lens=target.lens,
+            wanted=target.over(tone),
+            weight=target.weight(losses.robust),
+            tone=tone,
+            index=index,
+        )
+        loss = self.learn(frame, seen, pace)
         self.done += 1
         return loss
 
-    def _from_aside(
-        self, frame: TeacherFrame, random: np.random.Generator
-    ) -> tuple[Lens, Float, Float, float]:
+    def _from_aside(self, frame: TeacherFrame, random: np.random.Generator) -> "Seen":
         """What the avatar as it came looks like from 35 to 55 degrees aside."""
         turn = math.radians(random.uniform(35, 55)) * random.choice((-1, 1))
         side = self._recipe.side
@@ -213,25 +253,21 @@ class ResidualLearner:
         tone = float(random.choice(TONES))
         posed = self._base.gaussians(frame.motion, seen_from=lens.position)
         wanted = over(*Rasteriser().draw(posed, lens), tone)
-        weight = np.full(wanted.shape[:2], self._recipe.consistency, np.float32)
-        return lens, wanted, weight, tone
+        weight = np.full(wanted.shape[:2], self._recipe.losses.consistency, np.float32)
+        return Seen(lens=lens, wanted=wanted, weight=weight, tone=tone)
 
-    def learn(
-        self,
-        frame: TeacherFrame,
-        lens: Lens,
-        wanted: Float,
-        weight: Float,
-        tone: float,
-        pace: float,
-    ) -> float:
-        """One step towards a `wanted` picture [S, S, 3] over a wall of that `tone`, each pixel
-        counting by its `weight` [S, S]; the loss by pixel. `gradient` is then that of this step."""
-        recipe, residual = self._recipe, self._residual
+    def learn(self, frame: TeacherFrame, seen: "Seen", pace: float) -> float:
+        """One step towards what is wanted of the frame; the loss by pixel. `gradient` is then that
+        of this step."""
+        recipe, residual, lens = self._recipe, self._residual, seen.lens
         posed = self.deformer.gaussians(frame.motion, seen_from=lens.position)
-        shown = over(*self._rasteriser.draw(posed, lens), tone)
-        loss, slope = PictureLoss(wanted, weight, recipe.ssim).of(shown)
+        torso = None if seen.index is None else self._torso
+        drawn = posed if torso is None or seen.index is None else torso.moved(posed, seen.index)
+        shown = over(*self._rasteriser.draw(drawn, lens), seen.tone)
+        loss, slope = self._held_against(seen, shown)
         gradients = self._rasteriser.backward(shown, slope)
+        if torso is not None and seen.index is not None:
+            torso.learn(seen.index, drawn.means, gradients.means, pace)
         state = self.deformer.state()
         rest_gradients(
             self.splats,
@@ -242,7 +278,7 @@ class ResidualLearner:
             state.vertices,
             state.normals,
             state.sizes,
-            posed.means,
+            drawn.means,
             posed.opacities,
             posed.scales,
             posed.colours,
@@ -282,7 +318,21 @@ class ResidualLearner:
             _BASES_MOST,
         )
         self.write_static()
-        return loss / max(float(weight.sum()), 1e-6)
+        return loss / max(float(seen.weight.sum()), 1e-6)
+
+    def _held_against(self, seen: "Seen", shown: Float) -> tuple[float, Float]:
+        """The loss of a picture [S, S, 3] and its gradient. Texture and critic judge frames only:
+        views from aside have no truth to take texture from."""
+        losses = self._recipe.losses
+        loss, slope = PictureLoss(seen.wanted, seen.weight, losses.ssim).of(shown)
+        if losses.texture and seen.index is not None:
+            unlike, more = TextureLoss(seen.wanted, seen.weight).of(shown)
+            loss += losses.texture * unlike
+            slope += np.float32(losses.texture) * more
+        if self._critic is not None and seen.index is not None:
+            more = self._critic.slope(shown, seen.wanted, seen.weight)
+            slope += np.float32(losses.adversary) * more
+        return loss, slope
 
     def write_static(self) -> None:
         """Into the working avatar."""
@@ -302,7 +352,12 @@ class ResidualLearner:
     def state(self) -> dict[str, Float]:
         """All that `resume` needs."""
         counts = np.array([self.done, self._learned], np.float32)
-        return {**self.found, "squares": self._squares, "counts": counts}
+        state = {**self.found, "squares": self._squares, "counts": counts}
+        if self._torso is not None:
+            state["torso"] = self._torso.found
+        if self._critic is not None:
+            state["critic"] = self._critic.state
+        return state
 
     def take(self, found: dict[str, Float]) -> None:
         """Go back to something `found`."""
@@ -318,6 +373,10 @@ class ResidualLearner:
         """
         self.take(state)
         self._squares[...] = state["squares"]
+        if self._torso is not None:
+            self._torso.found[...] = state["torso"]
+        if self._critic is not None:
+            self._critic.resume(state["critic"])
         self.done, self._learned = (int(count) for count in state["counts"])
 
     def psnr(self, frames: Sequence[TeacherFrame], *, base: bool = False) -> float:
@@ -466,8 +525,9 @@ class Progress:
 
 _CHECKS = 12
 """Times that the model is tried on held-out frames."""
-_PATIENCE = 4
-"""Checks without a better one after which learning ends."""
+_PATIENCE = 8
+"""Checks without a better one after which learning ends. Early checks, at a high rate, go up and
+down: with 4, some films stopped at a sixth of their steps, and stayed blurred."""
 _HELD_OUT = 0.12
 _MOST_HELD_OUT = 16
 KEPT_EVERY_S = 30.0

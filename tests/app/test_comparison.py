@@ -24,6 +24,8 @@ def test_only_the_person_counts():
     error = float(np.mean((0.5 - wanted[12:36, 12:36]) ** 2))
     assert off.psnr == pytest.approx(-10 * np.log10(error), abs=1e-4)
     assert off.ssim < 0.2
+    assert same.sharpness == pytest.approx(1)
+    assert off.sharpness == 0
 
 
 def test_landmarks_are_measured_in_eye_distances():

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from app.__main__ import main
+from app.ablation import ablate, ablation_table
 from app.driven import follow_face
 from app.film import film
 from app.footage import frames_of
-from app.reenactment import tracked
-from app.residual_scores import COLUMNS, mean_score, score_residuals
+from app.reenactment import Reenactment, tracked
+from app.residual_scores import COLUMNS, ResidualScore, Sides, mean_score
 from avatar.deform import Deformer
 from avatar.fit.residual_fit import Recipe
 from avatar.head.template import load_template
@@ -69,39 +70,67 @@ def test_frames_that_would_teach_wrong_things_are_left_out_by_reason(default: Av
         assert 0.25 <= frame.confidence <= 1
 
 
-def test_base_static_part_and_all_of_it_are_compared_on_the_rest(default: Avatar, movie: Path):
-    score = score_residuals(
-        default,
-        movie,
-        follow_face(movie),
-        0.6,
-        Recipe(steps=6),
-        open_renderer("cpu"),
-        every=4,
-    )
-    assert score.base.frames == score.static.frames == score.full.frames == 2
-    assert score.full.psnr >= score.base.psnr - 0.3
-    assert score.base_sides.found == 1
-    assert 8 <= score.frames <= 12
-    assert len(score.cells()) == len(COLUMNS) - 1
-    mean = mean_score([score, score])
-    assert mean.full.psnr == pytest.approx(score.full.psnr)
-    assert mean.full.frames == 4
-
-
-@pytest.mark.parametrize(
-    "wrong", [["--fit-share", "1.5"], ["--fit-share", ".6", "--steps", "0"], ["--without", "luck"]]
-)
+@pytest.mark.parametrize("wrong", [["--fit-share", "1.5"], ["--fit-share", ".6", "--steps", "0"]])
 def test_what_cannot_be_asked_is_wrong_usage(movie: Path, wrong: list[str]):
     with pytest.raises(SystemExit) as ended:
         raise SystemExit(main(["evaluate", "reenactment", "--video", str(movie), *wrong]))
     assert ended.value.code == 2
 
 
-def test_the_scores_can_be_written(tmp_path: Path, default: Avatar, movie: Path):
+@pytest.mark.parametrize("wrong", [["--terms", "luck"], ["--fit-share", "0"], ["--steps", "0"]])
+def test_what_cannot_be_ablated_is_wrong_usage(movie: Path, wrong: list[str]):
+    with pytest.raises(SystemExit) as ended:
+        raise SystemExit(main(["evaluate", "ablation", "--video", str(movie), *wrong]))
+    assert ended.value.code == 2
+
+
+def test_base_static_part_and_all_of_it_are_compared_on_the_rest(tmp_path: Path, movie: Path):
     out = tmp_path / "scores.json"
-    arguments = ["--video", movie, "--avatar", "default", "--fit-share", ".6", "--steps", "2"]
-    arguments += ["--every", "8", "--json", out, "--without", "face", "consistency"]
+    arguments = ["--video", movie, "--avatar", "default", "--fit-share", ".6", "--steps", "6"]
+    arguments += ["--every", "4", "--json", out]
     assert main(["evaluate", "reenactment", *map(str, arguments)]) == 0
     figures = json.loads(out.read_text())["talking.mp4"]
-    assert {"base", "static", "full", "base_sides", "full_sides"} <= set(figures)
+    models = [figures[name] for name in ("base", "static", "full")]
+    assert [model["frames"] for model in models] == [2, 2, 2]
+    assert figures["full"]["psnr"] >= figures["base"]["psnr"] - 0.3
+    assert figures["base_sides"]["found"] == 1
+    assert 8 <= figures["frames"] <= 12
+    assert figures["base"]["sharpness"] > 0.3
+
+
+def reenactment(psnr: float) -> Reenactment:
+    return Reenactment(
+        psnr=psnr, ssim=0.8, sharpness=0.9, landmark_error=0.01, frames=2, lost=0, face_in_drawn=1
+    )
+
+
+def test_a_mean_over_films_counts_each_once_and_sums_their_frames():
+    sides = Sides(found=1, pose_error=2)
+    scores = [
+        ResidualScore(
+            base=reenactment(psnr), static=reenactment(psnr + 1), full=reenactment(psnr + 2),
+            base_sides=sides, full_sides=sides, frames=10, steps=6, told="",
+        )
+        for psnr in (20.0, 24.0)
+    ]  # fmt: skip
+    mean = mean_score(scores)
+    assert len(mean.cells()) == len(COLUMNS) - 1
+    assert mean.full.psnr == pytest.approx(24)
+    assert mean.full.sharpness == pytest.approx(0.9)
+    assert mean.full.frames == 4
+
+
+def test_an_ablation_tells_each_term_from_the_full_model(default: Avatar, movie: Path):
+    terms, recipe = ["texture", "adversary"], Recipe(steps=4)
+    trials = ablate(
+        default, movie, follow_face(movie), 0.6, recipe, terms, open_renderer("cpu"), every=4
+    )
+    assert list(trials) == ["as it came", "full", "without texture", "with patch adversary"]
+    table = ablation_table({"one": trials, "other": trials}, "title", "note")
+    rows = {row[0]: row[1:] for row in table.rows}
+    full, other = trials["full"].seen, trials["without texture"].seen
+    assert rows["**full**"][0] == f"{full.psnr:.2f}"
+    assert rows["without texture"][0] == f"{other.psnr - full.psnr:+.2f}"
+    assert float(rows["as it came"][3]) == pytest.approx(
+        trials["as it came"].seen.sharpness, abs=1e-3
+    )

@@ -10,13 +10,17 @@ import pytest
 from avatar.deform import Deformer
 from avatar.fit.rasteriser import Lens, Rasteriser, over
 from avatar.fit.residual_fit import (
+    TERMS,
     Progress,
     Recipe,
     ResidualLearner,
+    Seen,
+    is_on,
     learn_residuals,
+    toggled,
     turned_lens,
-    without,
 )
+from avatar.fit.residual_losses import Losses
 from avatar.fit.teacher import TeacherFrame
 from avatar.head.template import HeadTemplate, load_template
 from avatar.residual import FACE_CODE, WIDTH
@@ -156,7 +160,8 @@ def test_a_fit_that_was_broken_off_ends_as_one_that_was_not(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr("avatar.fit.residual_fit.KEPT_EVERY_S", 0.0)
-    recipe = replace(RECIPE, steps=24)
+    losses = Losses(texture=0.5, adversary=0.05, sharpen=0.5, torso=True)
+    recipe = replace(RECIPE, steps=24, losses=losses)
     whole = learn_residuals(plain, template, frames, recipe)
     keep = tmp_path / "learned.safetensors"
 
@@ -201,31 +206,34 @@ def test_each_part_can_be_left_out(
             learner.step()
         return learner.finished()
 
-    moving = after_some_steps(without(short, ["static"]))
+    moving = after_some_steps(toggled(short, "static"))
     np.testing.assert_array_equal(moving.colour, plain.colour)
     np.testing.assert_array_equal(moving.bound_position, plain.bound_position)
     assert moving.face_residual is not None
     assert np.abs(moving.face_residual.bases).max() > 0
-    still = after_some_steps(without(short, ["face", "pose"]))
+    still = after_some_steps(toggled(toggled(short, "face"), "pose"))
     assert still.face_residual is None
     assert still.pose_residual is None
     assert not np.array_equal(still.colour, plain.colour)
-    assert without(short, ["ssim", "robust", "consistency", "decay"]) == replace(
-        short, ssim=0.0, robust=False, consistency=0.0, bases_pull=0.0, static_pull=0.0
-    )
+    for term in TERMS:
+        switched = toggled(short, term)
+        assert switched != short
+        if hasattr(Losses(), term):
+            assert is_on(switched, term) is not is_on(short, term)
 
 
 def test_gradients_are_those_of_the_picture(
     plain: Avatar, frames: list[TeacherFrame], template: HeadTemplate
 ):
     """Against differences of the loss as one channel of one Gaussian is moved, both ways."""
-    learner = ResidualLearner(plain, template, frames, replace(RECIPE, ssim=0.0))
+    plainly = replace(RECIPE, losses=Losses(ssim=0.0))
+    learner = ResidualLearner(plain, template, frames, plainly)
     frame = frames[3]
     target = frame.scaled(SIDE)
     # A smooth loss: the wanted picture is far from all that is drawn.
     wanted = np.full_like(target.picture, -1)
     weight = np.ones(wanted.shape[:2], np.float32)
-    learner.learn(frame, target.lens, wanted, weight, 0.5, 0.0)
+    learner.learn(frame, Seen(lens=target.lens, wanted=wanted, weight=weight, tone=0.5), 0.0)
     gradient = learner.gradient.copy()
     squarely = (gradient[:, 10:] == 0).all(1) & (np.abs(gradient[:, :3]).max(1) > 1)
     rng = np.random.default_rng(0)
