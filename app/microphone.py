@@ -14,10 +14,12 @@ import json
 import logging
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -42,6 +44,8 @@ is dropped, since a face that answers half a second late is worse than one that 
 KEPT_AFTER_WAIT_S = 0.04
 LARGEST_AGE_S = 0.08
 """A driver that says a block is older than this is not believed."""
+BELIEVED_AFTER_S = 1.5
+"""And none before: through PulseAudio the first second's are 5 to 460 ms too large (measured)."""
 RING_S = 2.0
 STAMPS = 64
 BLOCK_S = 0.01
@@ -291,7 +295,7 @@ class _Capture:
         self._resampler = Resampler(self._rate, AUDIO_RATE)
         wanted = int(RING_S * self._rate * self._channels)
         self._ring = SampleRing(1 << (wanted - 1).bit_length())
-        self._stamps = np.zeros((STAMPS, 2))  # frames captured so far, instant of the last one
+        self._stamps = np.zeros((STAMPS, 3))  # frames captured so far, when they came, their age
         self._stamp_count = 0
         self._stamps_seen = 0
         self._frames_captured = 0  # by the device, dropped ones included; the callback's
@@ -323,12 +327,13 @@ class _Capture:
         self._frames_captured += frames
         if not self._ring.write(block.reshape(-1)):
             return
-        # How long ago the last frame of this block passed the microphone. Not every driver knows:
-        # 0, hours, and through PulseAudio for the first seconds 460 ms that are not so (measured).
+        # How long ago the last frame of this block passed the microphone. Not every driver knows: 0
+        # or hours.
         age = time_info.currentTime - time_info.inputBufferAdcTime - frames / self._rate
         stamp = self._stamps[self._stamp_count % STAMPS]
         stamp[0] = self._frames_captured
-        stamp[1] = now - (age if 0.0 < age < LARGEST_AGE_S else 0.0)
+        stamp[1] = now
+        stamp[2] = age if 0.0 < age < LARGEST_AGE_S else 0.0
         self._stamp_count += 1
 
     def _on_end(self) -> None:
@@ -362,8 +367,7 @@ class _Capture:
     def _take_stamps(self) -> None:
         count = self._stamp_count
         for index in range(max(self._stamps_seen, count - STAMPS // 2), count):
-            frames, instant = self._stamps[index % STAMPS]
-            self._clock.observe(float(frames), float(instant))
+            self._clock.observe(*self._stamps[index % STAMPS].tolist())
         self._stamps_seen = count
 
     def close(self) -> None:
@@ -376,6 +380,8 @@ class SampleClock:
 
     A block arrives on time or late, never early, so the least delay seen is the truest; it may grow
     a little with time, since two clocks never agree (200 parts in a million covers sound cards).
+    How old a block is when it arrives, the driver says: what most of the last blocks say counts,
+    not the most that one ever said, which put the clock wrong by up to 80 ms for a whole run.
     """
 
     DRIFT = 200e-6
@@ -392,9 +398,11 @@ class SampleClock:
         self._start_s: float | None = None  # the instant of sample 0
         self._last_s = 0.0
         self._late_stamps = 0
+        self._ages = deque([0.0], maxlen=STAMPS)
 
-    def observe(self, samples: float, instant_s: float) -> None:
-        """`samples` had sounded at `instant_s`, or a little before."""
+    def observe(self, samples: float, instant_s: float, age_s: float = 0.0) -> None:
+        """`samples` had sounded `age_s` before `instant_s`, or a little sooner."""
+        self._ages.append(age_s if samples > BELIEVED_AFTER_S * self._rate else 0.0)
         start_s = instant_s - samples / self._rate
         if self._start_s is None:
             self._start_s, self._last_s = start_s, instant_s
@@ -410,7 +418,8 @@ class SampleClock:
     def time_of(self, samples: float) -> float:
         """When sample number `samples` sounded, `time.perf_counter()`."""
         start_s = time.perf_counter() - samples / self._rate
-        return samples / self._rate + (start_s if self._start_s is None else self._start_s)
+        start_s = start_s if self._start_s is None else self._start_s
+        return samples / self._rate + start_s - statistics.median(self._ages)
 
 
 def _capture_rate(

@@ -177,6 +177,17 @@ def test_the_sample_clock_follows_a_delay_that_stays():
     assert clock.time_of(320.0 * 200) == pytest.approx(0.02 * 200 + 0.4, abs=0.01)
 
 
+def test_the_sample_clock_believes_an_age_that_most_blocks_tell():
+    """A driver's first ages are too large, as PulseAudio's are, and some later ones too."""
+    clock = SampleClock(16_000)
+    for index in range(1, 400):
+        age = 0.075 if index < 100 or index % 9 == 0 else 0.005
+        clock.observe(160.0 * index, 0.01 * index, age)
+        if index in (50, 399):
+            wanted = 0.01 * index - (0.005 if index > 50 else 0.0)
+            assert clock.time_of(160.0 * index) == pytest.approx(wanted, abs=0.001)
+
+
 def test_the_meter_tells_speech_from_a_hum_and_from_silence():
     meter = LevelMeter()
     time_s = np.arange(320) / 16_000
