@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.level_meter import LevelMeter
-from app.microphone import Heard, Microphone
+from app.microphone import BLOCK_S, Heard, Microphone
 from app.motion_channel import MotionChannel, SharedRecord
 from app.noise_gate import NoiseGate
 from app.paced_file import PacedFile
@@ -48,6 +48,7 @@ POLL_S = 0.002
 SILENT_AFTER_S = 0.15
 """Without a microphone the generator hears silence from then on, so that the face stays alive."""
 SILENT_BLOCK_S = 0.02
+BLOCK = round(BLOCK_S * AUDIO_RATE)
 ECHO_S = 0.3
 """A microphone opens so long after a file left the loudspeaker: what still sounds in the room, and
 in the sound server's buffers, must not move the lips again."""
@@ -100,6 +101,7 @@ STATUS = np.dtype(
         ("speaker_delay_s", np.float64),  # from entering the program to being heard; 0: no speaker
         ("speaker_late_s", np.float64),
         ("file_position_s", np.float64),
+        ("motions", np.int64),  # raised after motion was written
         ("speaking", np.int64),  # 1 while `spoken_file` plays
         ("microphone_count", np.int64),
         ("microphones", "S128", MOST_MICROPHONES),
@@ -240,6 +242,11 @@ class SpeechProcess:
         log.error("speech process %s: %s", outcome, reason)
         if not self._given_up:
             self.start()
+
+    @property
+    def motions(self) -> int:
+        """Rises when there is new motion to read."""
+        return self._status["motions"]
 
     def read_motion(self) -> NDArray[np.void]:
         """Motion records that are new since the last call, oldest first."""
@@ -423,6 +430,7 @@ class _Speech:
         self._meter, self._gate = LevelMeter(), NoiseGate()
         self._parent = multiprocessing.parent_process()
         self._fed = 0  # samples given to the generator since its reset
+        self._in_step = False  # whether the microphone's blocks end where the generator's do
         self._fed_end_s = time.perf_counter()  # when the last of them sounded
         self._last_heard_s = 0.0
         self._listed: list[str] = []  # microphones, as last told
@@ -541,6 +549,7 @@ class _Speech:
         status, sound = self._status, heard.samples
         self._meter.step(np.clip(sound * np.float32(status["gain"]), -1.0, 1.0))
         if from_microphone:
+            sound = self._brought_into_step(sound)
             # The meter shows what there is to be heard; the gate is set by it.
             sound = self._gate.step(sound, status["gate_db"])
             sound = np.zeros_like(sound) if status["muted"] else sound
@@ -560,6 +569,19 @@ class _Speech:
             heard_s = max(frame.time_s + start_s, self._last_heard_s + 1e-3)
             self._last_heard_s = heard_s
             self._channel.write(frame, heard_s)
+        if frames:
+            status["motions"] += 1
+
+    def _brought_into_step(self, sound: Float) -> Float:
+        """The sound with so much silence before it, less than a block, that blocks end where the
+        generator's own stretches do. Else each of those would wait for the rest of a block of
+        which it needs only the beginning: up to 10 ms, by chance, for as long as the device runs.
+        """
+        if self._in_step:
+            return sound
+        self._in_step = True
+        silence = np.zeros(-(self._fed + len(sound)) % BLOCK, np.float32)
+        return np.concatenate([silence, sound])
 
     def _bridge(self, now: float, microphone: Microphone) -> None:
         """No sound from the microphone: silence stands in, so that the face stays alive."""
@@ -569,6 +591,7 @@ class _Speech:
             return
         until_s = now - patience_s / 2 if microphone.is_open else now
         seconds = min(until_s - self._fed_end_s, 0.5)
+        self._in_step = False  # what comes next begins anew
         self._take(Heard(np.zeros(int(seconds * AUDIO_RATE), np.float32), until_s))
         if not microphone.is_open:
             self._status["state"] = SourceState.WITHOUT_SOUND
