@@ -750,6 +750,8 @@ class FrameLoop:
             self._speech.direct(aimed if self._desk is None else self._desk.aimed(aimed))
         if wishes.look_for_microphones:
             self._speech.look_for_microphones()
+        if wishes.meter_microphones:
+            self._speech.meter_microphones()
         if wishes.play_again:
             self._speech.play_again()
         if wishes.speak is not None or wishes.stop_speaking:
@@ -785,6 +787,7 @@ class FrameLoop:
             sound_file_ended=report.state is SourceState.FILE_ENDED,
             microphone=self._microphone,
             microphones=report.microphones,
+            microphone_levels=report.microphone_levels,
             level=report.level,
             speech=report.speech,
             hearing=report.state is SourceState.HEARING,

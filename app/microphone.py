@@ -12,6 +12,7 @@ frozen sound server likes.
 import ctypes
 import json
 import logging
+import math
 import os
 import shutil
 import statistics
@@ -28,12 +29,15 @@ from typing import Any, cast
 import numpy as np
 
 from app.handoff import SampleRing
+from app.level_meter import LevelMeter
 from app.resampler import Resampler
 from avatar.errors import DeviceError
 from avatar.types import AUDIO_RATE, Float
 
 log = logging.getLogger(__name__)
 
+DEFAULT = "default"
+"""What the list calls the one that the system would take: a second name for one of the others."""
 STALLED_S = 2.5
 """No block for so long means that the device is lost. PulseAudio's idle null sink wakes every 2 s;
 a shorter watch would reopen it without end."""
@@ -130,7 +134,7 @@ def list_microphones() -> list[MicrophoneChoice]:
         devices = cast("list[dict[str, Any]]", list(sound.query_devices()))
     except sound.PortAudioError:  # a sound server died while it was asked
         devices = []
-    default = MicrophoneChoice("default", None)
+    default = MicrophoneChoice(DEFAULT, None)
     pulse = next((i for i, device in enumerate(devices) if device["name"] == "pulse"), None)
     if pulse is not None:
         # All of a desktop's microphones hide behind one ALSA device; the server names them.
@@ -179,7 +183,13 @@ class Microphone:
         """Why there is no sound, one line; empty while there is."""
         self.choices: tuple[MicrophoneChoice, ...] = ()
         """What can be chosen; replaced whole at each look."""
+        self.levels: tuple[float, ...] = ()
+        """How loud each of `choices` is while that is asked for (`meter`), 0..1; not a number where
+        nobody knows. Replaced whole."""
         self._name = name
+        self._metered = False
+        self._opened = ""  # the name of what is heard
+        self._meters: dict[str, tuple[_Capture, LevelMeter] | None] = {}  # None: does not open
         self._capture: _Capture | None = None
         self._reading: _Capture | None = None
         self._stop = threading.Event()
@@ -204,6 +214,12 @@ class Microphone:
         """List the microphones again and reopen: a new one was connected."""
         self._look_again = True
         self._wake.set()
+
+    def meter(self, wanted: bool) -> None:
+        """Whether to tell how loud the others are, too, which opens them all. Only while somebody
+        looks: an open microphone shows as one in use, a Bluetooth headset changes to its telephone
+        profile and plays music like one, and a camera's light may go on."""
+        self._metered = wanted
 
     def read(self) -> Heard | None:
         """All sound since the last call as 16 kHz mono; None where there is none."""
@@ -242,6 +258,7 @@ class Microphone:
                 if self._watch(capture):
                     back_off = FIRST_BACK_OFF_S
                 self._capture = None
+                self._close_meters()  # before PortAudio may be started again, which frees them
                 capture.close()
                 continue_at_once = self._wake.is_set()
                 if continue_at_once:
@@ -256,6 +273,7 @@ class Microphone:
             self.choices = tuple(list_microphones())
             self._look_again = False
         choice = find_microphone(self._name, list(self.choices))
+        self._opened = choice.name
         return _Capture(choice, self._count_block)
 
     def _watch(self, capture: "_Capture") -> bool:
@@ -267,7 +285,33 @@ class Microphone:
             if time.perf_counter() - capture.last_block_s > STALLED_S:
                 self._fail("the microphone fell silent (no blocks arrive); opening it again.")
                 break
+            if self._metered:
+                self._read_meters()
+            elif self.levels:
+                self._close_meters()
         return capture.blocks > 0
+
+    def _read_meters(self) -> None:
+        """Open one more of those that are not open yet, and see how loud the open ones are."""
+        others = [c for c in self.choices if c.name not in (self._opened, DEFAULT)]
+        closed = next((choice for choice in others if choice.name not in self._meters), None)
+        if closed is not None:
+            try:
+                self._meters[closed.name] = _Capture(closed, lambda: None), LevelMeter()
+            except Exception as error:  # in use by another, unplugged: it has no meter
+                log.info("%s: no meter (%s)", closed.name, _first_line(error))
+                self._meters[closed.name] = None
+        for capture, meter in filter(None, self._meters.values()):
+            heard, _ = capture.read()
+            if heard is not None:
+                meter.step(heard.samples)
+        known = {name: pair[1].level for name, pair in self._meters.items() if pair is not None}
+        self.levels = tuple(known.get(choice.name, math.nan) for choice in self.choices)
+
+    def _close_meters(self) -> None:
+        for capture, _ in filter(None, self._meters.values()):
+            capture.close()
+        self._meters, self.levels = {}, ()
 
     def _count_block(self) -> None:
         self.blocks += 1

@@ -63,6 +63,8 @@ class PanelView:
     sound_file_ended: bool = False
     microphone: str = "default"
     microphones: tuple[str, ...] = ()
+    microphone_levels: tuple[float, ...] = ()
+    """How loud each is, 0..1, not a number where nobody knows; known while that is asked for."""
     level: float = 0.0
     """0..1."""
     speech: bool = False
@@ -123,6 +125,8 @@ class Wishes:
     """Go back into the headset."""
     direction: Direction | None = None
     look_for_microphones: bool = False
+    meter_microphones: bool = False
+    """Their list is unfolded: how loud is each?"""
     play_again: bool = False
     record: str | None = None
     """Start to record: the ending, `RECORDING_KINDS`."""
@@ -390,10 +394,12 @@ class Panel:
             button = 82.0 * self._scale
             imgui.set_next_item_width(-button - imgui.get_style().item_spacing.x)
             if imgui.begin_combo("##microphone", view.microphone):
-                for name in view.microphones:
+                self._wish(meter_microphones=True)
+                for name, level in _with_levels(view):
                     chosen = name == view.microphone
                     if imgui.selectable(name, chosen)[0] and not chosen:
                         self._wish(microphone=name)
+                    self._draw_small_meter(level)
                 if not view.microphones:
                     imgui.text_colored(themes.faint(), "none found")
                 imgui.end_combo()
@@ -585,6 +591,17 @@ class Panel:
         imgui.same_line()
         imgui.text_colored(themes.good() if view.speech else themes.faint(), text)
 
+    def _draw_small_meter(self, level: float) -> None:
+        """At the bottom of the last item, how loud it is; nothing where nobody knows."""
+        if math.isnan(level):
+            return
+        least, most = imgui.get_item_rect_min(), imgui.get_item_rect_max()
+        unit, painter = self._scale, imgui.get_window_draw_list()
+        corner, end = ImVec2(least.x, most.y - 2 * unit), ImVec2(most.x, most.y)
+        painter.add_rect_filled(corner, end, imgui.get_color_u32(imgui.Col_.frame_bg), unit)
+        filled = ImVec2(corner.x + _within(level, 0, 1) * (end.x - corner.x), end.y)
+        painter.add_rect_filled(corner, filled, imgui.get_color_u32(themes.good()), unit)
+
     def _draw_outputs(self, view: PanelView) -> None:
         """Record or stop, a picture, a turn around the head."""
         imgui.spacing()
@@ -739,6 +756,13 @@ HELP = (
     ("?", "this help"),
     ("Esc", "close help, then quit"),
 )
+
+
+def _with_levels(view: PanelView) -> list[tuple[str, float]]:
+    """Each microphone and how loud it is; that of the one that is heard is always known."""
+    levels = dict(zip(view.microphones, view.microphone_levels, strict=False))
+    levels[view.microphone] = view.level
+    return [(name, levels.get(name, math.nan)) for name in view.microphones]
 
 
 def _heading(text: str) -> None:

@@ -53,6 +53,9 @@ ECHO_S = 0.3
 """A microphone opens so long after a file left the loudspeaker: what still sounds in the room, and
 in the sound server's buffers, must not move the lips again."""
 MOST_MICROPHONES = 16
+METERED_S = 0.5
+"""Meters of other microphones stay open so long after somebody looked at them: a frame may be slow,
+and who looks says so in each."""
 
 
 class SourceState(IntEnum):
@@ -76,6 +79,7 @@ STATUS = np.dtype(
         ("muted", np.int64),
         ("microphone_choice", np.int64),  # raised after `microphone` was written
         ("look_again", np.int64),
+        ("meter_until_s", np.float64),  # until then the other microphones are metered, too
         ("play_again", np.int64),
         ("speak", np.int64),  # raised after `spoken_file` was written
         ("emotion", np.float64, len(EMOTION_NAMES)),  # and what else `Direction` asks for
@@ -106,6 +110,7 @@ STATUS = np.dtype(
         ("microphone_count", np.int64),
         ("microphones", "S128", MOST_MICROPHONES),
         ("microphones_change", np.int64),  # raised after the list was written
+        ("microphone_levels", np.float64, MOST_MICROPHONES),  # not a number: not known
         ("problem", "S400"),
     ],
     align=True,
@@ -279,6 +284,7 @@ class SpeechProcess:
             file_position_s=status["file_position_s"],
             speaking=bool(status["speaking"]),
             microphones=self._microphones,
+            microphone_levels=tuple(status["microphone_levels"][: len(self._microphones)].tolist()),
             problem=status.text("problem"),
         )
 
@@ -294,6 +300,10 @@ class SpeechProcess:
     def look_for_microphones(self) -> None:
         """List the microphones again."""
         self._status["look_again"] += 1
+
+    def meter_microphones(self) -> None:
+        """Tell how loud each microphone is, for a moment from now on."""
+        self._status["meter_until_s"] = time.perf_counter() + METERED_S
 
     def play_again(self) -> None:
         """Play the sound file from its beginning."""
@@ -366,6 +376,8 @@ class SpeechReport:
     speaking: bool
     """Whether a file plays that `SpeechProcess.speak` asked for."""
     microphones: tuple[str, ...]
+    microphone_levels: tuple[float, ...]
+    """How loud each is while that is asked for, 0..1; not a number where nobody knows."""
     problem: str
     """One line for the panel; empty when all is well."""
 
@@ -434,6 +446,8 @@ class _Speech:
         self._fed_end_s = time.perf_counter()  # when the last of them sounded
         self._last_heard_s = 0.0
         self._listed: list[str] = []  # microphones, as last told
+        self._told_levels: tuple[float, ...] = ()
+        status["microphone_levels"] = np.full(MOST_MICROPHONES, np.nan)
         self._seen = {name: status[name] for name in ("microphone_choice", "play_again")}
         self._seen["look_again"] = status["look_again"]
         self._seen["direction"], self._seen["speak"] = status["direction"], status["speak"]
@@ -470,6 +484,7 @@ class _Speech:
                     continue
                 if isinstance(source, Microphone):
                     self._bridge(now, source)
+                    self._meter_others(now, source)
                 time.sleep(POLL_S)
         finally:
             source.close()
@@ -595,6 +610,16 @@ class _Speech:
         self._take(Heard(np.zeros(int(seconds * AUDIO_RATE), np.float32), until_s))
         if not microphone.is_open:
             self._status["state"] = SourceState.WITHOUT_SOUND
+
+    def _meter_others(self, now: float, microphone: Microphone) -> None:
+        """How loud the microphones are that are not heard, while somebody looks."""
+        microphone.meter(now < self._status["meter_until_s"])
+        if microphone.levels is not self._told_levels:
+            self._told_levels = microphone.levels
+            told = np.full(MOST_MICROPHONES, np.nan)
+            known = microphone.levels[:MOST_MICROPHONES]
+            told[: len(known)] = known
+            self._status["microphone_levels"] = told
 
     def _report(self, source: "PacedFile | Microphone") -> None:
         """What the panel shows of the source, twice a second."""

@@ -402,7 +402,13 @@ def find_in_list(hand: Hand, field: str, x: float, until: float = 420.0) -> Any:
 
 def test_a_microphone_can_be_chosen_from_the_list(hand):
     hand.view = replace(VIEW, avatars=("default",))  # so that only the one list can answer
+    hand.frames()
+    assert not hand.last("meter_microphones")  # only an unfolded list asks how loud each is
     assert find_in_list(hand, "microphone", 100.0) == "USB 100 %s"
+    assert hand.last("meter_microphones")
+    hand.wishes.clear()
+    hand.frames(2)
+    assert not hand.last("meter_microphones")
 
 
 def test_another_avatar_can_be_chosen_from_the_list(hand):
