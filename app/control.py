@@ -77,7 +77,13 @@ class Controls(Struct, tag_field="command", tag="controls", forbid_unknown_field
     """What is asked of the face, the sound and the view. What is left out stays as it is."""
 
     emotion: (
-        Annotated[dict[Emotion, Share], Meta(description="intensities; not named ones are 0")]
+        Annotated[
+            dict[Emotion, Share],
+            Meta(
+                description="intensities; not named ones are 0",
+                extra_json_schema={"propertyNames": {"enum": list(get_args(Emotion))}},
+            ),
+        ]
         | UnsetType
     ) = UNSET
     mood: Annotated[Mood, Meta(description="in place of emotion")] | UnsetType = UNSET
@@ -245,35 +251,61 @@ class Problem(Struct):
     problem: Annotated[str, Meta(description="one line: what, expected, got, what to do")]
 
 
+_KINDS: tuple[Any, ...] = (*COMMANDS, State, Problem)
+_BYTES = {"type": "string", "format": "binary"}
+_REFUSALS = {
+    400: "not understood, or out of its limits",
+    401: "without the token, or with another",
+    403: "from another host name, or from a web page",
+    408: "the request did not arrive in time",
+    409: "not possible now",
+    413: "too large",
+    503: "the program is busy or ends",
+}
+_STRANGERS = (401, 403)
+
+
+def _schemas() -> tuple[dict[Any, Any], dict[str, Any]]:
+    """What stands for each kind, and the components that it refers to."""
+    schemas, components = msgspec.json.schema_components(
+        _KINDS, ref_template="#/components/schemas/{name}"
+    )
+    for kind in COMMANDS:  # its path names it; only on a WebSocket the body has to
+        components[kind.__name__]["required"].remove("command")
+    return dict(zip(_KINDS, schemas, strict=True)), components
+
+
+_SCHEMA_OF, _COMPONENTS = _schemas()
+
+
 def openapi() -> dict[str, Any]:
     """The interface as an OpenAPI 3.1 document."""
-    kinds = (*COMMANDS, State, Problem)
-    schemas, components = msgspec.json.schema_components(
-        kinds, ref_template="#/components/schemas/{name}"
-    )
-    schema_of = dict(zip(kinds, schemas, strict=True))
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "visavis, live",
+            "version": VERSION,
+            "description": "Steers a running `visavis live --control`. On this machine only; every"
+            " request needs the token that the program printed and wrote to its control file.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "http://127.0.0.1:8470"}],
+        "security": [{"token": []}],
+        "paths": _told_paths() | _said_path() | {path_of(kind): _posted(kind) for kind in COMMANDS},
+        "components": {
+            "schemas": _COMPONENTS,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
 
-    def answers(**more: Any) -> dict[str, Any]:
-        problem = {"application/json": {"schema": schema_of[Problem]}}
-        told = {
-            "400": "not understood, or out of its limits",
-            "401": "without the token, or with another",
-            "403": "from another host name, or from a web page",
-            "408": "the request did not arrive in time",
-            "409": "not possible now",
-            "413": "too large",
-            "503": "the program is busy or ends",
-        }
-        refused = {code: {"description": why, "content": problem} for code, why in told.items()}
-        return {**more, **refused}
 
-    def content(kind: str, schema: Any, description: str) -> dict[str, Any]:
-        return {"description": description, "content": {kind: {"schema": schema}}}
-
-    state = content("application/json", schema_of[State], "the state")
-    done = content("application/json", schema_of[State], "done; the state with it")
-    paths: dict[str, Any] = {
-        "/state": {"get": {"summary": "How it stands", "responses": answers(**{"200": state})}},
+def _told_paths() -> dict[str, Any]:
+    """What can be asked without changing anything."""
+    state = _content("application/json", _SCHEMA_OF[State], "the state")
+    return {
+        "/state": {
+            "get": {"summary": "How it stands", "responses": _answers("200", state, _STRANGERS)}
+        },
         "/socket": {
             "get": {
                 "summary": "WebSocket: the state up to 25 times a second; commands the other way",
@@ -281,7 +313,9 @@ def openapi() -> dict[str, Any]:
                 ' the slash as "command": {"command": "controls", "gain": 2}, and an "id" of any'
                 ' kind where an answer is wanted: {"id": 1, "problem": ""}. The state comes as'
                 ' {"state": {...}}. Sounds are uploaded with POST /speak.',
-                "responses": answers(**{"101": {"description": "the WebSocket is open"}}),
+                "responses": _answers(
+                    "101", {"description": "the WebSocket is open"}, (400, *_STRANGERS, 503)
+                ),
             }
         },
         "/snapshot.png": {
@@ -295,11 +329,18 @@ def openapi() -> dict[str, Any]:
                         "schema": {"type": "string", "enum": ["0", "1"], "default": "0"},
                     }
                 ],
-                "responses": answers(
-                    **{"200": content("image/png", {"type": "string", "format": "binary"}, "PNG")}
+                "responses": _answers(
+                    "200", _content("image/png", _BYTES, "PNG"), (400, *_STRANGERS, 409, 503)
                 ),
             }
         },
+    }
+
+
+def _said_path() -> dict[str, Any]:
+    """The one body that is no JSON."""
+    kinds = ("audio/wav", "application/octet-stream")
+    return {
         "/speak": {
             "post": {
                 "summary": "Say this sound in place of what is heard now, then go on with that",
@@ -307,43 +348,44 @@ def openapi() -> dict[str, Any]:
                 f"{MOST_SOUND_BYTES >> 20} MiB and {MOST_SOUND_S:.0f} seconds.",
                 "requestBody": {
                     "required": True,
-                    "content": {
-                        kind: {"schema": {"type": "string", "format": "binary"}}
-                        for kind in ("audio/wav", "application/octet-stream")
-                    },
+                    "content": {kind: {"schema": _BYTES} for kind in kinds},
                 },
-                "responses": answers(**{"200": done}),
-            }
-        },
-    }
-    for kind in COMMANDS:
-        paths[path_of(kind)] = {
-            "post": {
-                "summary": (kind.__doc__ or "").partition("\n")[0],
-                "requestBody": {
-                    "required": bool(msgspec.structs.fields(kind)),
-                    "content": {"application/json": {"schema": schema_of[kind]}},
-                },
-                "responses": answers(**{"200": done}),
+                "responses": _done(),
             }
         }
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "visavis, live",
-            "version": VERSION,
-            "description": "Steers a running `visavis live --control`. On this machine only; every"
-            " request needs the token that the program printed and wrote to its control file.",
-            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        },
-        "servers": [{"url": "http://127.0.0.1:8470"}],
-        "security": [{"token": []}],
-        "paths": paths,
-        "components": {
-            "schemas": components,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-        },
     }
+
+
+def _posted(kind: type[Struct]) -> dict[str, Any]:
+    """A command's path."""
+    return {
+        "post": {
+            "summary": (kind.__doc__ or "").partition("\n")[0],
+            "requestBody": {
+                "required": any(field.required for field in msgspec.structs.fields(kind)),
+                "content": {"application/json": {"schema": _SCHEMA_OF[kind]}},
+            },
+            "responses": _done(),
+        }
+    }
+
+
+def _done() -> dict[str, Any]:
+    state = _content("application/json", _SCHEMA_OF[State], "done; the state with it")
+    return _answers("200", state, tuple(_REFUSALS))
+
+
+def _answers(code: str, answer: dict[str, Any], refusals: tuple[int, ...]) -> dict[str, Any]:
+    """`answer` where all is well, and what refuses."""
+    refused = {
+        str(refusal): _content("application/json", _SCHEMA_OF[Problem], _REFUSALS[refusal])
+        for refusal in refusals
+    }
+    return {code: answer, **refused}
+
+
+def _content(kind: str, schema: Any, description: str) -> dict[str, Any]:
+    return {"description": description, "content": {kind: {"schema": schema}}}
 
 
 def path_of(kind: type[Struct]) -> str:

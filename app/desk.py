@@ -46,6 +46,8 @@ Picture = NDArray[np.uint8]
 PORTRAIT_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 SOUND_ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac")
 FILM_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+TOLD_S = 15.0
+"""What went wrong with a file, a preset or a camera is shown so long."""
 SAVED_AFTER_S = 2.0
 """What was changed is kept on disk once nothing was changed for so long."""
 AIM_EVERY_S, AIM_STEP_RAD = 0.08, math.radians(0.7)
@@ -195,6 +197,7 @@ class Desk:
         self._cursor = (0.0, 0.0)
         self._made_avatar = ""
         self._problem, self._note = problem, ""
+        self._told = "", 0.0  # the problem, and since when it is shown
         window.full_screen = preferences.full_screen
         self._light_up()
         speech.set_gate(preferences.look.gate_db)
@@ -248,8 +251,16 @@ class Desk:
         self._settle(wishes, now_s)
         self._aim_eyes(orbit, now_s)
         self._talk(wishes.talk)
+        self._forget_problem(now_s)
         self._remember(now_s)
         return asked
+
+    def _forget_problem(self, now_s: float) -> None:
+        """Once it could be read it is no more in the way."""
+        if self._problem != self._told[0]:
+            self._told = self._problem, now_s
+        elif now_s - self._told[1] > TOLD_S:
+            self._problem = ""
 
     def chosen(self, *, avatar: str | None = None, microphone: str | None = None) -> None:
         """What the loop shows or hears from now on, to be remembered."""
@@ -346,8 +357,8 @@ class Desk:
             self._offer = path
         else:
             self._problem = (
-                f"{path.name}: expected a portrait (JPEG, PNG, WebP), an .avatar, a sound or a "
-                f"film, got {ending or 'no ending'}."
+                f"{path.name}: expected a portrait (JPEG, PNG, WebP), an avatar file, a sound or "
+                f"a film, got {ending or 'no ending'}."
             )
         return asked
 

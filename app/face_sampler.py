@@ -225,8 +225,10 @@ class PlayoutDelay:
         """A frame would have needed this delay."""
         needed_s = min(max(needed_s, 0.0), LARGEST_DELAY_S)
         if not self._started:
+            # The first motion waited for all the rest to start: it says nothing about what follows.
             self._started = True
-            self.value_s = self._peak_before_s = needed_s
+            self.value_s = needed_s
+            return
         self._least_s = min(self._least_s, needed_s)
         if needed_s < OUTAGE_S:
             self._frames += 1
@@ -242,6 +244,8 @@ class PlayoutDelay:
             self._peak_before_s = self._peak_s or self._least_s
             self._span_s, self._least_s = 0.0, math.inf
             self._most, self._frames = [], 0
+        if not self._frames and not self._peak_before_s:
+            return False
         change = max(self._peak_s, self._peak_before_s) - self.value_s
         if change < -DELAY_JUMP_S:
             self.value_s += change

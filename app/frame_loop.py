@@ -49,6 +49,12 @@ TALK_DELAY_MS = 150.0
 """With a microphone that is seen later than this the budget is the lower one, for good: the time
 that a frame takes is part of the delay. 150 ms is where people begin to notice (ITU-T G.114 has
 talk untouched up to there)."""
+UNSEEN_TURN_S = 1.0 / 60.0
+TALK_TURN_S = 1.0 / 50.0 + 0.0005
+"""Where nothing else sets the pace and a person talks, a little more than a frame of motion takes:
+each second turn then waits for the motion that comes 25 times a second, and begins with it."""
+LOOK_S = 0.001
+"""How often a loop that pauses looks whether there is new motion."""
 LOADING_TURN_S = 1.0 / 5.0
 """While the avatar loads, drawing an empty window must not take the processor from it."""
 AFTER_THE_FILE_S = 1.0
@@ -93,13 +99,13 @@ class MemoryDisplay:
     """Pictures of a fixed size that nobody sees: for measuring, and machines without a display."""
 
     panel: Panel | None = None
-    refresh_s = 1.0 / 60.0
     takes_textures = False
     across = 1
     view = (0.0, 0.0, 1.0)
 
-    def __init__(self, width: int, height: int) -> None:
+    def __init__(self, width: int, height: int, refresh_s: float = UNSEEN_TURN_S) -> None:
         self._size = (width, height)
+        self.refresh_s = refresh_s
         self.last: Picture | None = None
 
     def begin_frame(self) -> bool:
@@ -418,6 +424,7 @@ class FrameLoop:
         speech.set_gain(options.gain)
         self._direction = options.direction
         speech.direct(options.direction)
+        self._motions_read = 0
         self._buffer: Picture = np.zeros((1, 1, 1, 4), np.uint8)
         self._picture_size = (1, 1)
         self._work_s = 1.0 / 30.0  # of a frame, lately: how far ahead its picture will be seen
@@ -481,18 +488,22 @@ class FrameLoop:
             self._talk(wishes.talk)
             self._show_frame(began_s)
             turn_s = self._display.refresh_s if self._scene is not None else LOADING_TURN_S
-            next_turn_s = max(next_turn_s + turn_s, time.perf_counter())
-            pause_s = next_turn_s - time.perf_counter()
             # Where the driver waits for the monitor this is already past; else it sets the pace.
-            if pause_s > 0.0005:
-                time.sleep(pause_s)
+            next_turn_s = self._pause_until(max(next_turn_s + turn_s, time.perf_counter()))
+
+    def _pause_until(self, turn_s: float) -> float:
+        """Wait for the moment of the next turn, or for new motion: what is drawn as soon as it is
+        there is seen soonest. When the turn began."""
+        while (left_s := turn_s - time.perf_counter()) > 0.0005:
+            if self._speech.motions != self._motions_read and self._scene is not None:
+                return time.perf_counter()
+            time.sleep(min(left_s, LOOK_S))
+        return turn_s
 
     def _take_news(self, now_s: float) -> None:
         """What the speech process and the loader have made since the last frame."""
         if not self._stopping:  # the signal that ends this loop may have ended the process too
             self._speech.watch(now_s)
-        spoken = self._speech.read_motion()
-        self._sampler.add(spoken if self._desk is None else self._desk.records(spoken))
         self.report = self._speech.report()
         loaded = self._loader.result.read()
         if loaded is None or loaded.sequence == self._loaded_sequence:
@@ -519,6 +530,12 @@ class FrameLoop:
             if self._opened is not None and loaded.value.opened is self._opened:
                 self._forget_opened()
                 self._wanted_renderer = self.backend
+
+    def _take_motion(self) -> None:
+        """What the face is to do. As late as can be, right before it is posed."""
+        self._motions_read = self._speech.motions  # first: what comes meanwhile is new
+        spoken = self._speech.read_motion()
+        self._sampler.add(spoken if self._desk is None else self._desk.records(spoken))
 
     @property
     def _drawing(self) -> Opened | None:
@@ -586,6 +603,7 @@ class FrameLoop:
             self._display.show(None)
             return
         speaker_delay_s = self.report.speaker_delay_s or None
+        self._take_motion()
         at_s = began_s + self._work_s
         sampled = self._sampler.sample(at_s, speaker_delay_s)
         width, height = self._size.fit(self._display.room())
@@ -629,6 +647,7 @@ class FrameLoop:
         if not turn.is_seen:
             headset.skip(turn)
             return False
+        self._take_motion()
         sampled = self._sampler.sample(turn.display_s, self.report.speaker_delay_s or None)
         mirrors = self._display.room() if self._display.panel is not None else None
         # The desk's tabs are of the window; the headset's panel is the plain one.
@@ -751,6 +770,8 @@ class FrameLoop:
             self._speech.direct(aimed if self._desk is None else self._desk.aimed(aimed))
         if wishes.look_for_microphones:
             self._speech.look_for_microphones()
+        if wishes.meter_microphones:
+            self._speech.meter_microphones()
         if wishes.play_again:
             self._speech.play_again()
         if wishes.speak is not None or wishes.stop_speaking:
@@ -786,6 +807,7 @@ class FrameLoop:
             sound_file_ended=report.state is SourceState.FILE_ENDED,
             microphone=self._microphone,
             microphones=report.microphones,
+            microphone_levels=report.microphone_levels,
             level=report.level,
             speech=report.speech,
             hearing=report.state is SourceState.HEARING,

@@ -12,12 +12,15 @@ frozen sound server likes.
 import ctypes
 import json
 import logging
+import math
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -26,12 +29,15 @@ from typing import Any, cast
 import numpy as np
 
 from app.handoff import SampleRing
+from app.level_meter import LevelMeter
 from app.resampler import Resampler
 from avatar.errors import DeviceError
 from avatar.types import AUDIO_RATE, Float
 
 log = logging.getLogger(__name__)
 
+DEFAULT = "default"
+"""What the list calls the one that the system would take: a second name for one of the others."""
 STALLED_S = 2.5
 """No block for so long means that the device is lost. PulseAudio's idle null sink wakes every 2 s;
 a shorter watch would reopen it without end."""
@@ -42,6 +48,8 @@ is dropped, since a face that answers half a second late is worse than one that 
 KEPT_AFTER_WAIT_S = 0.04
 LARGEST_AGE_S = 0.08
 """A driver that says a block is older than this is not believed."""
+BELIEVED_AFTER_S = 1.5
+"""And none before: through PulseAudio the first second's are 5 to 460 ms too large (measured)."""
 RING_S = 2.0
 STAMPS = 64
 BLOCK_S = 0.01
@@ -126,7 +134,7 @@ def list_microphones() -> list[MicrophoneChoice]:
         devices = cast("list[dict[str, Any]]", list(sound.query_devices()))
     except sound.PortAudioError:  # a sound server died while it was asked
         devices = []
-    default = MicrophoneChoice("default", None)
+    default = MicrophoneChoice(DEFAULT, None)
     pulse = next((i for i, device in enumerate(devices) if device["name"] == "pulse"), None)
     if pulse is not None:
         # All of a desktop's microphones hide behind one ALSA device; the server names them.
@@ -175,7 +183,13 @@ class Microphone:
         """Why there is no sound, one line; empty while there is."""
         self.choices: tuple[MicrophoneChoice, ...] = ()
         """What can be chosen; replaced whole at each look."""
+        self.levels: tuple[float, ...] = ()
+        """How loud each of `choices` is while that is asked for (`meter`), 0..1; not a number where
+        nobody knows. Replaced whole."""
         self._name = name
+        self._metered = False
+        self._opened = ""  # the name of what is heard
+        self._meters: dict[str, tuple[_Capture, LevelMeter] | None] = {}  # None: does not open
         self._capture: _Capture | None = None
         self._reading: _Capture | None = None
         self._stop = threading.Event()
@@ -200,6 +214,12 @@ class Microphone:
         """List the microphones again and reopen: a new one was connected."""
         self._look_again = True
         self._wake.set()
+
+    def meter(self, wanted: bool) -> None:
+        """Whether to tell how loud the others are, too, which opens them all. Only while somebody
+        looks: an open microphone shows as one in use, a Bluetooth headset changes to its telephone
+        profile and plays music like one, and a camera's light may go on."""
+        self._metered = wanted
 
     def read(self) -> Heard | None:
         """All sound since the last call as 16 kHz mono; None where there is none."""
@@ -238,6 +258,7 @@ class Microphone:
                 if self._watch(capture):
                     back_off = FIRST_BACK_OFF_S
                 self._capture = None
+                self._close_meters()  # before PortAudio may be started again, which frees them
                 capture.close()
                 continue_at_once = self._wake.is_set()
                 if continue_at_once:
@@ -252,6 +273,7 @@ class Microphone:
             self.choices = tuple(list_microphones())
             self._look_again = False
         choice = find_microphone(self._name, list(self.choices))
+        self._opened = choice.name
         return _Capture(choice, self._count_block)
 
     def _watch(self, capture: "_Capture") -> bool:
@@ -263,7 +285,33 @@ class Microphone:
             if time.perf_counter() - capture.last_block_s > STALLED_S:
                 self._fail("the microphone fell silent (no blocks arrive); opening it again.")
                 break
+            if self._metered:
+                self._read_meters()
+            elif self.levels:
+                self._close_meters()
         return capture.blocks > 0
+
+    def _read_meters(self) -> None:
+        """Open one more of those that are not open yet, and see how loud the open ones are."""
+        others = [c for c in self.choices if c.name not in (self._opened, DEFAULT)]
+        closed = next((choice for choice in others if choice.name not in self._meters), None)
+        if closed is not None:
+            try:
+                self._meters[closed.name] = _Capture(closed, lambda: None), LevelMeter()
+            except Exception as error:  # in use by another, unplugged: it has no meter
+                log.info("%s: no meter (%s)", closed.name, _first_line(error))
+                self._meters[closed.name] = None
+        for capture, meter in filter(None, self._meters.values()):
+            heard, _ = capture.read()
+            if heard is not None:
+                meter.step(heard.samples)
+        known = {name: pair[1].level for name, pair in self._meters.items() if pair is not None}
+        self.levels = tuple(known.get(choice.name, math.nan) for choice in self.choices)
+
+    def _close_meters(self) -> None:
+        for capture, _ in filter(None, self._meters.values()):
+            capture.close()
+        self._meters, self.levels = {}, ()
 
     def _count_block(self) -> None:
         self.blocks += 1
@@ -291,7 +339,7 @@ class _Capture:
         self._resampler = Resampler(self._rate, AUDIO_RATE)
         wanted = int(RING_S * self._rate * self._channels)
         self._ring = SampleRing(1 << (wanted - 1).bit_length())
-        self._stamps = np.zeros((STAMPS, 2))  # frames captured so far, instant of the last one
+        self._stamps = np.zeros((STAMPS, 3))  # frames captured so far, when they came, their age
         self._stamp_count = 0
         self._stamps_seen = 0
         self._frames_captured = 0  # by the device, dropped ones included; the callback's
@@ -323,12 +371,13 @@ class _Capture:
         self._frames_captured += frames
         if not self._ring.write(block.reshape(-1)):
             return
-        # How long ago the last frame of this block passed the microphone. Not every driver knows:
-        # 0, hours, and through PulseAudio for the first seconds 460 ms that are not so (measured).
+        # How long ago the last frame of this block passed the microphone. Not every driver knows: 0
+        # or hours.
         age = time_info.currentTime - time_info.inputBufferAdcTime - frames / self._rate
         stamp = self._stamps[self._stamp_count % STAMPS]
         stamp[0] = self._frames_captured
-        stamp[1] = now - (age if 0.0 < age < LARGEST_AGE_S else 0.0)
+        stamp[1] = now
+        stamp[2] = age if 0.0 < age < LARGEST_AGE_S else 0.0
         self._stamp_count += 1
 
     def _on_end(self) -> None:
@@ -362,8 +411,7 @@ class _Capture:
     def _take_stamps(self) -> None:
         count = self._stamp_count
         for index in range(max(self._stamps_seen, count - STAMPS // 2), count):
-            frames, instant = self._stamps[index % STAMPS]
-            self._clock.observe(float(frames), float(instant))
+            self._clock.observe(*self._stamps[index % STAMPS].tolist())
         self._stamps_seen = count
 
     def close(self) -> None:
@@ -376,6 +424,8 @@ class SampleClock:
 
     A block arrives on time or late, never early, so the least delay seen is the truest; it may grow
     a little with time, since two clocks never agree (200 parts in a million covers sound cards).
+    How old a block is when it arrives, the driver says: what most of the last blocks say counts,
+    not the most that one ever said, which put the clock wrong by up to 80 ms for a whole run.
     """
 
     DRIFT = 200e-6
@@ -392,9 +442,11 @@ class SampleClock:
         self._start_s: float | None = None  # the instant of sample 0
         self._last_s = 0.0
         self._late_stamps = 0
+        self._ages = deque([0.0], maxlen=STAMPS)
 
-    def observe(self, samples: float, instant_s: float) -> None:
-        """`samples` had sounded at `instant_s`, or a little before."""
+    def observe(self, samples: float, instant_s: float, age_s: float = 0.0) -> None:
+        """`samples` had sounded `age_s` before `instant_s`, or a little sooner."""
+        self._ages.append(age_s if samples > BELIEVED_AFTER_S * self._rate else 0.0)
         start_s = instant_s - samples / self._rate
         if self._start_s is None:
             self._start_s, self._last_s = start_s, instant_s
@@ -410,7 +462,8 @@ class SampleClock:
     def time_of(self, samples: float) -> float:
         """When sample number `samples` sounded, `time.perf_counter()`."""
         start_s = time.perf_counter() - samples / self._rate
-        return samples / self._rate + (start_s if self._start_s is None else self._start_s)
+        start_s = start_s if self._start_s is None else self._start_s
+        return samples / self._rate + start_s - statistics.median(self._ages)
 
 
 def _capture_rate(

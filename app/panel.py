@@ -36,13 +36,14 @@ from avatar.types import Float
 
 WIDTH = 300.0
 """Layout units."""
+NOTICE_WIDTH = 420.0
 RECORDING_KINDS = {".mp4": "MP4", ".webm": "WebM, transparent", "": "PNG pictures, transparent"}
 PAD_FONT = 0.76
 """Size of its letters, of the panel's."""
 PAD_NEUTRAL = 0.08
 """So near the middle of the pad a mood is neutral: nobody hits a point."""
 PAD_LABELS = {
-    "fear": (-0.56, 1.0), "anger": (-0.10, 1.0), "surprise": (0.58, 1.0), "happiness": (1.0, 0.14),
+    "fear": (-0.56, 1.0), "anger": (-0.10, 1.0), "surprise": (0.58, 1.0), "happiness": (1.0, 0.30),
     "disgust": (-1.0, 0.63), "contempt": (-1.0, 0.26), "sadness": (-1.0, -0.53),
 }  # fmt: skip
 """Where the names stand: in the direction of `CIRCUMPLEX_DEGREES` at the rim, the three above moved
@@ -63,6 +64,8 @@ class PanelView:
     sound_file_ended: bool = False
     microphone: str = "default"
     microphones: tuple[str, ...] = ()
+    microphone_levels: tuple[float, ...] = ()
+    """How loud each is, 0..1, not a number where nobody knows; known while that is asked for."""
     level: float = 0.0
     """0..1."""
     speech: bool = False
@@ -123,6 +126,8 @@ class Wishes:
     """Go back into the headset."""
     direction: Direction | None = None
     look_for_microphones: bool = False
+    meter_microphones: bool = False
+    """Their list is unfolded: how loud is each?"""
     play_again: bool = False
     record: str | None = None
     """Start to record: the ending, `RECORDING_KINDS`."""
@@ -242,7 +247,7 @@ class Panel:
             self._take_desk_keys(view, desk)
         if self.visible:
             self._draw_panel(view)
-        elif view.problems or view.loading or view.recording:
+        if self._has_notice(view):
             self._draw_notice(view)
         if self.help_visible:
             self._draw_help(desk is not None)
@@ -251,6 +256,12 @@ class Panel:
             self._wish(desk=self._desk.take())
         self._list_open = imgui.is_popup_open("", imgui.PopupFlags_.any_popup)
         return self._wishes
+
+    def _has_notice(self, view: PanelView) -> bool:
+        """In a headset the panel is all there is."""
+        if self.visible:
+            return bool(view.problems) and self._has_keys
+        return bool(view.problems or view.loading or view.recording)
 
     def _wish(
         self, **wish: str | float | bool | Direction | Snapshot | Turntable | DeskWishes
@@ -387,19 +398,19 @@ class Panel:
             if imgui.button("Play again", ImVec2(-1, 0)):
                 self._wish(play_again=True)
         else:
-            button = 82.0 * self._scale
-            imgui.set_next_item_width(-button - imgui.get_style().item_spacing.x)
             if imgui.begin_combo("##microphone", view.microphone):
-                for name in view.microphones:
+                self._wish(meter_microphones=True)
+                for name, level in _with_levels(view):
                     chosen = name == view.microphone
                     if imgui.selectable(name, chosen)[0] and not chosen:
                         self._wish(microphone=name)
+                    self._draw_small_meter(level)
                 if not view.microphones:
                     imgui.text_colored(themes.faint(), "none found")
+                imgui.separator()
+                if imgui.selectable("Look for others", False)[0]:
+                    self._wish(look_for_microphones=True)
                 imgui.end_combo()
-            imgui.same_line()
-            if imgui.button("Look again", ImVec2(button, 0)):
-                self._wish(look_for_microphones=True)
         self._draw_meter(view)
         changed, gain = imgui.slider_float(
             "##gain",
@@ -585,6 +596,17 @@ class Panel:
         imgui.same_line()
         imgui.text_colored(themes.good() if view.speech else themes.faint(), text)
 
+    def _draw_small_meter(self, level: float) -> None:
+        """At the bottom of the last item, how loud it is; nothing where nobody knows."""
+        if math.isnan(level):
+            return
+        least, most = imgui.get_item_rect_min(), imgui.get_item_rect_max()
+        unit, painter = self._scale, imgui.get_window_draw_list()
+        corner, end = ImVec2(least.x, most.y - 2 * unit), ImVec2(most.x, most.y)
+        painter.add_rect_filled(corner, end, imgui.get_color_u32(imgui.Col_.frame_bg), unit)
+        filled = ImVec2(corner.x + _within(level, 0, 1) * (end.x - corner.x), end.y)
+        painter.add_rect_filled(corner, filled, imgui.get_color_u32(themes.good()), unit)
+
     def _draw_outputs(self, view: PanelView) -> None:
         """Record or stop, a picture, a turn around the head."""
         imgui.spacing()
@@ -671,9 +693,10 @@ class Panel:
         if view.loading:
             _heading("Status")
             _lines((view.loading,), themes.notice())
-        elif view.problems or view.notes:
+        elif view.notes or (view.problems and not self._has_keys):
             _heading("Status")
-        _lines(view.problems, themes.fault())
+        if not self._has_keys:
+            _lines(view.problems, themes.fault())
         _lines(view.notes, themes.faint())
         if not self._has_keys:
             return
@@ -684,14 +707,17 @@ class Panel:
         imgui.text_colored(themes.faint(), "H hide    R front    ? help")
 
     def _draw_notice(self, view: PanelView) -> None:
-        """What must be seen with the panel hidden too."""
-        imgui.set_next_window_pos(ImVec2(12 * self._scale, 12 * self._scale))
-        imgui.set_next_window_size(ImVec2(360 * self._scale, 0))
+        """What is wrong, over the picture, where no list of sliders hides it; and what must be seen
+        with the panel hidden too."""
+        margin = 12 * self._scale
+        room = imgui.get_io().display_size.x - self.width - 2 * margin
+        imgui.set_next_window_pos(ImVec2(self.width + margin, margin))
+        imgui.set_next_window_size(ImVec2(min(NOTICE_WIDTH * self._scale, room), 0))
         flags = imgui.WindowFlags_.no_decoration | imgui.WindowFlags_.no_inputs
         imgui.begin("notice", flags=flags)
-        if view.loading:
+        if view.loading and not self.visible:
             imgui.text_wrapped(view.loading)
-        if view.recording:
+        if view.recording and not self.visible:
             imgui.text_colored(themes.fault(), f"recording {view.recording}")
         _lines(view.problems, themes.fault())
         imgui.end()
@@ -739,6 +765,13 @@ HELP = (
     ("?", "this help"),
     ("Esc", "close help, then quit"),
 )
+
+
+def _with_levels(view: PanelView) -> list[tuple[str, float]]:
+    """Each microphone and how loud it is; that of the one that is heard is always known."""
+    levels = dict(zip(view.microphones, view.microphone_levels, strict=False))
+    levels[view.microphone] = view.level
+    return [(name, levels.get(name, math.nan)) for name in view.microphones]
 
 
 def _heading(text: str) -> None:

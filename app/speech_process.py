@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.level_meter import LevelMeter
-from app.microphone import Heard, Microphone
+from app.microphone import BLOCK_S, Heard, Microphone
 from app.motion_channel import MotionChannel, SharedRecord
 from app.noise_gate import NoiseGate
 from app.paced_file import PacedFile
@@ -48,10 +48,14 @@ POLL_S = 0.002
 SILENT_AFTER_S = 0.15
 """Without a microphone the generator hears silence from then on, so that the face stays alive."""
 SILENT_BLOCK_S = 0.02
+BLOCK = round(BLOCK_S * AUDIO_RATE)
 ECHO_S = 0.3
 """A microphone opens so long after a file left the loudspeaker: what still sounds in the room, and
 in the sound server's buffers, must not move the lips again."""
 MOST_MICROPHONES = 16
+METERED_S = 0.5
+"""Meters of other microphones stay open so long after somebody looked at them: a frame may be slow,
+and who looks says so in each."""
 
 
 class SourceState(IntEnum):
@@ -75,6 +79,7 @@ STATUS = np.dtype(
         ("muted", np.int64),
         ("microphone_choice", np.int64),  # raised after `microphone` was written
         ("look_again", np.int64),
+        ("meter_until_s", np.float64),  # until then the other microphones are metered, too
         ("play_again", np.int64),
         ("speak", np.int64),  # raised after `spoken_file` was written
         ("emotion", np.float64, len(EMOTION_NAMES)),  # and what else `Direction` asks for
@@ -100,10 +105,12 @@ STATUS = np.dtype(
         ("speaker_delay_s", np.float64),  # from entering the program to being heard; 0: no speaker
         ("speaker_late_s", np.float64),
         ("file_position_s", np.float64),
+        ("motions", np.int64),  # raised after motion was written
         ("speaking", np.int64),  # 1 while `spoken_file` plays
         ("microphone_count", np.int64),
         ("microphones", "S128", MOST_MICROPHONES),
         ("microphones_change", np.int64),  # raised after the list was written
+        ("microphone_levels", np.float64, MOST_MICROPHONES),  # not a number: not known
         ("problem", "S400"),
     ],
     align=True,
@@ -241,6 +248,11 @@ class SpeechProcess:
         if not self._given_up:
             self.start()
 
+    @property
+    def motions(self) -> int:
+        """Rises when there is new motion to read."""
+        return self._status["motions"]
+
     def read_motion(self) -> NDArray[np.void]:
         """Motion records that are new since the last call, oldest first."""
         return self._channel.read_new()
@@ -272,6 +284,7 @@ class SpeechProcess:
             file_position_s=status["file_position_s"],
             speaking=bool(status["speaking"]),
             microphones=self._microphones,
+            microphone_levels=tuple(status["microphone_levels"][: len(self._microphones)].tolist()),
             problem=status.text("problem"),
         )
 
@@ -287,6 +300,10 @@ class SpeechProcess:
     def look_for_microphones(self) -> None:
         """List the microphones again."""
         self._status["look_again"] += 1
+
+    def meter_microphones(self) -> None:
+        """Tell how loud each microphone is, for a moment from now on."""
+        self._status["meter_until_s"] = time.perf_counter() + METERED_S
 
     def play_again(self) -> None:
         """Play the sound file from its beginning."""
@@ -359,6 +376,8 @@ class SpeechReport:
     speaking: bool
     """Whether a file plays that `SpeechProcess.speak` asked for."""
     microphones: tuple[str, ...]
+    microphone_levels: tuple[float, ...]
+    """How loud each is while that is asked for, 0..1; not a number where nobody knows."""
     problem: str
     """One line for the panel; empty when all is well."""
 
@@ -423,9 +442,12 @@ class _Speech:
         self._meter, self._gate = LevelMeter(), NoiseGate()
         self._parent = multiprocessing.parent_process()
         self._fed = 0  # samples given to the generator since its reset
+        self._in_step = False  # whether the microphone's blocks end where the generator's do
         self._fed_end_s = time.perf_counter()  # when the last of them sounded
         self._last_heard_s = 0.0
         self._listed: list[str] = []  # microphones, as last told
+        self._told_levels: tuple[float, ...] = ()
+        status["microphone_levels"] = np.full(MOST_MICROPHONES, np.nan)
         self._seen = {name: status[name] for name in ("microphone_choice", "play_again")}
         self._seen["look_again"] = status["look_again"]
         self._seen["direction"], self._seen["speak"] = status["direction"], status["speak"]
@@ -462,6 +484,7 @@ class _Speech:
                     continue
                 if isinstance(source, Microphone):
                     self._bridge(now, source)
+                    self._meter_others(now, source)
                 time.sleep(POLL_S)
         finally:
             source.close()
@@ -541,6 +564,7 @@ class _Speech:
         status, sound = self._status, heard.samples
         self._meter.step(np.clip(sound * np.float32(status["gain"]), -1.0, 1.0))
         if from_microphone:
+            sound = self._brought_into_step(sound)
             # The meter shows what there is to be heard; the gate is set by it.
             sound = self._gate.step(sound, status["gate_db"])
             sound = np.zeros_like(sound) if status["muted"] else sound
@@ -560,6 +584,19 @@ class _Speech:
             heard_s = max(frame.time_s + start_s, self._last_heard_s + 1e-3)
             self._last_heard_s = heard_s
             self._channel.write(frame, heard_s)
+        if frames:
+            status["motions"] += 1
+
+    def _brought_into_step(self, sound: Float) -> Float:
+        """The sound with so much silence before it, less than a block, that blocks end where the
+        generator's own stretches do. Else each of those would wait for the rest of a block of
+        which it needs only the beginning: up to 10 ms, by chance, for as long as the device runs.
+        """
+        if self._in_step:
+            return sound
+        self._in_step = True
+        silence = np.zeros(-(self._fed + len(sound)) % BLOCK, np.float32)
+        return np.concatenate([silence, sound])
 
     def _bridge(self, now: float, microphone: Microphone) -> None:
         """No sound from the microphone: silence stands in, so that the face stays alive."""
@@ -569,9 +606,20 @@ class _Speech:
             return
         until_s = now - patience_s / 2 if microphone.is_open else now
         seconds = min(until_s - self._fed_end_s, 0.5)
+        self._in_step = False  # what comes next begins anew
         self._take(Heard(np.zeros(int(seconds * AUDIO_RATE), np.float32), until_s))
         if not microphone.is_open:
             self._status["state"] = SourceState.WITHOUT_SOUND
+
+    def _meter_others(self, now: float, microphone: Microphone) -> None:
+        """How loud the microphones are that are not heard, while somebody looks."""
+        microphone.meter(now < self._status["meter_until_s"])
+        if microphone.levels is not self._told_levels:
+            self._told_levels = microphone.levels
+            told = np.full(MOST_MICROPHONES, np.nan)
+            known = microphone.levels[:MOST_MICROPHONES]
+            told[: len(known)] = known
+            self._status["microphone_levels"] = told
 
     def _report(self, source: "PacedFile | Microphone") -> None:
         """What the panel shows of the source, twice a second."""

@@ -23,8 +23,8 @@ _DARK: dict[imgui.Col_, _Colour] = {
     imgui.Col_.button_active: (0.38, 0.40, 0.43, 1.0),
     imgui.Col_.header: (0.30, 0.345, 0.40, 1.0),
     imgui.Col_.header_hovered: (0.34, 0.39, 0.45, 1.0),
-    imgui.Col_.slider_grab: (0.55, 0.62, 0.70, 1.0),
-    imgui.Col_.slider_grab_active: (0.65, 0.73, 0.82, 1.0),
+    imgui.Col_.slider_grab: (0.36, 0.43, 0.52, 1.0),  # words stand on it
+    imgui.Col_.slider_grab_active: (0.42, 0.51, 0.63, 1.0),
     imgui.Col_.check_mark: (0.65, 0.73, 0.82, 1.0),
     imgui.Col_.plot_lines: (0.62, 0.70, 0.80, 1.0),
     imgui.Col_.title_bg_active: (0.15, 0.158, 0.175, 1.0),

@@ -18,6 +18,8 @@ from app.control_link import ControlLink, new_token, write_control_file
 from app.desk import Desk
 from app.detail import detailed
 from app.frame_loop import (
+    TALK_TURN_S,
+    UNSEEN_TURN_S,
     Display,
     FrameLoop,
     LiveOptions,
@@ -315,7 +317,8 @@ def _display(
             opened.callback(renderers.close)
             loader = Loader(load_scene, refine=refine)
         else:
-            display = MemoryDisplay(settings.size.width, settings.size.height)
+            turn_s = UNSEEN_TURN_S if settings.audio is not None else TALK_TURN_S
+            display = MemoryDisplay(settings.size.width, settings.size.height, turn_s)
             opening = partial(open_renderer, settings.backend)
             loader = Loader(partial(load_scene, opening=opening), refine=refine)
         opened.callback(loader.close)

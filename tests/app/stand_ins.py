@@ -67,6 +67,7 @@ NOTHING_HEARD = SpeechReport(
     file_position_s=0.0,
     speaking=False,
     microphones=(),
+    microphone_levels=(),
     problem="",
 )
 """Of a speech process with an open microphone, in silence."""

@@ -200,3 +200,15 @@ def test_rest_is_a_closed_mouth():
         pose = rest_pose(float(at))
         assert pose[JAW] == 0
         assert np.abs(pose).max() <= 1.0
+
+
+def test_what_came_late_while_all_started_is_forgotten_at_once():
+    times = np.arange(0, 2, 0.02)
+    arrivals = stream(times, 0.08)
+    arrivals[:8] = [(0.32, record) for _, record in arrivals[:8]]  # the last of them heard at 0.14
+    arrivals[8:13] = [(0.335, record) for _, record in arrivals[8:13]]
+    frames = np.arange(0.2, 1.2, 1 / 60)
+    faces = play(arrivals, frames)
+    delays = [at - face.heard_s for at, face in zip(frames, faces, strict=True) if face.heard_s]
+    assert delays[0] > 0.15
+    assert delays[36] < 0.11

@@ -174,6 +174,7 @@ class FakeSpeech:
 
     process_id = 1
     deaths = 0
+    motions = 0
 
     def __init__(self) -> None:
         self.gains: list[float] = []
@@ -277,3 +278,13 @@ def test_what_the_rooms_panel_asks_for_is_done():
     headset, speech, _, _ = run_in_headset(change)
     assert speech.directions[-1] is asked
     assert headset.returns == 1
+
+
+def test_new_motion_ends_a_pause_and_nothing_else_does():
+    _, speech, _, loop = run_in_headset()
+    speech.motions = loop._motions_read + 1
+    late = time.perf_counter() + 20
+    assert loop._pause_until(late) < late
+    loop._take_motion()
+    soon = time.perf_counter() + 0.05
+    assert loop._pause_until(soon) == soon

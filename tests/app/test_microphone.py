@@ -3,6 +3,7 @@
 import subprocess
 import time
 import wave
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,70 @@ def test_the_list_names_the_servers_microphones_but_no_loopbacks(pulse_server):
     assert by_name.pulse_source == pulse_server.source
 
 
+def pactl(*words: str) -> str:
+    return subprocess.run(
+        ["pactl", *words], capture_output=True, text=True, check=True, timeout=20
+    ).stdout
+
+
+@pytest.fixture
+def desk_microphones(pulse_server) -> Iterator[tuple[str, str]]:
+    """Two more microphones: names of one into which somebody speaks, and of a silent one."""
+    modules = []
+    for name in ("loud", "silent"):
+        sink, master = f"sink_name={name}_sink", f"master={name}_sink.monitor"
+        modules.append(pactl("load-module", "module-null-sink", sink, "rate=16000", "channels=1"))
+        modules.append(pactl("load-module", "module-remap-source", f"source_name={name}", master))
+    speaker = subprocess.Popen(
+        [
+            *("pacat", "--device=loud_sink", "--latency-msec=20", "--rate=16000", "--channels=1"),
+            "/dev/urandom",
+        ]
+    )
+    try:
+        yield "loud", "silent"
+    finally:
+        speaker.kill()
+        speaker.wait()
+        for module in reversed(modules):
+            pactl("unload-module", module.strip())
+
+
+def test_other_microphones_are_metered_only_while_somebody_looks(desk_microphones):
+    def recorders() -> list[str]:
+        return [line.split()[1] for line in pactl("list", "short", "source-outputs").splitlines()]
+
+    def until(condition: Callable[[], bool]) -> None:
+        end = time.perf_counter() + 15
+        while not condition():
+            assert time.perf_counter() < end, (microphone.levels, recorders())
+            microphone.read()
+            time.sleep(0.05)
+
+    def levels() -> dict[str | None, float]:
+        choices = [choice.pulse_source for choice in microphone.choices]
+        return dict(zip(choices, microphone.levels, strict=False))
+
+    loud, silent = desk_microphones
+    microphone = Microphone()
+    try:
+        wait_for_sound(microphone)
+        alone = len(recorders())
+        microphone.meter(True)
+        until(lambda: levels().get(loud, 0.0) > 0.8)
+        assert len(recorders()) >= alone + 2
+        assert not levels().get(silent, 0.0) > 0.1
+        assert np.isnan(levels()[None])  # the default one, which is heard, has its own meter
+        blocks = microphone.blocks
+        microphone.meter(False)
+        until(lambda: len(recorders()) == alone)
+        assert microphone.levels == ()
+        assert microphone.blocks > blocks  # it was heard all the time
+        assert microphone.restarts == 0
+    finally:
+        microphone.close()
+
+
 def test_an_unknown_name_is_refused_with_the_names_there_are():
     choices = [MicrophoneChoice("default", None), MicrophoneChoice("USB Audio", 3)]
     assert find_microphone("usb", choices).device == 3
@@ -175,6 +240,17 @@ def test_the_sample_clock_follows_a_delay_that_stays():
         jump = 0.4 if index > 100 else 0.0
         clock.observe(320.0 * index, 0.02 * index + jump)
     assert clock.time_of(320.0 * 200) == pytest.approx(0.02 * 200 + 0.4, abs=0.01)
+
+
+def test_the_sample_clock_believes_an_age_that_most_blocks_tell():
+    """A driver's first ages are too large, as PulseAudio's are, and some later ones too."""
+    clock = SampleClock(16_000)
+    for index in range(1, 400):
+        age = 0.075 if index < 100 or index % 9 == 0 else 0.005
+        clock.observe(160.0 * index, 0.01 * index, age)
+        if index in (50, 399):
+            wanted = 0.01 * index - (0.005 if index > 50 else 0.0)
+            assert clock.time_of(160.0 * index) == pytest.approx(wanted, abs=0.001)
 
 
 def test_the_meter_tells_speech_from_a_hum_and_from_silence():

@@ -41,7 +41,7 @@ PATIENCE_S = 60.0
 class Silence:
     """A speech process in which nothing is heard."""
 
-    deaths = 0
+    deaths = motions = 0
 
     def report(self) -> SpeechReport:
         return NOTHING_HEARD
