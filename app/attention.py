@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from app.mutual_gaze import HELD_S
 from avatar.types import MotionFrame
 
 EYE_LIMIT_RAD = math.radians(25.0)
@@ -43,12 +44,19 @@ class Attention:
         self._aside = np.zeros(2)
         self._looks_aside = False
         self._until_s: float | None = None
+        self._was_met = False
 
     def followed(
-        self, motion: MotionFrame, viewer: NDArray[np.float64], at_s: float
+        self,
+        motion: MotionFrame,
+        viewer: NDArray[np.float64],
+        at_s: float,
+        *,
+        is_met: bool = False,
     ) -> MotionFrame:
         """`motion` with gaze and head towards `viewer` [3], avatar space. What the motion does
-        besides stays: its own small movements, and a gaze asked for counts from the viewer."""
+        besides stays: its own small movements, and a gaze asked for counts from the viewer.
+        `is_met`: the viewer is known to look into the avatar's eyes (`app.mutual_gaze`)."""
         seconds = 0.0 if self._at_s is None else min(max(at_s - self._at_s, 0.0), 0.1)
         self._at_s = at_s
         if self._until_s is None:
@@ -57,6 +65,7 @@ class Attention:
         if abs(wanted[0]) > LOST_RAD:
             wanted = np.zeros(2)
         self._turn_head(wanted, seconds)
+        self._meet(is_met, at_s)
         self._look_about(at_s)
         before = _rotation(motion.head_rotation.astype(np.float64))
         head = before @ _toward(self._head)
@@ -95,6 +104,13 @@ class Attention:
         self._head = goal + (away + speed * seconds) * decay
         self._head_speed = (self._head_speed - stiffness * speed * seconds) * decay
         self._head = np.clip(self._head, -limits, limits)
+
+    def _meet(self, is_met: bool, at_s: float) -> None:
+        """Look back at who has just looked into these eyes, as long as it is comfortable."""
+        began, self._was_met = is_met and not self._was_met, is_met
+        if began:
+            self._looks_aside, self._aside = False, np.zeros(2)
+            self._until_s = at_s + self._random.uniform(*HELD_S)
 
     def _look_about(self, at_s: float) -> None:
         assert self._until_s is not None

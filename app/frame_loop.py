@@ -24,6 +24,7 @@ from app.detail import DetailedPosing, head_height_px
 from app.face_sampler import FaceSampler, Sampled
 from app.frame_sink import Shown
 from app.handoff import Latest
+from app.headset_switches import HeadsetSwitches
 from app.outputs import Outputs
 from app.panel import Orbit, Panel, PanelView, Wishes
 from app.posing import CardPosing, Deforms, posed_where_drawn, who_poses
@@ -36,7 +37,7 @@ from avatar.errors import OutputError, VisavisError
 from avatar.motion.direction import Direction
 from avatar.types import MotionFrame
 from render.camera import orbit_view, viewer
-from render.headset import Turn
+from render.headset import Extras, Turn
 from render.renderer import CardPicture, Renderer, TextureRenderer
 
 log = logging.getLogger(__name__)
@@ -158,6 +159,12 @@ class HeadsetTurns(Protocol):
     """A headset that comes and goes (`app.headset.HeadsetSide`)."""
 
     timing: HeadsetTiming
+    switches: HeadsetSwitches
+
+    @property
+    def extras(self) -> Extras:
+        """What the headset in use has, of what only some have."""
+        ...
 
     @property
     def problem(self) -> str:
@@ -176,7 +183,7 @@ class HeadsetTurns(Protocol):
 
     @property
     def mirror(self) -> moderngl.Texture | None:
-        """What one eye sees, row 0 at the bottom."""
+        """What the window is to show of it, row 0 at the bottom."""
         ...
 
     def begin(self, scene: "Scene | None") -> Turn | None:
@@ -762,8 +769,11 @@ class FrameLoop:
             self._push_to_talk = wishes.push_to_talk
             if self._desk is not None:
                 self._desk.set_push_to_talk(wishes.push_to_talk)
-        if wishes.headset and self._headset is not None:
-            self._headset.return_now()
+        if self._headset is not None:
+            if wishes.headset:
+                self._headset.return_now()
+            if wishes.headset_switches is not None:
+                self._headset.switches = wishes.headset_switches
         if wishes.direction is not None:
             self._direction = wishes.direction
             aimed = wishes.direction
@@ -817,6 +827,10 @@ class FrameLoop:
             headset_problem="" if self._headset is None else self._headset.problem,
             headset_lost=lost,
             headset_missed=0 if self._headset is None else self._headset.timing.missed,
+            headset_extras=Extras() if self._headset is None else self._headset.extras,
+            headset_switches=(
+                HeadsetSwitches() if self._headset is None else self._headset.switches
+            ),
             direction=self._direction,
             frame_ms=frame_ms,
             fps=timing.recent_fps,

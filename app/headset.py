@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,19 +21,24 @@ from app.attention import Attention
 from app.detail import HEAD_M, DetailedPosing
 from app.eye_quality import Quality, Thinning, bounds_of, eye_parts, height_px
 from app.face_sampler import FaceSampler
+from app.foveation import share_of_pixels
 from app.frame_loop import Scene, TurnResult
+from app.headset_face import driven_by
+from app.headset_mirror import Mirror, Staged
+from app.headset_switches import HeadsetSwitches
 from app.headset_watch import HeadsetWatch
+from app.mutual_gaze import MutualGaze
 from app.panel import Panel, PanelView, Wishes
 from app.placement import Handling, Placement, Relation
-from app.placement_file import read_relation, write_relation
+from app.placement_file import read_remembered, write_remembered
 from app.posing import Deforms
-from app.room_panel import SIZE_M, PanelPlace, Pointer
+from app.room_panel import SIZE_M, PanelHold, PanelPlace, PanelRelation, Pointer, shown_again
 from app.timing import HeadsetTiming
 from avatar.errors import HeadsetError, VisavisError
 from avatar.types import Float, Gaussians, MotionFrame
 from render.camera import View, viewer
 from render.eye_painter import Board, Body, EyePainter, EyePictures, pointer_ray
-from render.headset import NO_HAND, Eye, Hand, Turn
+from render.headset import NO_HAND, Extras, Eye, Hand, Turn
 from render.panel_surface import PanelSurface
 from render.pose import Pose, middle
 from render.renderer import CardHead, TextureRenderer
@@ -52,8 +57,6 @@ RAY_TINT = np.array([0.55, 0.60, 0.68, 0.75], np.float32)
 HOLD_TINT = np.array([0.62, 0.78, 0.62, 0.85], np.float32)
 RAY_M = 1.2
 """Where it meets nothing."""
-MIRROR_RAD = math.radians(62.0)
-"""How much of an eye's view the window shows, from top to bottom."""
 HEAD_MOVES_M = 0.06
 """How far any part of an avatar goes beyond where it rests."""
 LEAVE_S = 1.5
@@ -106,13 +109,17 @@ class HeadsetSide:
         """The session, while there is one."""
         self._runtime: Any = None
         self._placement_file = placement_file
-        self._relation = read_relation(placement_file)
-        self._relation_is_new = False  # written when the headset is left, not within a frame
+        self._remembered = read_remembered(placement_file)
+        self._is_new = False  # what is remembered: written when the headset is left
         self.placement: Placement | None = None
         """Of the avatar, once it stands in a room."""
+        self.switches = HeadsetSwitches()
+        """What a person chose of it."""
         self._handling, self._attention = Handling(), Attention()
+        self._mutual_gaze = MutualGaze()
         self._adapts, self._quality = adapts, Quality(adapts=adapts)
         self._warm_s = 0.0  # of a frame in full, before the first turn
+        self._full_px = 1  # of the avatar's height, in the eyes' own pixels
         self._thinning: Thinning | None = None
         self._boxed: tuple[Deforms, NDArray[np.float64]] | None = None
         self._painter: EyePainter | None = None
@@ -120,11 +127,12 @@ class HeadsetSide:
         self._room_panel: RoomPanel | None = None
         self.panel_place: PanelPlace | None = None
         """Where the panel hangs in the room; None: it is hidden."""
-        self._pointer = Pointer()
+        self._panel_was: PanelPlace | None = None  # before it was hidden
+        self._pointer, self._panel_hold = Pointer(), PanelHold()
         self.hands: tuple[Hand, Hand] = NO_HAND, NO_HAND
         """Of the last turn."""
-        self._mirror: moderngl.Framebuffer | None = None
-        self._buffer = np.zeros((2, 1, 1, 4), np.uint8)
+        self._mirror = Mirror(context)
+        self._buffers: dict[int, NDArray[np.uint8]] = {}  # of so many pictures at once
         self._last_s: float | None = None
         self.lost = ""
         self.timing = HeadsetTiming()
@@ -146,13 +154,14 @@ class HeadsetSide:
         return "" if self.headset is None else self.headset.description
 
     @property
+    def extras(self) -> Extras:
+        """What the headset in use has, of what only some have."""
+        return Extras() if self.headset is None else self.headset.extras
+
+    @property
     def mirror(self) -> moderngl.Texture | None:
-        """What the left eye saw last, as OpenGL drew it."""
-        if self._mirror is None:
-            return None
-        (texture,) = self._mirror.color_attachments
-        assert isinstance(texture, moderngl.Texture)
-        return texture
+        """What the window is to show of it, as OpenGL drew it last."""
+        return self._mirror.texture
 
     def begin(self, scene: Scene | None) -> Turn | None:
         """Wait for the headset's next turn; None where none is worn or there is none, at once.
@@ -227,7 +236,7 @@ class HeadsetSide:
         self._pictures.release()
         if self._room_panel is not None:
             self._room_panel.surface.release()
-        self._release_mirror()
+        self._mirror.release()
 
     def _take_up(self, scene: Scene) -> bool:
         """Begin a session with a headset that was found; whether one was."""
@@ -248,6 +257,11 @@ class HeadsetSide:
         self._painter = EyePainter(self._context, is_encoded=headset.is_encoded)
         self._painter.show_only(headset.masks)
         self.placement, self._last_s, self.lost = None, None, ""
+        self.panel_place = self._panel_was = None
+        if headset.shows_own_room:  # glasses that have no other way
+            self.switches = replace(self.switches, passthrough=True)
+        elif self.switches.passthrough and not headset.extras.passthrough:
+            log.warning("no passthrough: %s does not offer it", headset.description)
         self._warm_up(scene, headset.eye_sizes)
         self.timing.session_began(headset.description, headset.eye_sizes)
         return True
@@ -261,7 +275,7 @@ class HeadsetSide:
             began_s = time.perf_counter()
             gaussians = scene.deformer.gaussians(motion, seen_from=viewer(views))
             parts = eye_parts(views, self._box_of(scene, gaussians), 1.0)
-            self._draw(scene, gaussians, parts)
+            self._draw(scene, gaussians, parts, self._pictures)
             self._warm_s = time.perf_counter() - began_s
         self._quality = Quality(adapts=self._adapts)
 
@@ -282,17 +296,58 @@ class HeadsetSide:
             return TurnResult(Wishes(), False)
         head = middle(eyes[0].pose, eyes[1].pose)
         if self.placement is None or headset.recentred_by(turn):
-            self.placement = self._relation.placed(head)
-            self.panel_place = None if self.panel_place is None else PanelPlace.beside(head)
-        hands = self.hands = headset.hands(turn, eyes)
-        talking = self._handle(headset, hands, head, turn)
+            self.placement = self._remembered.avatar.placed(head)
+            if self.panel_place is not None:
+                self.panel_place = shown_again(None, self._remembered.panel, head)
+        headset.show_own_room(self.switches.passthrough)
+        self.hands = headset.hands(turn, eyes)
+        look = headset.gaze(turn)
+        talking = self._handle(headset, head, turn)
         timing.lap("hands")
-        wishes = self._draw_panel(headset, hands, view, turn)
+        wishes = self._draw_panel(headset, view, turn)
+        seen, gaussians = self._posed(headset, turn, scene, motion, eyes, look)
+        timing.lap("pose")
+        # Again, now that most of the work is done: the nearer the moment, the truer the pose.
+        eyes = headset.locate_eyes(turn) or eyes
+        staged, is_full = self._drawn(headset, scene, gaussians, eyes, look)
+        timing.lap("draw")
+        pictures = self._paint_eyes(headset, staged)
+        timing.lap("paint")
+        board = staged.board if self._is_layer(headset) else None
+        headset.end_turn(turn, eyes, None if board is None else (board.pose, board.size))
+        timing.lap("submit")
+        work_s = time.perf_counter() - began_s
+        if mirrors is not None:
+            assert self._painter is not None
+            self._mirror.draw(self.switches.mirror, mirrors, self._painter, staged)
+            timing.lap("mirror")
+        if is_full:  # else it tells nothing of the machine
+            self._quality.observe(work_s, timing.period_s, self._full_px)
+        timing.end(work_s, self._quality.scale, self._quality.share)
+        if self.looked_at is not None:
+            drawn = gaussians if isinstance(gaussians, Gaussians) else gaussians.read()
+            place = staged.placement
+            self.looked_at(EyesSeen(pictures, eyes, place, seen, drawn, self.panel_place, turn))
+        return TurnResult(wishes, talking)
+
+    def _posed(
+        self,
+        headset: "Headset",
+        turn: Turn,
+        scene: Scene,
+        motion: MotionFrame,
+        eyes: tuple[Eye, Eye],
+        look: Pose | None,
+    ) -> tuple[MotionFrame, Gaussians | CardHead]:
+        """What the face does at this moment, and the avatar's Gaussians in that pose."""
         placement = self.placement
-        seen = self._attention.followed(
-            motion, placement.in_avatar(np.array(head.position)), turn.display_s
-        )
-        stands = placement.in_avatar(np.array(head.position))
+        assert placement is not None
+        face = headset.face(turn) if self.switches.own_face else None
+        if face is not None:
+            motion = driven_by(motion, face)
+        stands = placement.in_avatar(np.array(middle(eyes[0].pose, eyes[1].pose).position))
+        is_met = self._mutual_gaze.update(look, np.array(placement.position), turn.display_s)
+        seen = self._attention.followed(motion, stands, turn.display_s, is_met=is_met)
         if isinstance(scene.deformer, DetailedPosing):
             height = headset.eye_sizes[0][1]
             up, down = math.tan(eyes[0].angles[3]), math.tan(eyes[0].angles[2])
@@ -304,9 +359,21 @@ class HeadsetSide:
             if self._thinning is None or self._thinning.count != len(gaussians):
                 self._thinning = Thinning(len(gaussians))
             gaussians = self._thinning.thinned(gaussians, self._quality.share)
-        timing.lap("pose")
-        # Again, now that most of the work is done: the nearer the moment, the truer the pose.
-        eyes = headset.locate_eyes(turn) or eyes
+        return seen, gaussians
+
+    def _drawn(
+        self,
+        headset: "Headset",
+        scene: Scene,
+        gaussians: Gaussians | CardHead,
+        eyes: tuple[Eye, Eye],
+        look: Pose | None,
+    ) -> tuple[Staged, bool]:
+        """The avatar's pictures for both eyes, with all that is in the room; whether they are as
+        fine as the machine allows, for an avatar that may be looked at."""
+        placement = self.placement
+        assert placement is not None
+        head = middle(eyes[0].pose, eyes[1].pose)
         views = [
             View.from_eye(
                 placement.avatar_from_eye(eye.pose.matrix()),
@@ -317,38 +384,53 @@ class HeadsetSide:
             for eye, size in zip(eyes, headset.eye_sizes, strict=True)
         ]
         box = self._box_of(scene, gaussians)
-        full_px = height_px(views, box)
+        self._full_px = height_px(views, box)
         if self._warm_s:
-            self._quality.expect(self._warm_s, timing.period_s, full_px)
+            self._quality.expect(self._warm_s, self.timing.period_s, self._full_px)
             self._warm_s = 0.0
-        parts = eye_parts(views, box, self._quality.scale)
-        self._draw(scene, gaussians, parts)
-        timing.lap("draw")
-        board = self._board()
-        is_layer = headset.has_panel_layer and not self.panel_in_eyes
-        in_eyes = () if board is None or is_layer else (board,)
+        pixel_rad = 1.0 / float(views[0].intrinsics[1, 1])
+        face = np.array(placement.position)
+        needed = share_of_pixels(head, look, face, placement.scale, pixel_rad)
+        scale = self._quality.scale * needed
+        parts = eye_parts(views, box, scale)
+        self._draw(scene, gaussians, parts, self._pictures)
+        staged = Staged(
+            head=head,
+            hands=self.hands,
+            placement=placement,
+            body=body_of(placement),
+            eyes=eyes,
+            parts=parts,
+            pictures=list(self._pictures.shown),
+            board=self._board(),
+            rays=self._rays,
+            part_of=lambda view: eye_parts([view], box, self._quality.scale)[0],
+            draw=lambda part, into: self._draw(scene, gaussians, [part], into),
+        )
+        return staged, needed == 1.0
+
+    def _paint_eyes(self, headset: "Headset", staged: Staged) -> list[NDArray[np.uint8]]:
+        """Fill both eyes; what they are filled with, where somebody looks at it."""
+        assert self._painter is not None
+        board = None if self._is_layer(headset) else staged.board
         pictures = []
-        for side, eye in enumerate(eyes):
+        for side, eye in enumerate(staged.eyes):
+            size = headset.eye_sizes[side]
             with headset.eye_picture(side) as target:
-                size = headset.eye_sizes[side]
-                marks = self._marks(hands, eye)
-                self._paint(target, size, side, eye, parts[side], marks, in_eyes)
+                self._painter.paint(
+                    *(target, size, side, eye, staged.pictures[side], staged.parts[side]),
+                    staged.body,
+                    marks=staged.rays(eye),
+                    boards=() if board is None else (board,),
+                    room=0.0 if headset.shows_own_room else 1.0,
+                )
                 if self.looked_at is not None:
                     pictures.append(_read(target, size))
-        timing.lap("paint")
-        layer = (board.pose, board.size) if board is not None and is_layer else None
-        headset.end_turn(turn, eyes, layer)
-        timing.lap("submit")
-        work_s = time.perf_counter() - began_s
-        if mirrors is not None:
-            self._mirror_eye(mirrors, eyes[0], parts[0], hands, board)
-            timing.lap("mirror")
-        self._quality.observe(work_s, timing.period_s, full_px)
-        timing.end(work_s, self._quality.scale, self._quality.share)
-        if self.looked_at is not None:
-            drawn = gaussians if isinstance(gaussians, Gaussians) else gaussians.read()
-            self.looked_at(EyesSeen(pictures, eyes, placement, seen, drawn, self.panel_place, turn))
-        return TurnResult(wishes, talking)
+        return pictures
+
+    def _is_layer(self, headset: "Headset") -> bool:
+        """Whether the panel is a layer of its own, sharper than in the eyes' pictures."""
+        return headset.has_panel_layer and not self.panel_in_eyes
 
     def _box_of(self, scene: Scene, gaussians: Gaussians | CardHead) -> NDArray[np.float64]:
         """[2, 3] around the avatar, avatar space. What a card keeps is read back once only, and may
@@ -360,33 +442,47 @@ class HeadsetSide:
             self._boxed = scene.deformer, box
         return self._boxed[1]
 
-    def _handle(self, headset: "Headset", hands: tuple[Hand, Hand], head: Pose, turn: Turn) -> bool:
+    def _handle(self, headset: "Headset", head: Pose, turn: Turn) -> bool:
         """Let the hands act; whether push-to-talk is held."""
         assert self.placement is not None
+        hands, panel = self.hands, self.panel_place
         seconds = 0.0 if self._last_s is None else min(turn.display_s - self._last_s, 0.1)
+        if panel is not None:
+            panel, took = self._panel_hold.update(panel, hands, head, self._handling.holding)
+            self.panel_place = panel
+            for side in took:
+                headset.tick(side)
+            if self._panel_hold.dropped:
+                kept = PanelRelation.of(panel, head)
+                self._remembered, self._is_new = replace(self._remembered, panel=kept), True
         handled = self._handling.update(
-            self.placement, hands, head, self.panel_place, turn.display_s, seconds
+            *(self.placement, hands, head, panel, turn.display_s, seconds),
+            self._panel_hold.holding,
         )
         self.placement = handled.placement
         for side in handled.ticks:
             headset.tick(side)
         if handled.toggle_panel:
-            self.panel_place = PanelPlace.beside(head) if self.panel_place is None else None
-            self._pointer = Pointer()
+            self._toggle_panel(head)
         if handled.changed:
-            self._relation = Relation.of(handled.placement, head)
-            self._relation_is_new = True
+            kept = Relation.of(handled.placement, head)
+            self._remembered, self._is_new = replace(self._remembered, avatar=kept), True
         return handled.talking
 
-    def _draw_panel(
-        self, headset: "Headset", hands: tuple[Hand, Hand], view: PanelView, turn: Turn
-    ) -> Wishes:
+    def _toggle_panel(self, head: Pose) -> None:
+        if self.panel_place is None:
+            self.panel_place = shown_again(self._panel_was, self._remembered.panel, head)
+        else:
+            self._panel_was, self.panel_place = self.panel_place, None
+        self._pointer, self._panel_hold = Pointer(), PanelHold()
+
+    def _draw_panel(self, headset: "Headset", view: PanelView, turn: Turn) -> Wishes:
         """The panel in the room, where it is shown: pointed at by whichever hand points there."""
         place, last_s, panel = self.panel_place, self._last_s, self._room_panel
         self._last_s = turn.display_s
         if place is None or panel is None:
             return Wishes()
-        pointed = self._pointer.update(place, hands)
+        pointed = self._pointer.update(place, self.hands)
         if pointed.began:
             headset.tick(pointed.side, 0.6)
         seconds = 0.0 if last_s is None else turn.display_s - last_s
@@ -397,73 +493,24 @@ class HeadsetSide:
         self.timing.lap("panel")
         return wishes
 
-    def _draw(self, scene: Scene, gaussians: Gaussians | CardHead, parts: list[View]) -> None:
-        """The avatar's pictures for both eyes, by whichever renderer there is: the one place where
+    def _draw(
+        self,
+        scene: Scene,
+        gaussians: Gaussians | CardHead,
+        parts: list[View],
+        into: EyePictures,
+    ) -> None:
+        """The avatar's pictures of these views, by whichever renderer there is: the one place where
         a renderer meets the headset."""
         if isinstance(scene.renderer, TextureRenderer):
-            self._pictures.take(scene.renderer.render_textures(gaussians, parts))
+            into.take(scene.renderer.render_textures(gaussians, parts))
             return
-        width, height = parts[0].width, parts[0].height
-        if self._buffer.shape != (2, height, width, 4):
-            self._buffer = np.zeros((2, height, width, 4), np.uint8)
-        scene.renderer.render_with_alpha(gaussians, parts, out=self._buffer)
-        self._pictures.upload(self._buffer)
-
-    def _paint(
-        self,
-        target: moderngl.Framebuffer,
-        size: tuple[int, int],
-        side: int | None,
-        eye: Eye,
-        part: View,
-        marks: Float,
-        boards: tuple[Board, ...],
-    ) -> None:
-        assert self._painter is not None
-        assert self.placement is not None
-        self._painter.paint(
-            target,
-            size,
-            side,
-            eye,
-            self._pictures.shown[side or 0],
-            part,
-            body_of(self.placement),
-            marks=marks,
-            boards=boards,
-        )
-
-    def _mirror_eye(
-        self,
-        size: tuple[int, int],
-        eye: Eye,
-        part: View,
-        hands: tuple[Hand, Hand],
-        board: Board | None,
-    ) -> None:
-        """What the eye has before it, in the shape of the window: without the edges of its lens,
-        and with the panel, which is a layer of its own in the headset."""
-        if self._mirror is None or self._mirror.size != size:
-            self._release_mirror()
-            texture = self._context.texture(size, 4)
-            texture.filter = (moderngl.LINEAR, moderngl.LINEAR)
-            depth = self._context.depth_renderbuffer(size)
-            self._mirror = self._context.framebuffer([texture], depth)
-        up = MIRROR_RAD / 2
-        across = math.atan(math.tan(up) * size[0] / size[1])
-        framed = Eye(eye.pose, (-across, across, -up, up))
-        boards = () if board is None else (board,)
-        self._paint(self._mirror, size, None, framed, part, self._marks(hands, eye), boards)
-
-    def _release_mirror(self) -> None:
-        if self._mirror is None:
-            return
-        texture, depth = self.mirror, self._mirror.depth_attachment
-        self._mirror.release()
-        for each in (texture, depth):
-            if each is not None:
-                each.release()
-        self._mirror = None
+        shape = len(parts), parts[0].height, parts[0].width, 4
+        buffer = self._buffers.get(len(parts))
+        if buffer is None or buffer.shape != shape:
+            buffer = self._buffers[len(parts)] = np.zeros(shape, np.uint8)
+        scene.renderer.render_with_alpha(gaussians, parts, out=buffer)
+        into.upload(buffer)
 
     def _board(self) -> Board | None:
         place, panel = self.panel_place, self._room_panel
@@ -471,10 +518,11 @@ class HeadsetSide:
             return None
         return Board(panel.surface.texture, place.pose, place.size)
 
-    def _marks(self, hands: tuple[Hand, Hand], eye: Eye) -> Float:
+    def _rays(self, eye: Eye) -> Float:
         """A ray from each hand, to the panel where it points there."""
         rays = []
-        for hand, holds in zip(hands, self._handling.holding, strict=True):
+        holding = np.logical_or(self._handling.holding, self._panel_hold.holding)
+        for hand, holds in zip(self.hands, holding, strict=True):
             if not hand.is_tracked:
                 continue
             start, along = np.array(hand.aim.position), hand.aim.forward
@@ -505,9 +553,9 @@ class HeadsetSide:
         headset, self.headset = self.headset, None
         if headset is not None:
             headset.release(is_lost=is_lost)
-        if self._relation_is_new:
-            write_relation(self._placement_file, self._relation)
-            self._relation_is_new = False
+        if self._is_new:
+            write_remembered(self._placement_file, self._remembered)
+            self._is_new = False
         if self._painter is not None:
             self._painter.release()
             self._painter = None

@@ -15,6 +15,8 @@ from imgui_bundle import ImVec2, ImVec4, imgui
 from app import themes
 from app.desk import DeskView, DeskWishes
 from app.desk_panel import USUAL_INTENSITY, DeskPanel
+from app.headset_switches import HeadsetSwitches
+from app.mirror_view import MirrorShows
 from app.outputs import Snapshot
 from app.preferences import LARGEST_GAIN, LEAST_GAIN, Theme
 from app.shortcuts import help_lines
@@ -33,6 +35,7 @@ from avatar.motion.direction import (
     place_of,
 )
 from avatar.types import Float
+from render.headset import Extras
 
 WIDTH = 300.0
 """Layout units."""
@@ -81,6 +84,8 @@ class PanelView:
     """Why the one that was in use is no more."""
     headset_missed: int = 0
     """Turns of its display for which no picture was ready."""
+    headset_extras: Extras = field(default_factory=Extras)
+    headset_switches: HeadsetSwitches = field(default_factory=HeadsetSwitches)
     direction: Direction = field(default_factory=Direction)
     """What is asked of the face."""
     frame_ms: float | None = None
@@ -124,6 +129,7 @@ class Wishes:
     """The key of push-to-talk is held."""
     headset: bool = False
     """Go back into the headset."""
+    headset_switches: HeadsetSwitches | None = None
     direction: Direction | None = None
     look_for_microphones: bool = False
     meter_microphones: bool = False
@@ -242,7 +248,7 @@ class Panel:
         if desk is not None:
             self._desk.begin(desk)
         self._take_pointer()
-        self._take_keys()
+        self._take_keys(view)
         if desk is not None:
             self._take_desk_keys(view, desk)
         if self.visible:
@@ -264,7 +270,15 @@ class Panel:
         return bool(view.problems or view.loading or view.recording)
 
     def _wish(
-        self, **wish: str | float | bool | Direction | Snapshot | Turntable | DeskWishes
+        self,
+        **wish: str
+        | float
+        | bool
+        | Direction
+        | Snapshot
+        | Turntable
+        | DeskWishes
+        | HeadsetSwitches,
     ) -> None:
         self._wishes = replace(self._wishes, **wish)  # pyright: ignore[reportArgumentType]
 
@@ -285,9 +299,12 @@ class Panel:
         if io.mouse_wheel:
             self.orbit.zoom(io.mouse_wheel)
 
-    def _take_keys(self) -> None:
+    def _take_keys(self, view: PanelView) -> None:
         if imgui.get_io().want_text_input:
             return
+        if view.headset and imgui.is_key_pressed(imgui.Key.v, repeat=False):
+            switches = view.headset_switches
+            self._wish(headset_switches=replace(switches, mirror=switches.mirror.next))
         keys: tuple[tuple[imgui.Key, Callable[[], None]], ...] = (
             (imgui.Key.h, self._toggle_panel),
             (imgui.Key.f1, self._toggle_panel),
@@ -686,8 +703,30 @@ class Panel:
             _row("Headset", "none")
         if imgui.is_item_hovered() and (view.headset or view.headset_problem):
             imgui.set_tooltip(view.headset or view.headset_problem)
+        if view.headset:
+            self._draw_headset_switches(view)
         if view.headset_lost and imgui.button("Back into the headset", ImVec2(-1, 0)):
             self._wish(headset=True)
+
+    def _draw_headset_switches(self, view: PanelView) -> None:
+        """What the window shows of it, and what only some headsets have."""
+        asked = switches = view.headset_switches
+        extras = view.headset_extras
+        if imgui.begin_combo("##mirror", f"window: {switches.mirror.value}"):
+            for shows in MirrorShows:
+                if imgui.selectable(shows.value, shows is switches.mirror)[0]:
+                    asked = replace(asked, mirror=shows)
+            imgui.end_combo()
+        if extras.passthrough:
+            clicked, passthrough = imgui.checkbox("My own room", switches.passthrough)
+            asked = replace(asked, passthrough=passthrough) if clicked else asked
+        if extras.face:
+            clicked, own_face = imgui.checkbox("My face moves it", switches.own_face)
+            asked = replace(asked, own_face=own_face) if clicked else asked
+            if imgui.is_item_hovered():
+                imgui.set_tooltip("What the headset sees of your face, in place of the sound.")
+        if asked != switches:
+            self._wish(headset_switches=asked)
 
     def _draw_status(self, view: PanelView) -> None:
         if view.loading:
@@ -762,6 +801,7 @@ HELP = (
     ("double click, R", "back to the front"),
     ("H, F1", "hide or show the panel"),
     ("Space", "talk, where push to talk is on"),
+    ("V", "of a headset: left eye, right eye, third person"),
     ("?", "this help"),
     ("Esc", "close help, then quit"),
 )

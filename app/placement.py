@@ -153,12 +153,15 @@ class Handling:
         panel: PanelPlace | None,
         now_s: float,
         seconds: float,
+        busy: tuple[bool, bool] = (False, False),
     ) -> Handled:
         """`seconds` since the last frame; `panel` where it is shown: a hand that points at it does
-        not grab with its trigger."""
+        not grab with its trigger. `busy`: hands that hold the panel."""
         ticks = []
         for side, hand in enumerate(hands):
-            if self._grips(side, hand, placement, panel):
+            if busy[side]:
+                self._holding[side] = False
+            elif self._grips(side, hand, placement, panel):
                 ticks.append(side)
         placed = self._dragged(placement, hands)
         placed = self._pushed(placed, hands, head, panel, seconds)
@@ -230,7 +233,7 @@ class Handling:
     ) -> Placement:
         for hand in hands:
             if not hand.is_tracked or (panel is not None and panel.pointed_at(hand.aim)):
-                continue
+                continue  # its stick turns the panel's pages
             right, forward = (_beyond_rest(part) for part in hand.stick)
             if not right and not forward:
                 continue

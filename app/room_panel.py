@@ -1,4 +1,5 @@
-"""The panel as a board in the wearer's room: where it hangs, and where a hand points on it."""
+"""The panel as a board in the wearer's room: where it hangs, where a hand points on it, and how a
+hand carries it elsewhere."""
 
 import math
 from dataclasses import dataclass
@@ -20,6 +21,12 @@ BELOW_M = 0.10
 FURTHEST_M = 3.0
 PRESSED, RELEASED = 0.55, 0.35
 """A trigger or pinch clicks above the first and lets go below the second."""
+GRIPPED, LET_GO = 0.6, 0.4
+"""The same of the grip button, which carries the panel."""
+NEAREST_HELD_M, FURTHEST_HELD_M = 0.3, 2.0
+"""From the wearer's eyes: where a carried panel may go."""
+IN_SIGHT_RAD, IN_SIGHT_M = math.radians(40.0), 2.2
+"""A panel that is so far off the wearer's own direction, or so far away, is out of sight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +40,22 @@ class PanelPlace:
     @classmethod
     def beside(cls, head: Pose) -> "PanelPlace":
         """At arm's length of a wearer, turned to them."""
-        yaw = head.yaw_rad + ASIDE_RAD
-        ahead = Pose.turned((0, 0, 0), yaw).forward
-        place = np.array(head.position) + AWAY_M * ahead - (0.0, BELOW_M, 0.0)
-        pitch = -math.atan2(BELOW_M, AWAY_M)  # leans back, to face the eyes
-        return cls(Pose.turned(place, yaw, pitch))
+        return PanelRelation().placed(head)
+
+    @classmethod
+    def facing(cls, place: NDArray[np.float64], head: Pose) -> "PanelPlace":
+        """At `place` [3], upright, turned to the eyes of a wearer."""
+        away = place - head.position
+        yaw = math.atan2(-away[0], -away[2])
+        return cls(Pose.turned(place, yaw, math.atan2(away[1], math.hypot(away[0], away[2]))))
+
+    def is_in_sight(self, head: Pose) -> bool:
+        """Whether a wearer has it before them, from its front."""
+        away = np.array(self.pose.position) - head.position
+        distance = max(float(np.linalg.norm(away)), 1e-9)
+        off = math.acos(min(max(float(away @ head.forward) / distance, -1.0), 1.0))
+        is_before_it = float(self.pose.matrix()[:3, 2] @ away) < 0
+        return off < IN_SIGHT_RAD and distance < IN_SIGHT_M and is_before_it
 
     def pointed_at(self, aim: Pose) -> tuple[float, float] | None:
         """Where a ray meets it, 0..1 from its top left; None where it does not, or from behind."""
@@ -60,6 +78,82 @@ class PanelPlace:
         across = (place[0] - 0.5) * self.size[0]
         up = (0.5 - place[1]) * self.size[1]
         return (self.pose.matrix() @ (across, up, 0.0, 1.0))[:3]
+
+
+@dataclass(frozen=True, slots=True)
+class PanelRelation:
+    """A place of the panel as seen from the wearer: what is worth remembering, as rooms change."""
+
+    ahead_m: float = AWAY_M * math.cos(ASIDE_RAD)
+    right_m: float = -AWAY_M * math.sin(ASIDE_RAD)
+    up_m: float = -BELOW_M
+    """Of its middle over the wearer's eyes."""
+
+    def placed(self, head: Pose) -> PanelPlace:
+        """Before a wearer whose head is there; pitch and roll of the head do not count."""
+        right, _, back = Pose.turned((0, 0, 0), head.yaw_rad).matrix()[:3, :3].T
+        place = np.array(head.position) + self.right_m * right - self.ahead_m * back
+        place[1] += self.up_m
+        return PanelPlace.facing(place, head)
+
+    @classmethod
+    def of(cls, panel: PanelPlace, head: Pose) -> "PanelRelation":
+        """The way back of `placed`."""
+        right, _, back = Pose.turned((0, 0, 0), head.yaw_rad).matrix()[:3, :3].T
+        away = np.array(panel.pose.position) - head.position
+        return cls(float(-away @ back), float(away @ right), float(away[1]))
+
+
+def shown_again(last: PanelPlace | None, kept: PanelRelation, head: Pose) -> PanelPlace:
+    """Where a panel comes back: where it hung, if the wearer has that in sight; else before them,
+    where they like it; else where it usually is."""
+    for place in (last, kept.placed(head)):
+        if place is not None and place.is_in_sight(head):
+            return place
+    return PanelPlace.beside(head)
+
+
+class PanelHold:
+    """A hand that grips while it points at the panel carries it, as on the end of its ray; the
+    panel goes on facing the wearer."""
+
+    def __init__(self) -> None:
+        self._gripped = [True, True]  # a grip from before takes hold of nothing
+        self._side: int | None = None
+        self._along = np.zeros(3)  # from the hand to the panel's middle, the hand's own axes
+        self.dropped = False
+        """Whether it was let go in the last frame: worth remembering where."""
+
+    @property
+    def holding(self) -> tuple[bool, bool]:
+        """Which hand holds the panel."""
+        return self._side == 0, self._side == 1
+
+    def update(
+        self, panel: PanelPlace, hands: tuple[Hand, Hand], head: Pose, busy: tuple[bool, bool]
+    ) -> tuple[PanelPlace, tuple[int, ...]]:
+        """Where the panel is now, and the hands that have just taken hold of it. `busy`: hands that
+        hold something else."""
+        took = None
+        self.dropped = False
+        for side, hand in enumerate(hands):
+            limit = LET_GO if self._gripped[side] else GRIPPED
+            grips = hand.is_tracked and hand.squeeze > limit
+            began, self._gripped[side] = grips and not self._gripped[side], grips
+            if self._side == side and not grips:
+                self._side, self.dropped = None, True
+            elif began and self._side is None and not busy[side] and panel.pointed_at(hand.aim):
+                took = self._side = side
+                hand_from_room = np.linalg.inv(hand.aim.matrix())
+                self._along = (hand_from_room @ (*panel.pose.position, 1.0))[:3]
+        if self._side is None:
+            return panel, ()
+        place = (hands[self._side].aim.matrix() @ (*self._along, 1.0))[:3]
+        away = place - head.position
+        distance = max(float(np.linalg.norm(away)), 1e-6)
+        kept = min(max(distance, NEAREST_HELD_M), FURTHEST_HELD_M)
+        place = head.position + kept / distance * away
+        return PanelPlace.facing(place, head), () if took is None else (took,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -728,6 +728,8 @@ class LiveSettings:
     xr: Literal["auto", "on", "off"] = "auto"
     """The headset: auto takes one whenever one is there, on says why where there is none, off looks
     for none."""
+    passthrough: bool = False
+    """In a headset that can show it: your own room behind the avatar instead of the dark one."""
     webcam: WebcamOption = None
     """Your face before a camera moves the avatar, as in a mirror: the first camera, or the one of
     this number. Its pictures stay on this computer and are not kept. Wants a window."""

@@ -3,6 +3,7 @@ tried without one. `render.xr` fills them in."""
 
 from dataclasses import dataclass, field
 
+from avatar.types import Float
 from render.camera import View
 from render.pose import Pose
 
@@ -65,3 +66,38 @@ class Turn:
     """The same as `display_s` on the runtime's own clock, ns."""
     is_seen: bool
     """Whether the runtime wants a picture; else the turn is only ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FaceWeights:
+    """The wearer's own face, as the cameras of one kind of headset tell it; the fields of the other
+    kind are None."""
+
+    fb: Float | None = None
+    """[70] 0..1 in the order of `XrFaceExpression2FB`."""
+    htc_eyes: Float | None = None
+    """[14] 0..1 in the order of `XrEyeExpressionHTC`."""
+    htc_lips: Float | None = None
+    """[37] 0..1 in the order of `XrLipExpressionHTC`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a headset has beyond eyes and hands."""
+
+    passthrough: bool = False
+    """It can show the wearer's own room."""
+    eye_gaze: bool = False
+    """It knows where the wearer looks."""
+    face: bool = False
+    """It sees the wearer's face."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """For a person to read."""
+        named = (
+            ("passthrough", self.passthrough),
+            ("eye gaze", self.eye_gaze),
+            ("face", self.face),
+        )
+        return tuple(name for name, has in named if has)

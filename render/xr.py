@@ -20,11 +20,14 @@ from numpy.typing import NDArray
 from avatar.errors import HeadsetError
 from render import xr_graphics
 from render.eye_painter import FAR_M, NEAR_M
-from render.headset import NO_HAND, Eye, Hand, Turn
+from render.headset import NO_HAND, Extras, Eye, FaceWeights, Hand, Turn
 from render.pose import Pose, middle
 from render.xr_actions import Actions
+from render.xr_face import FaceTracking, face_tracking
 from render.xr_hands import EXTENSION as HAND_TRACKING
 from render.xr_hands import HandTrackers
+from render.xr_passthrough import EXTENSION as PASSTHROUGH
+from render.xr_passthrough import Passthrough
 from render.xr_runtime import EGL, Runtime, xr, xr_problems
 from render.xr_space import Room, pose_of, posef
 from render.xr_swapchain import SRGB, Target, formats
@@ -32,6 +35,7 @@ from render.xr_swapchain import SRGB, Target, formats
 log = logging.getLogger(__name__)
 
 STEREO = xr.ViewConfigurationType.PRIMARY_STEREO
+EYE_GAZE = "XR_EXT_eye_gaze_interaction"
 REFRESH_HZ = (90.0, 80.0, 72.0, 100.0, 120.0, 60.0)
 """Rates in order of choice: 90 is smooth and leaves 11 ms for a frame."""
 
@@ -85,18 +89,27 @@ class Headset:
     def _prepare(self, panel_px: tuple[int, int], finer: float) -> None:
         has = self._runtime.extensions.__contains__
         self.room = Room(self._session, has("XR_EXT_local_floor"))
+        has_gaze = has(EYE_GAZE) and bool(
+            self._runtime.properties(
+                xr.SystemEyeGazeInteractionPropertiesEXT()
+            ).supports_eye_gaze_interaction
+        )
         self._actions = Actions(
-            self._instance, self._session, has_hand_profile=has("XR_EXT_hand_interaction")
+            self._instance,
+            self._session,
+            has_hand_profile=has("XR_EXT_hand_interaction"),
+            has_gaze=has_gaze,
         )
         self._trackers: HandTrackers | None = None
         if has(HAND_TRACKING):
             with suppress(xr.FeatureUnsupportedError):  # the runtime knows them, not the headset
                 self._trackers = HandTrackers(self._instance, self._session)
-        modes = list(
-            xr.enumerate_environment_blend_modes(self._instance, self._runtime.system, STEREO)
+        self._passthrough = self._probe_passthrough()
+        self._face: FaceTracking | None = face_tracking(
+            self._session, self._runtime.extensions, self._runtime.properties
         )
-        opaque = xr.EnvironmentBlendMode.OPAQUE
-        self._blend = opaque if opaque in modes else xr.EnvironmentBlendMode(modes[0])
+        self.extras = Extras(self._passthrough.is_offered, has_gaze, self._face is not None)
+        """What it has, of what only some have."""
         colour, depth = formats(self._session, has("XR_KHR_composition_layer_depth"))
         self.is_encoded = colour == SRGB
         """Whether its pictures take sRGB-encoded bytes as they are; else linear ones."""
@@ -129,10 +142,11 @@ class Headset:
         """[T * 3, 2] triangles that each eye can see, on the plane 1 m before it; None: all."""
         self._choose_rate()
         log.info(
-            "headset: %s, %s, %s, eyes of %s pixels",
+            "headset: %s, %s, %s, %s, eyes of %s pixels",
             self._runtime.description,
             f"room {self.room.name}",
             "with depth" if depth is not None else "without depth",
+            f"extras: {', '.join(self.extras.names) or 'none'}",
             " and ".join("x".join(map(str, target.size)) for target in self._targets),
         )
 
@@ -226,6 +240,30 @@ class Headset:
             )
             return left, right
 
+    def gaze(self, turn: Turn) -> Pose | None:
+        """Where the wearer looks from, and along its -z, after `hands`; None where nobody knows."""
+        if not self.extras.eye_gaze or self.state is not xr.SessionState.FOCUSED:
+            return None
+        with xr_problems("reading where its wearer looks"):
+            return self._actions.gaze(self.room, turn.display_time)
+
+    def face(self, turn: Turn) -> FaceWeights | None:
+        """The wearer's own face; None where it is not seen."""
+        if self._face is None:
+            return None
+        with xr_problems("reading its wearer's face"):
+            return self._face.read(turn.display_time)
+
+    @property
+    def shows_own_room(self) -> bool:
+        """Whether pictures are to leave the room out: the wearer sees their own."""
+        return self._passthrough.is_on
+
+    def show_own_room(self, wanted: bool) -> None:
+        """Passthrough on or off, where it is offered."""
+        with xr_problems("switching its passthrough"):
+            self._passthrough.switch(wanted)
+
     def tick(self, side: int, strength: float = 0.4) -> None:
         """A short pulse in a hand: 0 left, 1 right."""
         if self.state is xr.SessionState.FOCUSED:
@@ -255,8 +293,8 @@ class Headset:
         with xr_problems("handing it a frame"):
             kept, layers = [], []
             if eyes is not None:
-                layer = self._projection(eyes, kept)
-                layers.append(layer)
+                layers += self._passthrough.layers()
+                layers.append(self._projection(eyes, kept))
                 if panel is not None:
                     layers.append(self._quad(*panel))
             base = ctypes.POINTER(xr.CompositionLayerBaseHeader)
@@ -264,7 +302,7 @@ class Headset:
                 self._session,
                 xr.FrameEndInfo(
                     display_time=turn.display_time,
-                    environment_blend_mode=self._blend,
+                    environment_blend_mode=self._passthrough.blend,
                     layers=[ctypes.cast(ctypes.pointer(layer), base) for layer in layers],
                 ),
             )
@@ -285,8 +323,10 @@ class Headset:
         if is_lost:
             return  # the instance, closed next, takes its handles along
         try:
-            if self._trackers is not None:
-                self._trackers.release()
+            self._passthrough.release()
+            for trackers in (self._trackers, self._face):
+                if trackers is not None:
+                    trackers.release()
             self._actions.release()
             self.room.release()
             for target in (*self._targets, self._panel):
@@ -317,6 +357,13 @@ class Headset:
                 "no headset: its runtime takes OpenGL from X11 only, and this window is one of "
                 "Wayland or has no display. Start the program in an X11 session."
             )
+
+    def _probe_passthrough(self) -> Passthrough:
+        modes = xr.enumerate_environment_blend_modes(self._instance, self._runtime.system, STEREO)
+        has_layer = PASSTHROUGH in self._runtime.extensions and bool(
+            self._runtime.properties(xr.SystemPassthroughPropertiesFB()).supports_passthrough
+        )
+        return Passthrough(self._session, list(modes), has_layer=has_layer)
 
     def _choose_rate(self) -> None:
         if "XR_FB_display_refresh_rate" not in self._runtime.extensions:
@@ -412,7 +459,13 @@ class Headset:
                 kept.append(depth)
                 view.next = ctypes.cast(ctypes.pointer(depth), ctypes.c_void_p)
         kept.append(views)
-        return xr.CompositionLayerProjection(space=self.room.space, view_count=2, views=views)
+        flags = xr.CompositionLayerFlags
+        return xr.CompositionLayerProjection(
+            layer_flags=flags.BLEND_TEXTURE_SOURCE_ALPHA_BIT if self.shows_own_room else flags.NONE,
+            space=self.room.space,
+            view_count=2,
+            views=views,
+        )
 
     def _quad(self, pose: Pose, size: tuple[float, float]) -> Any:
         return xr.CompositionLayerQuad(

@@ -4,6 +4,7 @@ import ctypes
 from typing import Any
 
 from render.headset import Hand
+from render.pose import Pose
 from render.xr_runtime import xr
 from render.xr_space import Room
 
@@ -73,6 +74,9 @@ HAND_BINDINGS = {
     "select": "input/pinch_ext/value",
 }
 """Of bare hands by XR_EXT_hand_interaction."""
+EYES_PROFILE = "ext/eye_gaze_interaction"
+GAZE_PATH = "/user/eyes_ext/input/gaze_ext/pose"
+"""Of XR_EXT_eye_gaze_interaction."""
 KINDS = {
     "grip": xr.ActionType.POSE_INPUT,
     "aim": xr.ActionType.POSE_INPUT,
@@ -101,7 +105,9 @@ NAMES = {
 class Actions:
     """One action set for both hands."""
 
-    def __init__(self, instance: Any, session: Any, *, has_hand_profile: bool) -> None:
+    def __init__(
+        self, instance: Any, session: Any, *, has_hand_profile: bool, has_gaze: bool
+    ) -> None:
         self._instance, self._session = instance, session
         self._set = xr.create_action_set(
             instance, xr.ActionSetCreateInfo("conversation", "Conversation", 0)
@@ -114,6 +120,7 @@ class Actions:
             self._suggest(profile, (both | left, both | right))
         if has_hand_profile:
             self._suggest(HAND_PROFILE, (HAND_BINDINGS, HAND_BINDINGS))
+        gaze = self._gaze_action() if has_gaze else None
         xr.attach_session_action_sets(
             session, xr.SessionActionSetsAttachInfo(action_sets=[self._set])
         )
@@ -125,6 +132,10 @@ class Actions:
             for name in ("grip", "aim")
             for side, hand in enumerate(self._hands)
         }
+        self._gaze: Any = None
+        if gaze is not None:
+            info = xr.ActionSpaceCreateInfo(action=gaze, subaction_path=xr.NULL_PATH)
+            self._gaze = xr.create_action_space(session, info)
         self._bare = [False, False]
 
     def profile_changed(self) -> None:
@@ -148,6 +159,11 @@ class Actions:
         left, right = (self._hand(side, room, display_time) for side in range(2))
         return left, right
 
+    def gaze(self, room: Room, display_time: int) -> Pose | None:
+        """Where the wearer looks from, and along its -z; of the last `read`. None where nobody
+        knows."""
+        return None if self._gaze is None else room.locate(self._gaze, display_time)
+
     def tick(self, side: int, strength: float) -> None:
         """A short pulse in one hand, 0..1."""
         vibration = xr.HapticVibration(
@@ -158,8 +174,9 @@ class Actions:
         xr.apply_haptic_feedback(self._session, info, header.contents)
 
     def release(self) -> None:
-        for space in self._spaces.values():
-            xr.destroy_space(space)
+        for space in (*self._spaces.values(), self._gaze):
+            if space is not None:
+                xr.destroy_space(space)
         xr.destroy_action_set(self._set)  # and its actions
 
     def _action(self, name: str) -> Any:
@@ -174,14 +191,32 @@ class Actions:
             ),
         )
 
+    def _gaze_action(self) -> Any:
+        action = xr.create_action(
+            self._set,
+            xr.ActionCreateInfo(
+                action_name="gaze",
+                localized_action_name="Where I look",
+                action_type=xr.ActionType.POSE_INPUT,
+            ),
+        )
+        self._propose(EYES_PROFILE, [(action, GAZE_PATH)])
+        return action
+
     def _suggest(self, profile: str, of_sides: tuple[dict[str, str], dict[str, str]]) -> None:
+        self._propose(
+            profile,
+            [
+                (self._actions[name], f"/user/hand/{side}/{path}")
+                for side, paths in zip(SIDES, of_sides, strict=True)
+                for name, path in paths.items()
+            ],
+        )
+
+    def _propose(self, profile: str, paths: list[tuple[Any, str]]) -> None:
         bindings = [
-            xr.ActionSuggestedBinding(
-                self._actions[name],
-                xr.string_to_path(self._instance, f"/user/hand/{side}/{path}"),
-            )
-            for side, paths in zip(SIDES, of_sides, strict=True)
-            for name, path in paths.items()
+            xr.ActionSuggestedBinding(action, xr.string_to_path(self._instance, path))
+            for action, path in paths
         ]
         array = (xr.ActionSuggestedBinding * len(bindings))(*bindings)
         xr.suggest_interaction_profile_bindings(

@@ -44,6 +44,8 @@ WELCOME = (
     "XR_EXT_eye_gaze_interaction",
     "XR_FB_display_refresh_rate",
     "XR_FB_passthrough",
+    "XR_FB_face_tracking2",
+    "XR_HTC_facial_tracking",
 )
 """Extensions that are used where the runtime has them. Each is done without where it has not."""
 NOT_FOUND = {
@@ -149,6 +151,18 @@ class Runtime:
     def description(self) -> str:
         """Runtime and headset, for a person to read."""
         return f"{self.headset_name} by {self.name} {self.version}"
+
+    def properties(self, told: Any) -> Any:
+        """The headset's word on one extension that is on: `told`, filled in."""
+        ask = self.function("xrGetSystemProperties", xr.PFN_xrGetSystemProperties)
+        all_of_it = xr.SystemProperties()
+        all_of_it.next = ctypes.cast(ctypes.pointer(told), ctypes.c_void_p)
+        problem = xr.check_result(
+            xr.Result(ask(self.instance, self.system, ctypes.byref(all_of_it)))
+        )
+        if problem.is_exception():
+            raise problem
+        return told
 
     def function(self, name: str, kind: Any) -> Any:
         """A function of an extension that is on."""

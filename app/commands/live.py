@@ -29,6 +29,7 @@ from app.frame_loop import (
     Scene,
 )
 from app.headset import HeadsetSide
+from app.headset_switches import HeadsetSwitches
 from app.output_file import check_folder_of, check_output, written_beside
 from app.outputs import OutputOptions, Outputs
 from app.panel import Panel
@@ -424,6 +425,7 @@ def _headset(
         opened.callback(context.release)
         opened.enter_context(context)
     headset = HeadsetSide(context, default_file(), insists=settings.xr == "on")
+    headset.switches = HeadsetSwitches(passthrough=settings.passthrough)
     opened.callback(headset.close)
     return headset
 

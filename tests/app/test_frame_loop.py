@@ -17,6 +17,8 @@ from app.frame_loop import (
     Scene,
     TurnResult,
 )
+from app.headset_switches import HeadsetSwitches
+from app.mirror_view import MirrorShows
 from app.motion_channel import RECORD, MotionChannel
 from app.outputs import OutputOptions, Outputs
 from app.panel import Wishes
@@ -28,7 +30,7 @@ from avatar.errors import AvatarFileError
 from avatar.motion.direction import Direction
 from avatar.types import MotionFrame
 from render.choose import open_renderer
-from render.headset import Turn
+from render.headset import Extras, Turn
 from tests.app.stand_ins import NOTHING_HEARD
 from tests.render.scenes import gaussians_of
 
@@ -141,8 +143,10 @@ class FakeHeadset:
     problem = lost = ""
     description = "a fake headset"
     mirror = None
+    extras = Extras()
 
     def __init__(self, loop_ends) -> None:
+        self.switches = HeadsetSwitches()
         self.timing = HeadsetTiming()
         self.loop_ends = loop_ends
         self.shown: list[MotionFrame] = []
@@ -274,8 +278,11 @@ def test_what_the_rooms_panel_asks_for_is_done():
 
     def change(headset, count):
         headset.wishes = Wishes(direction=asked, headset=True) if count == 2 else Wishes()
+        if count == 4:  # the one before is not seen
+            headset.wishes = Wishes(headset_switches=HeadsetSwitches(MirrorShows.THIRD))
 
     headset, speech, _, _ = run_in_headset(change)
+    assert headset.switches.mirror is MirrorShows.THIRD
     assert speech.directions[-1] is asked
     assert headset.returns == 1
 

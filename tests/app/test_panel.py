@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from imgui_bundle import ImVec2, imgui
 
+from app.headset_switches import HeadsetSwitches
+from app.mirror_view import MirrorShows
 from app.outputs import Snapshot
 from app.panel import RECORDING_KINDS, USUAL_INTENSITY, Orbit, Panel, PanelView, Wishes
 from app.turntable import Turntable
@@ -20,6 +22,7 @@ from avatar.motion.direction import (
     Direction,
     no_emotion,
 )
+from render.headset import Extras
 
 VIEW = PanelView(
     avatar="default",
@@ -246,6 +249,7 @@ def rectangle(hand: Hand, name: str) -> tuple[float, float, float, float]:
         patch.setattr(imgui, "invisible_button", noting(imgui.invisible_button))
         patch.setattr(imgui, "button", noting(imgui.button))
         patch.setattr(imgui, "selectable", noting(imgui.selectable))
+        patch.setattr(imgui, "checkbox", noting(imgui.checkbox))
         hand.frames()
     return found[name]
 
@@ -534,6 +538,33 @@ def test_push_to_talk_is_a_box_and_a_key(hand):
     hand.key(imgui.Key.space)
     assert any(wish.talk for wish in hand.wishes)
     assert not hand.wishes[-1].talk  # let go
+
+
+def test_the_key_goes_through_what_the_window_shows_of_a_headset(hand):
+    hand.key(imgui.Key.v)
+    assert hand.last("headset_switches") is None  # there is none
+    hand.view = replace(VIEW, headset="a headset")
+    shown = []
+    for _ in MirrorShows:
+        hand.key(imgui.Key.v)
+        switches = hand.last("headset_switches")
+        hand.view = replace(hand.view, headset_switches=switches)
+        shown.append(switches.mirror)
+    assert shown == [MirrorShows.RIGHT, MirrorShows.THIRD, MirrorShows.LEFT]
+
+
+def test_what_only_some_headsets_have_can_be_switched_where_it_is(hand):
+    hand.view = replace(VIEW, headset="a headset")
+    for extras, name, asked in (
+        (Extras(passthrough=True), "My own room", HeadsetSwitches(passthrough=True)),
+        (Extras(face=True), "My face moves it", HeadsetSwitches(own_face=True)),
+    ):
+        with pytest.raises(KeyError):
+            rectangle(hand, name)
+        hand.view = replace(hand.view, headset_extras=extras)
+        left, top, _, bottom = rectangle(hand, name)
+        hand.click(left + 8, (top + bottom) / 2)
+        assert hand.last("headset_switches") == asked
 
 
 def test_a_headset_that_was_lost_can_be_returned_to(hand):

@@ -1,4 +1,5 @@
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from app.placement import (
     limited,
     points_at,
 )
-from app.room_panel import PanelPlace, Pointer
+from app.room_panel import PanelHold, PanelPlace, PanelRelation, Pointer, shown_again
 from render.headset import Hand
 from render.pose import Pose
 
@@ -213,3 +214,71 @@ def test_a_trigger_pulled_before_it_came_to_the_panel_clicks_nothing():
     pointer = Pointer()
     course = [(Hand(), hand(x, select=1.0)) for x in (3.0, 0.1, 0.0)]
     assert not any(pointer.update(panel, hands).is_pressed for hands in course)
+
+
+def carried(course, panel, hold=None, busy=(False, False)):
+    """Where the panel is after each frame's pair of hands, and who took hold of it."""
+    hold, places = hold or PanelHold(), []
+    for hands in course:
+        panel, took = hold.update(panel, hands, HEAD, busy)
+        places.append((panel, took, hold.holding, hold.dropped))
+    return places
+
+
+def test_a_grip_on_the_panel_carries_it_and_leaves_the_avatar_alone():
+    panel = PanelPlace(Pose((0.0, 1.2, -1.0)))
+    course = [(Hand(), hand(0.05)), (Hand(), hand(0.05, squeeze=1.0))]
+    course += [(Hand(), hand(0.25, yaw=-0.3, squeeze=1.0)), (Hand(), hand(0.25, yaw=-0.3))]
+    course += [(Hand(), hand(0.9))]
+    places = carried(course, panel)
+    assert [took for _, took, _, _ in places] == [(), (1,), (), (), ()]
+    assert [holding for _, _, holding, _ in places] == [(False, False)] + 2 * [
+        (False, True)
+    ] + 2 * [(False, False)]
+    assert [dropped for *_, dropped in places] == [False, False, False, True, False]
+    end = places[-1][0]
+    assert end == places[2][0]  # let go, it stays
+    # On the end of the ray: 5 cm left of it and 70 cm along.
+    ray = Pose.turned((0.25, 1.2, -0.3), -0.3)
+    assert end.pose.position == pytest.approx((ray.matrix() @ (-0.05, 0.0, -0.7, 1.0))[:3])
+    facing = end.pose.matrix()[:3, 2]
+    to_head = np.array(HEAD.position) - end.pose.position
+    assert facing @ to_head / np.linalg.norm(to_head) == pytest.approx(1.0)
+    assert end.pose.matrix()[1, 0] == pytest.approx(0.0)  # upright
+    handling = Handling()
+    handling.update(BEFORE, course[1], HEAD, panel, 0.0, 0.1, (False, True))
+    assert handling.holding == (False, False)
+
+
+def test_the_panel_is_not_taken_by_who_grips_elsewhere_or_holds_something():
+    panel = PanelPlace(Pose((0.0, 1.2, -1.0)))
+    swept = [
+        (Hand(), hand(x, squeeze=squeeze)) for x, squeeze in ((2.0, 0.0), (2.0, 1.0), (0.0, 1.0))
+    ]
+    assert carried(swept, panel)[-1][2] == (False, False)
+    busy = [(Hand(), hand(0.0)), (Hand(), hand(0.0, squeeze=1.0))]
+    assert carried(busy, panel, busy=(False, True))[-1][2] == (False, False)
+    lost = [*busy, (Hand(), Hand())]
+    assert carried(lost, panel)[-1][0].pose.position == panel.pose.position
+    assert carried(lost, panel)[-1][2] == (False, False)
+
+
+@given(x=st.floats(-1.0, 1.0), y=st.floats(-0.5, 0.5), z=st.floats(-1.0, -0.2), yaw=angle)
+def test_a_remembered_panel_is_where_it_was_for_a_wearer_elsewhere(x, y, z, yaw):
+    kept = PanelRelation.of(PanelPlace.facing(np.array([x, 1.6 + y, z]), HEAD), HEAD)
+    head = Pose.turned((3.0, 1.2, 2.0), yaw)
+    again = PanelRelation.of(kept.placed(head), head)
+    assert astuple(again) == pytest.approx(astuple(kept), abs=1e-9)
+
+
+def test_a_panel_comes_back_where_it_was_unless_that_is_out_of_sight():
+    mine = PanelRelation(ahead_m=0.5, right_m=0.2, up_m=-0.05)
+    last = PanelPlace.facing(np.array([-0.2, 1.5, -0.8]), HEAD)
+    assert shown_again(last, mine, HEAD) == last
+    turned = Pose.turned(HEAD.position, 2.0)
+    assert shown_again(last, mine, turned) == mine.placed(turned)
+    behind_it = Pose.turned((-0.2, 1.6, -1.5), math.pi)
+    assert shown_again(last, mine, behind_it) == mine.placed(behind_it)
+    over_the_shoulder = PanelRelation(ahead_m=-0.5)
+    assert shown_again(None, over_the_shoulder, HEAD) == PanelPlace.beside(HEAD)
+    assert PanelPlace.beside(HEAD).is_in_sight(HEAD)
