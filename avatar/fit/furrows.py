@@ -208,12 +208,18 @@ def _smile(places: Array, lip: Array, point: Array, side: str) -> Furrow:
 
 
 def _pucker(places: Array, lip: Array, point: Array) -> Furrow:
-    """Lines towards the mouth, on the lips and around them."""
+    """Lines towards the mouth, on the lips and around them.
+
+    Not at the mouth's corners, where the photograph has its own shadow: lines run together there,
+    and puckered, when the corners' skin is drawn together, both made dark spots.
+    """
     middle = point[[0, 17]].mean(0)
     half = np.array([abs(point[291, 0] - point[61, 0]), abs(point[0, 1] - point[17, 1])]) / 2
     away = (places[:, :2] - middle[:2]) / half
     reach, angle = np.hypot(*away.T), np.arctan2(away[:, 1], away[:, 0])
     where = _ramp(reach, 1.6, 1.1) * _front(places) * _ramp(reach, 0.15, 0.4)
     where *= 0.7 + 0.3 * (lip > 0.3)
+    for corner in point[[61, 291]]:
+        where *= _ramp(np.linalg.norm(places - corner, axis=1), 0.006, 0.014)
     driven = _driven(mouthPucker=1.0, mouthFunnel=0.3)
     return Furrow(driven_by=driven, pattern=0.10 * where * _lines(15 * angle / (2 * np.pi) + 0.25))

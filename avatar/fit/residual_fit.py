@@ -204,6 +204,8 @@ class ResidualLearner:
         self.gradient = np.zeros_like(self.static)
         self._learned = 0
         self.units = _units(avatar, self.splats)
+        corners = avatar.triangles[avatar.bound_triangle]
+        self._turns = avatar.neck_weights[corners].mean(1, dtype=np.float32)
         self._torso = self._critic = None
         if recipe.losses.torso:
             known = np.stack([features(self._pose, code[1]) for code in codes])
@@ -380,12 +382,17 @@ class ResidualLearner:
         self.done, self._learned = (int(count) for count in state["counts"])
 
     def psnr(self, frames: Sequence[TeacherFrame], *, base: bool = False) -> float:
-        """dB inside the person, mean of some frames: of the model as it is now, or as it came."""
+        """dB over the head and neck, mean of some frames: of the model as it is now, or as it came.
+
+        Shoulders do not count: where they are in a frame no motion tells, and a blur of all that
+        they did is nearer to it than a sharp one elsewhere.
+        """
         deformer = self._base if base else self.deformer
         values = []
         for frame in frames:
             target = frame.scaled(self._recipe.side)
             inside = (target.person > 0.5) & (target.known > 0)
+            inside &= self._head(frame, target.lens)
             if not inside.any():
                 continue
             posed = deformer.gaussians(frame.motion, seen_from=target.lens.position)
@@ -393,6 +400,13 @@ class ResidualLearner:
             error = float(np.mean((shown[inside] - target.over(0.5)[inside]) ** 2))
             values.append(-10 * math.log10(max(error, 1e-10)))
         return float(np.mean(values)) if values else float("nan")
+
+    def _head(self, frame: TeacherFrame, lens: Lens) -> Mask:
+        """[S, S] True where the avatar as it came shows what turns with the head."""
+        posed = self._base.gaussians(frame.motion, seen_from=lens.position)
+        share = np.repeat(self._turns[:, None], 3, 1)
+        colour, through = self._rasteriser.draw(replace(posed, colours=share), lens)
+        return colour[..., 0] >= 0.5 * (1 - through)
 
     def finished_at(self, found: dict[str, Float]) -> Avatar:
         """As `finished`, with something `found` earlier; learning goes on from where it is."""

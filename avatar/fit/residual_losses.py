@@ -33,7 +33,7 @@ class Losses:
     """Weight of `avatar.fit.residual_critic`."""
     sharpen: float = 0.0
     """How far the frames of the last fifth of the steps are sharpened."""
-    torso: bool = True
+    torso: bool = False
     """What shoulders do by themselves is found in each frame (`avatar.fit.residual_torso`), not
     averaged over."""
 

@@ -7,7 +7,7 @@ import pytest
 
 from avatar.deform import Deformer
 from avatar.fit.asked_motion import teaching_motion
-from avatar.fit.furrows import with_furrows
+from avatar.fit.furrows import find_furrows, with_furrows
 from avatar.head.template import HeadTemplate, load_template
 from avatar.types import ARKIT_NAMES, Avatar, Float
 
@@ -91,3 +91,20 @@ def test_what_folds_skin_is_asked_for_often():
         assert (asked[:, ARKIT_NAMES.index(name)] > 0.3).mean() > 0.08
     assert asked.min() >= 0
     assert asked.max() <= 1
+
+
+def test_puckered_lips_do_not_darken_at_the_mouths_corners(
+    small_avatar: Avatar, template: HeadTemplate
+):
+    """There the photograph has its own shadow, and skin is drawn together."""
+    furrows = find_furrows(small_avatar, template)
+    triangles = template.triangles[template.landmark_triangle[[61, 291]]]
+    share = template.landmark_barycentric[[61, 291], :, None]
+    corners = (small_avatar.vertices[triangles] * share).sum(1)
+    places = Deformer(small_avatar).gaussians().means[furrows.splats]
+    near = np.linalg.norm(places[:, None] - corners, axis=2).min(1)
+    pucker = ARKIT_NAMES.index("mouthPucker")
+    lines = np.abs(next(kind.pattern for kind in furrows.kinds if kind.driven_by[pucker] == 1))
+    assert (near < 0.006).any()
+    assert lines[near < 0.006].max() == 0
+    assert lines[near > 0.014].max() > 0.05
