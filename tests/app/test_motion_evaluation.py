@@ -70,8 +70,11 @@ def test_streaming_is_measured_on_ones_own_sounds_and_written(
     assert "<!-- table: streaming -->" in page.read_text()
 
 
-def test_lips_of_a_film_are_compared_at_its_offset(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, voice: Path
+def test_a_films_lips_are_compared_at_its_offset_and_life_and_rig_on_its_sound(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    voice: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A person who moves as the generator does, in a film whose sound comes 80 ms late."""
     sound = voice / "line.wav"
@@ -83,28 +86,34 @@ def test_lips_of_a_film_are_compared_at_its_offset(
         "face_in_film",
         lambda video, seconds: SeenFace(fps=25.0, landmarks=landmarks),
     )
-    figures = evaluated(tmp_path, "--talking", voice, "--parts", "lips")
+    parts = ("--parts", "lips", "liveliness", "rig", "--rendered")
+    figures = evaluated(tmp_path, "--talking", voice, *parts)
     found = figures["lips"]["template"]["film.mp4"]
     # the first frame's instant is 10 ms: of the 80 ms asked 70 remain
     assert found["lag_ms"] in (-60, -80)
     assert found["best_r"] > 0.97 > found["aperture_r"]
     assert found["spread_ratio"] == pytest.approx(1, abs=0.1)
+    assert len(figures["liveliness"]["by_emotion"]) == 8
+    assert figures["liveliness"]["by_emotion"]["neutral"]["head_degrees"] > 0
+    assert "separation" not in figures["rig"], "one sound cannot be learnt from and tried on"
+    assert figures["rig"]["soundness"]["outside"] == 0
+    assert figures["rig"]["soundness"]["not_finite"] == 0
+    assert figures["rig"]["by_emotion"]["neutral"]["nose"] > 0.02
+    assert ".1174" in capsys.readouterr().out
+    jerk = figures["rig"]["jerk"]
+    assert jerk["real faces, filmed"] == {}, "the film itself shows nobody"
+    seen, exported = jerk["neutral, drawn and followed"], jerk["neutral"]
+    assert 0 < seen["mouth"][0] < exported["mouth"][0]
+    assert seen["tongue"] == [0, 0] < exported["tongue"]
 
 
 def test_without_a_folder_the_bundled_line_is_spoken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(motion_material, "_QUICK_S", 1.5)
-    figures = evaluated(tmp_path, "--parts", "liveliness", "robustness", "rig")
-    assert len(figures["liveliness"]["by_emotion"]) == 8
-    assert figures["liveliness"]["by_emotion"]["neutral"]["head_degrees"] > 0
+    figures = evaluated(tmp_path, "--parts", "robustness")
     assert all(row["finite"] for rows in figures["robustness"].values() for row in rows)
     said = capsys.readouterr().out
-    assert ".1174" in said
-    assert "separation" not in figures["rig"], "one sound cannot be learnt from and tried on"
-    assert figures["rig"]["soundness"]["outside"] == 0
-    assert figures["rig"]["soundness"]["not_finite"] == 0
-    assert figures["rig"]["by_emotion"]["neutral"]["nose"] > 0.02
     assert "whispered" in said
 
 
