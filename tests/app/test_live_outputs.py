@@ -226,7 +226,8 @@ def test_a_window_records_what_it_shows_and_says_so(
     path, desktop = tmp_path / "film.mp4", Desktop()
     with started(
         *("--avatar", str(small_avatar_file), "--audio", str(wav), "--size", "256"),
-        *("--display", "window", "--backend", "cpu", "--record", str(path)),
+        # OpenGL's renderer shares the window's context.
+        *("--display", "window", "--backend", "gl", "--record", str(path)),
     ) as process:
         wait_until_ready(process)
         window = desktop.find("^visavis$")
