@@ -109,7 +109,8 @@ class HeadsetSide:
         """The session, while there is one."""
         self._runtime: Any = None
         self._placement_file = placement_file
-        self._remembered = read_remembered(placement_file)
+        self.remembered = read_remembered(placement_file)
+        """Where the wearer likes avatar and panel to be."""
         self._is_new = False  # what is remembered: written when the headset is left
         self.placement: Placement | None = None
         """Of the avatar, once it stands in a room."""
@@ -127,7 +128,8 @@ class HeadsetSide:
         self._room_panel: RoomPanel | None = None
         self.panel_place: PanelPlace | None = None
         """Where the panel hangs in the room; None: it is hidden."""
-        self._panel_was: PanelPlace | None = None  # before it was hidden
+        self.panel_was: PanelPlace | None = None
+        """Where it hung before it was hidden."""
         self._pointer, self._panel_hold = Pointer(), PanelHold()
         self.hands: tuple[Hand, Hand] = NO_HAND, NO_HAND
         """Of the last turn."""
@@ -257,7 +259,7 @@ class HeadsetSide:
         self._painter = EyePainter(self._context, is_encoded=headset.is_encoded)
         self._painter.show_only(headset.masks)
         self.placement, self._last_s, self.lost = None, None, ""
-        self.panel_place = self._panel_was = None
+        self.panel_place = self.panel_was = None
         if headset.shows_own_room:  # glasses that have no other way
             self.switches = replace(self.switches, passthrough=True)
         elif self.switches.passthrough and not headset.extras.passthrough:
@@ -296,9 +298,9 @@ class HeadsetSide:
             return TurnResult(Wishes(), False)
         head = middle(eyes[0].pose, eyes[1].pose)
         if self.placement is None or headset.recentred_by(turn):
-            self.placement = self._remembered.avatar.placed(head)
+            self.placement = self.remembered.avatar.placed(head)
             if self.panel_place is not None:
-                self.panel_place = shown_again(None, self._remembered.panel, head)
+                self.panel_place = shown_again(None, self.remembered.panel, head)
         headset.show_own_room(self.switches.passthrough)
         self.hands = headset.hands(turn, eyes)
         look = headset.gaze(turn)
@@ -454,7 +456,7 @@ class HeadsetSide:
                 headset.tick(side)
             if self._panel_hold.dropped:
                 kept = PanelRelation.of(panel, head)
-                self._remembered, self._is_new = replace(self._remembered, panel=kept), True
+                self.remembered, self._is_new = replace(self.remembered, panel=kept), True
         handled = self._handling.update(
             *(self.placement, hands, head, panel, turn.display_s, seconds),
             self._panel_hold.holding,
@@ -466,14 +468,14 @@ class HeadsetSide:
             self._toggle_panel(head)
         if handled.changed:
             kept = Relation.of(handled.placement, head)
-            self._remembered, self._is_new = replace(self._remembered, avatar=kept), True
+            self.remembered, self._is_new = replace(self.remembered, avatar=kept), True
         return handled.talking
 
     def _toggle_panel(self, head: Pose) -> None:
         if self.panel_place is None:
-            self.panel_place = shown_again(self._panel_was, self._remembered.panel, head)
+            self.panel_place = shown_again(self.panel_was, self.remembered.panel, head)
         else:
-            self._panel_was, self.panel_place = self.panel_place, None
+            self.panel_was, self.panel_place = self.panel_place, None
         self._pointer, self._panel_hold = Pointer(), PanelHold()
 
     def _draw_panel(self, headset: "Headset", view: PanelView, turn: Turn) -> Wishes:
@@ -554,7 +556,7 @@ class HeadsetSide:
         if headset is not None:
             headset.release(is_lost=is_lost)
         if self._is_new:
-            write_remembered(self._placement_file, self._remembered)
+            write_remembered(self._placement_file, self.remembered)
             self._is_new = False
         if self._painter is not None:
             self._painter.release()

@@ -138,6 +138,29 @@ class Carrying:
     """[L] what colours of lit Gaussians were multiplied with."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A pose; neutral where nothing is given."""
+
+    expression: Float | None
+    tongue: Float | None
+    gaze: Float | None
+    head_rotation: Float | None
+    head_translation: Float | None
+
+    def beside(self, motion: MotionFrame) -> "_Asked":
+        """Of `motion` what is not given here."""
+
+        def given(name: str) -> Float:
+            own = getattr(self, name)
+            return getattr(motion, name) if own is None else own
+
+        return _Asked(*(given(name) for name in _ASKED))
+
+
+_ASKED = "expression", "tongue", "gaze", "head_rotation", "head_translation"
+
+
 class Deformer:
     """One avatar, ready to move. Not for use by two threads at once."""
 
@@ -235,22 +258,43 @@ class Deformer:
         (`avatar.glance`); None leaves it out. The arrays are reused: a result stays
         as it is until the call after the next one (two sets take turns).
         """
+        asked = _Asked(expression, tongue, gaze, head_rotation, head_translation)
         if motion is not None:
-            expression = motion.expression if expression is None else expression
-            tongue = motion.tongue if tongue is None else tongue
-            gaze = motion.gaze if gaze is None else gaze
-            head_rotation = motion.head_rotation if head_rotation is None else head_rotation
-            if head_translation is None:
-                head_translation = motion.head_translation
+            asked = asked.beside(motion)
+        self._pose(asked)
+        self._turn = 1 - self._turn
+        result = self._results[self._turn]
+        glance = self._glance(seen_from, asked.head_rotation, asked.head_translation)
+        self._mix_glance(glance, result)
+        positions, rotations, scales = self._at_rest(asked, glance, result)
+        _carry(
+            self._vertices,
+            self._triangles,
+            self._triangle_of,
+            self._rotations,
+            self._normals,
+            self._sizes,
+            read_only(positions, np.float32),
+            read_only(rotations, np.float32),
+            read_only(scales, np.float32),
+            result.means,
+            result.rotations,
+            result.scales,
+        )
+        self._shade(asked.head_rotation, result)
+        return result
+
+    def _pose(self, asked: "_Asked") -> None:
+        """The head's vertices, and the frames of its triangles."""
         avatar = self._avatar
         pose(
             self._template,
             avatar.vertices,
-            expression=expression,
-            tongue=tongue,
-            gaze=gaze,
-            head_rotation=head_rotation,
-            head_translation=head_translation,
+            expression=asked.expression,
+            tongue=asked.tongue,
+            gaze=asked.gaze,
+            head_rotation=asked.head_rotation,
+            head_translation=asked.head_translation,
             neck_weights=avatar.neck_weights,
             expression_gain=avatar.expression_gain,
             eyes=self._eyes,
@@ -264,41 +308,36 @@ class Deformer:
             self._normals,
             self._sizes,
         )
-        self._turn = 1 - self._turn
-        result = self._results[self._turn]
-        glance = self._glance(seen_from, head_rotation, head_translation)
-        self._mix_glance(glance, result)
-        rest = avatar.bound_position, avatar.bound_rotation, avatar.bound_scale
-        if self._residual is not None:
-            self._residual.apply(
-                motion_code(expression, tongue, gaze, head_rotation, head_translation),
-                glance,
-                result.opacities,
-                result.colours,
-                self._colours,
-            )
-            rest = self._residual.positions, self._residual.rotations, self._residual.scales
-        _carry(
-            self._vertices,
-            self._triangles,
-            self._triangle_of,
-            self._rotations,
-            self._normals,
-            self._sizes,
-            read_only(rest[0], np.float32),
-            read_only(rest[1], np.float32),
-            read_only(rest[2], np.float32),
-            result.means,
-            result.rotations,
-            result.scales,
+
+    def _at_rest(
+        self, asked: "_Asked", glance: float, result: Gaussians
+    ) -> tuple[Float, Float, Float]:
+        """`bound_position`, `bound_rotation` and `bound_scale` as the residual has them in this
+        pose; it changes opacities and colours of `result`, too."""
+        avatar, residual = self._avatar, self._residual
+        if residual is None:
+            return avatar.bound_position, avatar.bound_rotation, avatar.bound_scale
+        residual.apply(
+            motion_code(
+                *(asked.expression, asked.tongue, asked.gaze),
+                *(asked.head_rotation, asked.head_translation),
+            ),
+            glance,
+            result.opacities,
+            result.colours,
+            self._colours,
         )
+        return residual.positions, residual.rotations, residual.scales
+
+    def _shade(self, head_rotation: Float | None, result: Gaussians) -> None:
+        """Light on the moved skin, and the shadow between the lips."""
         if len(self._lit):
             _light(
                 self._shading.factors(self._vertices, head_rotation),
                 self._triangles,
                 self._triangle_of,
                 self._lit,
-                avatar.bound_position,
+                self._avatar.bound_position,
                 self._colours,
                 self._factors,
                 result.colours,
@@ -312,7 +351,6 @@ class Deformer:
                 self._factors,
                 result.colours,
             )
-        return result
 
     def tables(self) -> HeadTables:
         """What a renderer needs to pose this avatar where it draws."""

@@ -44,7 +44,7 @@ REAL_TIME = (
     *("tests/app/test_microphone.py", "tests/app/test_speaker.py"),
     *("tests/app/test_motion_channel.py", "tests/render/test_window.py"),
     *("tests/headset/test_monado.py", "tests/headset/test_faults.py"),
-    "tests/headset/test_live.py",
+    *("tests/headset/test_live.py", "tests/headset/test_controllers.py"),
     *("tests/app/streams/test_streams.py", "tests/app/streams/test_live_streams.py"),
 )
 """Whose tests need a window, a sound server, or processes that keep pace: one after the other."""

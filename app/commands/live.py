@@ -323,7 +323,7 @@ def _display(
             opening = partial(open_renderer, settings.backend)
             loader = Loader(partial(load_scene, opening=opening), refine=refine)
         opened.callback(loader.close)
-        yield display, loader, renderers, _headset(settings, context, opened)
+        yield display, loader, renderers, headset_of(settings, context, opened)
 
 
 def with_preferences(settings: LiveSettings, folder: Path) -> tuple[LiveSettings, Read]:
@@ -409,7 +409,7 @@ def _steering(settings: LiveSettings) -> Iterator[Steering | None]:
             file.unlink(missing_ok=True)
 
 
-def _headset(
+def headset_of(
     settings: LiveSettings, context: moderngl.Context | None, opened: ExitStack
 ) -> HeadsetSide | None:
     """What looks for a headset. It draws in the window's context; without a window, which is for

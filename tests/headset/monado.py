@@ -93,9 +93,13 @@ class Service:
             assert time.monotonic() < end, self.log.read_text(errors="replace")
             time.sleep(0.02)
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         """End it as a crash would."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.is_running:
             os.kill(self._process.pid, signal.SIGKILL)
         if self._process is not None:
             self._process.wait()

@@ -13,7 +13,9 @@ import numpy as np
 from app.face_sampler import FaceSampler
 from app.frame_loop import Scene, TurnResult
 from app.headset import EyesSeen, HeadsetSide
+from app.headset_switches import HeadsetSwitches
 from app.panel import PanelView
+from app.placement_file import Remembered
 from avatar.types import MotionFrame
 from render.gl import unseen_context
 from tests.headset.monado import Remote, Service
@@ -31,6 +33,8 @@ class Worn:
         self.view = VIEW
         self.motion: MotionFrame | None = None
         """What the face does; None: it waits."""
+        self.mirrors: tuple[int, int] | None = None
+        """How large the window's picture is to be."""
         side.looked_at = self._look
         self._sampler = FaceSampler()
 
@@ -47,7 +51,17 @@ class Worn:
             self.side.skip(turn)
             return None
         motion = self.motion or self._sampler.sample(turn.display_s).motion
-        return self.side.show(turn, self.scene, motion, self.view, mirrors=None)
+        return self.side.show(turn, self.scene, motion, self.view, mirrors=self.mirrors)
+
+    def begin_anew(self, scene: Scene) -> None:
+        """As at the beginning of a session, with everything at its place."""
+        self.scene, self.motion, self.mirrors = scene, None, None
+        side = self.side
+        side.panel_place = side.panel_was = None
+        side.panel_in_eyes, side.switches, side.remembered = False, HeadsetSwitches(), Remembered()
+        self.settled()  # hands that held something have let go
+        side.remembered, side.placement = Remembered(), None
+        self.turns(1)
 
     def turns(self, count: int) -> EyesSeen:
         """So many turns that were seen; the last of them."""
