@@ -71,6 +71,8 @@ class Screen:
 
     refresh_s = 0.0
     takes_textures = True
+    across = 1
+    view = (0.0, 0.0, 1.0)
 
     def __init__(self) -> None:
         self.panel: Any = Person()
@@ -86,6 +88,9 @@ class Screen:
 
     def show(self, picture: Picture | CardPicture | None) -> None:
         self.shown = picture
+
+    def whole(self, picture: Picture) -> Picture:
+        return picture
 
     def show_texture(self, texture: moderngl.Texture | None) -> None:
         raise AssertionError("no headset is worn here")

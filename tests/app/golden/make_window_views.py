@@ -42,7 +42,8 @@ def oval() -> np.ndarray:
     across = (np.arange(512) - 256) / 150
     down = (np.arange(512) - 250) / 200
     inside = np.clip(40 * (1 - np.hypot(across[None], down[:, None])), 0, 1)
-    return np.uint8(255 * inside[..., None] * np.array([0.72, 0.56, 0.48, 1.0]))
+    picture = 255 * inside[..., None] * np.array([0.72, 0.56, 0.48, 1.0])
+    return picture.astype(np.uint8)
 
 
 def _thumbnail(hue: int) -> np.ndarray:
@@ -66,7 +67,7 @@ ENTRIES = (
     Entry("/a/torn.avatar", "torn", problem="torn.avatar: cut short."),
 )
 DESK = DeskView(look=Look(), entries=ENTRIES, presets=("evening",), preset="evening", can_undo=True)
-WAVE = np.float32(12 + 3 * np.sin(np.arange(240) / 9))
+WAVE = (12 + 3 * np.sin(np.arange(240) / 9)).astype(np.float32)
 VIEW = PanelView(
     avatar="default",
     avatars=("default", "/a/grandmother.avatar", "/a/me.avatar"),
@@ -155,7 +156,7 @@ class Painter:
         view = replace(shown.view, desk=replace(shown.view.desk, images=self._images))
         # A plain wall makes small pictures; the soft one is in the folded views.
         self._window.light_scene(*(USUAL_SCENE if shown.folded else (WALL, WALL, (1.0, 1.0, 1.0))))
-        pixels = np.zeros(0)
+        pixels = np.zeros((1, 1, 3), np.uint8)
         io, spot = imgui.get_io(), shown.click
         for frame in range(6 if spot else 3):
             if spot is not None:
