@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from Xlib import X, Xatom
+from Xlib import X
 from Xlib.display import Display
 from Xlib.protocol import event
 
@@ -76,7 +76,7 @@ class _Source:
                 requestor=request.requestor,
                 selection=request.selection,
                 target=request.target,
-                property=request.property or Xatom.NONE,
+                property=request.property or X.NONE,
             )
         )
         self._display.flush()
