@@ -5,7 +5,7 @@ FasterLivePortrait exports them; onnxruntime runs them. It is driven by drawings
 the network sees an expression do to the drawing's implicit keypoints, it does to the photograph.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,7 +39,7 @@ _MOTION_SIZES = (_BINS, _BINS, _BINS, 3, 3 * KEYPOINTS, 1, 3 * KEYPOINTS)
 class Graph(Protocol):
     """What is asked of an `onnxruntime.InferenceSession`."""
 
-    def run(self, output_names: None, input_feed: Mapping[str, Any]) -> list[Any]: ...
+    def run(self, output_names: None, input_feed: Mapping[str, Any]) -> Sequence[Any]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
