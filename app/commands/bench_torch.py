@@ -143,7 +143,7 @@ def _sent(values: np.ndarray) -> Tensor:
 
 
 def _listed(gaussians: Gaussians, view: View) -> _Listed:
-    """Project, order by depth, and list the splats of every tile.
+    """Project, order by distance, and list the splats of every tile.
 
     Screen covariance: Kerbl et al. 2023, eq. 5 (Zwicker et al. 2001), J W Σ Wᵀ Jᵀ.
     """
@@ -180,7 +180,8 @@ def _listed(gaussians: Gaussians, view: View) -> _Listed:
     conic = torch.stack([0.5 * yy, -xy, 0.5 * xx], -1) / determinant[:, None]
     finite = centre.isfinite().all(1) & conic.isfinite().all(1) & colour.isfinite().all(1)
     seen = (finite & (depth > NEAR_PLANE) & (opacity >= LEAST_ALPHA)).nonzero()[:, 0]
-    order = seen[torch.sort(depth[seen], stable=True).indices]
+    squares = (camera[seen] ** 2).sum(1)
+    order = seen[torch.sort(squares, stable=True).indices]
     centre, opacity = centre[order], opacity[order]
     # Where alpha falls to the least that counts: an exponent of ln(opacity / least).
     reach = 2 * torch.log(opacity / LEAST_ALPHA).clamp_min(0)
