@@ -16,8 +16,22 @@ from avatar.errors import HeadsetError
 
 # Before the loader is loaded: it would write each failure to the terminal, and we try again often.
 os.environ.setdefault("XR_LOADER_DEBUG", "none")
+
+
+@contextmanager
+def libraries_kept_apart() -> Iterator[None]:
+    """PyOpenGL, which `xr` brings, lends the system's OpenGL to every library that is loaded later.
+    mediapipe has its own, calls the lent one instead, where no context is current, and crashes."""
+    lent, ctypes.RTLD_GLOBAL = ctypes.RTLD_GLOBAL, ctypes.RTLD_LOCAL  # pyright: ignore[reportConstantRedefinition]
+    try:
+        yield
+    finally:
+        ctypes.RTLD_GLOBAL = lent  # pyright: ignore[reportConstantRedefinition]
+
+
 try:
-    import xr as _xr
+    with libraries_kept_apart():
+        import xr as _xr
 except (ImportError, OSError, AttributeError, NotImplementedError) as _problem:
     raise HeadsetError(
         f"no headset: OpenXR's loader cannot be used here ({_problem}). "

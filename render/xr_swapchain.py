@@ -8,10 +8,11 @@ from typing import Any
 import moderngl
 import OpenGL
 
-from render.xr_runtime import xr
+from render.xr_runtime import libraries_kept_apart, xr
 
 OpenGL.ERROR_CHECKING = False  # an error that another left behind would be raised here
-from OpenGL import GL  # noqa: E402
+with libraries_kept_apart():
+    from OpenGL import GL
 
 SRGB = int(GL.GL_SRGB8_ALPHA8)
 COLOUR_FORMATS = (SRGB, GL.GL_RGBA8)

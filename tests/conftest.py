@@ -1,8 +1,8 @@
 """What tests share: a display and a sound server of their own, and a small avatar.
 
-`display` is there from the first test on, `pulse_server` from where one asks for it.
-They stand for a desktop on a machine that has none: a window really opens, a microphone really
-delivers blocks.
+`display` and `pulse_server` are started once for the whole run and only where a test asks for
+them. They stand for a desktop on a machine that has none: a window really opens, a microphone
+really delivers blocks.
 """
 
 import app  # noqa: F401  # isort: skip  # before NumPy, whose threads it keeps from spinning
@@ -125,13 +125,6 @@ def display() -> Iterator[str]:
     finally:
         del os.environ["DISPLAY"]
         _end(process)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _display_from_the_beginning(request: pytest.FixtureRequest) -> None:
-    """mediapipe's OpenGL crashes where a display came or went since its last graph was made."""
-    if sys.platform.startswith("linux") and shutil.which("Xvfb"):
-        request.getfixturevalue("display")
 
 
 @pytest.fixture(scope="session")
