@@ -39,7 +39,7 @@ def make(path: Path) -> None:
                 toggle_panel(headset, remote)
                 remote.left.active = False
                 remote.yaw = 0.46
-                aim_at(headset, remote, (0.88, 0.46))
+                aim_at(headset, remote, (0.88, 0.66))
                 seen = headset.turns(30)
                 while seen.motion.expression[BLINK] > 0.02:
                     seen = headset.turns(1)
