@@ -202,6 +202,7 @@ class ResidualLearner:
         )
         corners = avatar.triangles[avatar.bound_triangle]
         self._turns = avatar.neck_weights[corners].mean(1, dtype=np.float32)
+        self._folds = _folds(avatar, template, self._moves)
         self._torso = self._critic = None
         if recipe.losses.torso:
             known = np.stack([features(self._layers[1], code[1]) for code in codes])
@@ -278,12 +279,12 @@ class ResidualLearner:
 
     def _grow(self) -> None:
         """Split what frames ask more of, and let go what nothing shows."""
-        side = self._recipe.side * (2 if self._recipe.fine else 1)
-        count, learns = len(self.avatar), self._learns[self._lineage.source]
-        parts = self._face, self._pose
-        gone = needless(self.deformer, self._template, self._frames, side, parts)
+        recipe, frames, source = self._recipe, self._frames, self._lineage.source
+        parts, count = (self._face, self._pose), len(self.avatar)
+        gone = needless(self.deformer, frames, recipe.side, parts, self._folds[source])
         room = max(0, MOST_SPLATS - count + int(gone.sum()))
-        split = wanting(self.deformer, self._frames, side, learns & ~gone, room)
+        side = recipe.side * (2 if recipe.fine else 1)
+        split = wanting(self.deformer, frames, side, self._learns[source] & ~gone, room)
         lineage, parent = self._lineage.after(self.deformer, split, gone)
         before, squares = self.static, self._squares
         rows = np.full(count, -1)
@@ -544,6 +545,21 @@ def _moved_by_face(avatar: Avatar, template: HeadTemplate) -> Mask:
         template.triangle_part, [part for part in Part if part is not Part.SKIN]
     )
     return moving[avatar.bound_triangle]
+
+
+def _folds(avatar: Avatar, template: HeadTemplate, moves: Mask) -> Mask:
+    """[N] which Gaussians motions that nobody has tried may unfold: on what of skin, lips and
+    tongue expressions move, and on the neck."""
+    stiff = np.zeros(len(avatar.triangles), bool)
+    stiff[: len(template.triangles)] = np.isin(template.triangle_part, _STIFF)
+    corners = avatar.triangles[avatar.bound_triangle]
+    turns = avatar.neck_weights[corners].mean(1)
+    return (moves & ~stiff[avatar.bound_triangle]) | (np.abs(turns - 0.5) < _NECK)
+
+
+_STIFF = (Part.TEETH_UPPER, Part.TEETH_LOWER, Part.GUMS, Part.EYE_LEFT, Part.EYE_RIGHT)
+_NECK = 0.45
+"""How far from half and half what follows both head and shoulders is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

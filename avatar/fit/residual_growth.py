@@ -17,7 +17,6 @@ from avatar.fit.rasteriser import Rasteriser
 from avatar.fit.residual_views import seen_from_all_around, seen_in_frames
 from avatar.fit.target import LEAST_SHOWN, first, misdrawn
 from avatar.fit.teacher import TeacherFrame
-from avatar.head.template import HeadTemplate
 from avatar.portrait.arrays import Mask
 from avatar.residual import OPACITY
 from avatar.types import Avatar, Float, Index, ResidualPart
@@ -121,20 +120,17 @@ def wanting(
 
 def needless(
     deformer: Deformer,
-    template: HeadTemplate,
     frames: Sequence[TeacherFrame],
     side: int,
     parts: Sequence[ResidualPart],
+    folds: Mask,
 ) -> Mask:
-    """[N] which Gaussians nothing shows: too faint in any motion; or of hair and clothes, and
-    hidden both in the frames and from all around. Lids, lips and mouth unfold in motions that
-    nobody has tried."""
-    avatar = deformer.avatar
-    most = avatar.opacity.copy()
+    """[N] which Gaussians nothing shows: too faint in any motion, or hidden both in the frames and
+    from all around, such as the back of an eyeball. Not those on what `folds` [N], as lids do."""
+    most = deformer.avatar.opacity.copy()
     for part in parts:
         most[part.splats] += np.abs(part.bases[..., OPACITY]).sum(1)
     seen = np.maximum(
         seen_in_frames(deformer, frames, side), seen_from_all_around(deformer, frames[0], side)
     )
-    folds = avatar.bound_triangle < len(template.triangles)
     return (most < _FAINT) | (~folds & (seen < LEAST_SHOWN))

@@ -114,8 +114,11 @@ def test_what_is_faint_or_hidden_from_all_around_goes_and_the_back_of_the_head_s
     opacity = avatar.opacity.copy()
     opacity[[5, 6]] = 0.004
     deformer = Deformer(replace(avatar, opacity=opacity), template)
-    gone = needless(deformer, template, [frame], SIDE, ())
+    folds = np.zeros(len(avatar), bool)
+    gone = needless(deformer, [frame], SIDE, (), folds)
     assert set(np.flatnonzero(gone)) == {5, 6, hidden}
+    folds[hidden] = True
+    assert not needless(deformer, [frame], SIDE, (), folds)[hidden]
 
 
 def test_a_learner_that_grows_looks_as_before_and_can_go_back(
