@@ -73,6 +73,11 @@ class Recipe:
     static_pull: float = 1.0
     bases_pull: float = 1.0
 
+    @property
+    def finest_side(self) -> int:
+        """Pixels of the largest frames that are drawn."""
+        return self.side * (2 if self.fine else 1)
+
 
 SWITCHED_ON = {"texture": 0.5, "adversary": 0.02, "sharpen": 0.5, "torso": True}
 """Weights, for ablations, of what is off or may be."""
@@ -283,8 +288,8 @@ class ResidualLearner:
         parts, count = (self._face, self._pose), len(self.avatar)
         gone = needless(self.deformer, frames, recipe.side, parts, self._folds[source])
         room = max(0, MOST_SPLATS - count + int(gone.sum()))
-        side = recipe.side * (2 if recipe.fine else 1)
-        split = wanting(self.deformer, frames, side, self._learns[source] & ~gone, room)
+        able = self._learns[source] & ~gone
+        split = wanting(self.deformer, frames, recipe.finest_side, able, room)
         lineage, parent = self._lineage.after(self.deformer, split, gone)
         before, squares = self.static, self._squares
         rows = np.full(count, -1)
@@ -440,13 +445,15 @@ class ResidualLearner:
     def psnr(self, frames: Sequence[TeacherFrame], *, base: bool = False) -> float:
         """dB over the head and neck, mean of some frames: of the model as it is now, or as it came.
 
+        Judged at the finest side: a splat's own blur on the screen makes what was learned from
+        large frames look rough in small ones, and a judge of small ones kept none of it.
         Shoulders do not count: where they are in a frame no motion tells, and a blur of all that
         they did is nearer to it than a sharp one elsewhere.
         """
         deformer = self._base if base else self.deformer
         values = []
         for frame in frames:
-            target = frame.scaled(self._recipe.side)
+            target = frame.scaled(self._recipe.finest_side)
             inside = (target.person > 0.5) & (target.known > 0)
             inside &= self._head(frame, target.lens)
             if not inside.any():

@@ -144,6 +144,22 @@ def test_what_moves_and_what_does_not_are_both_learned(
     assert scores[2] == pytest.approx(learned.after, abs=0.05)
 
 
+def test_frames_held_out_judge_at_the_finest_side(
+    plain: Avatar, frames: list[TeacherFrame], template: HeadTemplate
+):
+    """At the coarser one, steps at the finer side seemed to gain nothing, and were thrown away."""
+    fine, coarse, large = (
+        ResidualLearner(plain, template, frames[:2], recipe).psnr(frames[:2])
+        for recipe in (
+            replace(RECIPE, side=SIDE // 2, fine=0.3),
+            replace(RECIPE, side=SIDE // 2),
+            RECIPE,
+        )
+    )
+    assert fine == large
+    assert fine != coarse
+
+
 def test_frames_that_the_avatar_is_already_like_leave_it_as_it_is(
     plain: Avatar, template: HeadTemplate
 ):
