@@ -28,6 +28,7 @@ _SIGNS = {
     "adversary": "patch adversary",
     "sharpen": "sharpened frames at the end",
     "torso": "shoulders found in each frame",
+    "densify": "Gaussians split and let go",
     "static": "the static part",
     "face": "the face's network",
     "pose": "the head's network",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # fmt: off
 Term = Literal[
     "ssim", "robust", "consistency", "texture", "adversary", "sharpen", "torso",
-    "static", "face", "pose", "decay",
+    "densify", "static", "face", "pose", "decay",
 ]
 # fmt: on
 

@@ -60,15 +60,16 @@ class ReenactmentSettings:
     """Learn residuals from this first share of each video, .1 to .9, and compare on the rest alone:
     the avatar as it came, its static part, and all of it. An avatar that is made here is made of
     the same first share."""
-    steps: int = 1200
-    """With --fit-share: how long is learned, in steps of one frame (about .1 s of a core)."""
+    steps: int | None = None
+    """With --fit-share: how long is learned, in steps of one frame (about .1 s of a core); without
+    it as long, and as finely at the end, as `make --video` does with the same budget."""
 
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ValueError(f"--every {self.every}: expected 1 or more")
         if self.fit_share is not None and not 0.1 <= self.fit_share <= 0.9:
             raise ValueError(f"--fit-share {self.fit_share}: expected .1 to .9")
-        if self.steps < 1:
+        if self.steps is not None and self.steps < 1:
             raise ValueError(f"--steps {self.steps}: expected 1 or more")
 
 
@@ -252,14 +253,16 @@ def _reenactment(task: ReenactmentSettings) -> dict[str, object]:
 def _residuals(task: ReenactmentSettings, share: float) -> dict[str, object]:
     from app.driven import follow_face
     from app.residual_scores import COLUMNS, ResidualScore, mean_score, score_residuals
+    from app.teachers import RECIPES
     from avatar.avatar_file import load_avatar
+    from avatar.fit.refine import Budget
     from avatar.fit.residual_fit import Recipe
     from render.choose import open_renderer
 
     given = load_avatar(avatar_path(task.avatar)) if task.avatar is not None else None
     videos = inputs(task.video, VIDEOS, "a video")
     renderer = open_renderer("cpu")
-    recipe = Recipe(steps=task.steps)
+    recipe = Recipe(steps=task.steps) if task.steps else RECIPES[Budget(task.budget)]
     scores: dict[str, ResidualScore] = {}
     for video in videos:
         try:

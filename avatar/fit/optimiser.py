@@ -19,7 +19,7 @@ from avatar.types import Float, Gaussians, Index
 
 COLOUR, OPACITY, SIZE, PLACE, TURN = slice(0, 3), 3, slice(4, 6), slice(6, 8), 8
 WIDTH = 9
-_SPLIT_APART, _SPLIT_SIZE = 0.5, 0.7
+SPLIT_APART, SPLIT_SIZE = 0.5, 0.7
 """Of a split splat's length: how far its halves lie from its middle, and their own length."""
 _MOST_LENGTH = np.float32(np.log(4))
 """Logarithm of length against breadth; a longer splat would show as a thorn from the side."""
@@ -81,8 +81,8 @@ class SplatOptimiser:
         longer = np.argmax(size, axis=1)
         turn = self.values[which, TURN] + longer * (np.pi / 2)
         way = np.stack([np.cos(turn), np.sin(turn)], 1)
-        shift = way * (_SPLIT_APART * size.max(1) / self._width[which])[:, None]
-        narrower = np.where(np.arange(2) == longer[:, None], np.log(_SPLIT_SIZE), 0)
+        shift = way * (SPLIT_APART * size.max(1) / self._width[which])[:, None]
+        narrower = np.where(np.arange(2) == longer[:, None], np.log(SPLIT_SIZE), 0)
         limits = self._limits
         low = limits.low.copy()
         low[which, SIZE] += narrower

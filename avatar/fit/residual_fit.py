@@ -16,6 +16,8 @@ import numpy as np
 from avatar.deform import Deformer, bound_sizes
 from avatar.fit.freedom import SKIN_SQUARE, SQUARE
 from avatar.fit.rasteriser import Lens, Rasteriser, over
+from avatar.fit.refine import MOST_SPLATS
+from avatar.fit.residual_growth import GROWN_AT, Lineage, needless, wanting
 from avatar.fit.residual_kernels import (
     SQUARE_DECAY,
     STATIC_WIDTH,
@@ -24,8 +26,9 @@ from avatar.fit.residual_kernels import (
     write_static,
 )
 from avatar.fit.residual_losses import Losses, TextureLoss, sharpened
-from avatar.fit.residual_state import fingerprint, read_state, write_state
+from avatar.fit.residual_state import Arrays, fingerprint, read_state, write_state
 from avatar.fit.residual_torso import TorsoShifts
+from avatar.fit.residual_views import seen_in_frames, turned_lens
 from avatar.fit.similarity import PictureLoss
 from avatar.fit.target import LEAST_SHOWN, TONES
 from avatar.fit.teacher import TeacherFrame
@@ -62,10 +65,18 @@ class Recipe:
     """How the head is held says nothing of what expressions move."""
     face_features: int = 10
     pose_features: int = 6
+    densify: bool = False
+    """Gaussians are split where frames show more than they can, and go where nothing shows them
+    (`avatar.fit.residual_growth`)."""
     static_rate: float = 1.0
     bases_rate: float = 1.0
     static_pull: float = 1.0
     bases_pull: float = 1.0
+
+    @property
+    def finest_side(self) -> int:
+        """Pixels of the largest frames that are drawn."""
+        return self.side * (2 if self.fine else 1)
 
 
 SWITCHED_ON = {"texture": 0.5, "adversary": 0.02, "sharpen": 0.5, "torso": True}
@@ -76,7 +87,7 @@ _NETWORKS = {
     "pose": {"pose_features": 0},
     "decay": {"bases_pull": 0.0, "static_pull": 0.0},
 }
-TERMS = ("ssim", "robust", "consistency", *SWITCHED_ON, *_NETWORKS)
+TERMS = ("ssim", "robust", "consistency", *SWITCHED_ON, "densify", *_NETWORKS)
 """What can be left out of learning, or be added to it."""
 
 
@@ -84,6 +95,8 @@ def toggled(recipe: Recipe, term: str) -> Recipe:
     """The recipe less a term, by its name; with it, if it was off."""
     if term in _NETWORKS:
         return replace(recipe, **_NETWORKS[term])
+    if term == "densify":
+        return replace(recipe, densify=not recipe.densify)
     now = getattr(recipe.losses, term)
     value = type(now)(0) if now else SWITCHED_ON[term]
     return replace(recipe, losses=replace(recipe.losses, **{term: value}))
@@ -91,6 +104,8 @@ def toggled(recipe: Recipe, term: str) -> Recipe:
 
 def is_on(recipe: Recipe, term: str) -> bool:
     """Whether the recipe has a term."""
+    if term == "densify":
+        return recipe.densify
     return term in _NETWORKS or bool(getattr(recipe.losses, term))
 
 
@@ -148,6 +163,8 @@ def hidden_layer(codes: Float, count: int, slope: float = 0.6) -> ResidualPart:
 
 _RESTING = ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour", "glance")
 """Fields of an avatar that say what its Gaussians are at rest."""
+_LINEAGE = ("source", "position", "scale")
+"""Fields of a `Lineage`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -177,49 +194,67 @@ class ResidualLearner:
     ) -> None:
         """`avatar` has no residuals yet; there is at least one frame."""
         self._given = avatar
-        avatar = _with_glance(avatar)
-        self._origin, self._template, self._recipe = avatar, template, recipe
-        self._frames = frames
+        self._came = avatar = _with_glance(avatar)
+        self._template, self._recipe, self._frames = template, recipe, frames
         self._base = Deformer(avatar, template)
         self._rasteriser = Rasteriser()
-        shown = _shown(self._base, frames, recipe.side)
-        splats = np.flatnonzero(shown > LEAST_SHOWN).astype(np.int32)
-        moved = _moved_by_face(avatar, template)
+        self._learns = seen_in_frames(self._base, frames, recipe.side) > LEAST_SHOWN
+        self._moves = _moved_by_face(avatar, template)
         codes = [code_of(frame.motion) for frame in frames]
-        face = hidden_layer(np.stack([code[0] for code in codes]), recipe.face_features)
-        pose = hidden_layer(np.stack([code[1] for code in codes]), recipe.pose_features)
-        self._face = _with_splats(face, splats[moved[splats]])
-        self._pose = _with_splats(pose, splats[~moved[splats]] if recipe.apart else splats)
-        copies = _resting_copies(avatar)
-        self.avatar = replace(avatar, **copies, face_residual=self._face, pose_residual=self._pose)
-        self.deformer = Deformer(self.avatar, template)
-        residual = self.deformer.residual
-        assert residual is not None
-        self._residual = residual
-        self.splats: Index = residual.splats
-        self.static = np.zeros((len(self.splats), STATIC_WIDTH), np.float32)
-        on_skin = avatar.bound_triangle[self.splats] < len(template.triangles)
-        self._square = np.where(on_skin[:, None], SKIN_SQUARE, SQUARE).astype(np.float32)
-        self._squares = np.zeros_like(self.static)
-        self.gradient = np.zeros_like(self.static)
-        self._learned = 0
-        self.units = _units(avatar, self.splats)
+        self._layers = (
+            hidden_layer(np.stack([code[0] for code in codes]), recipe.face_features),
+            hidden_layer(np.stack([code[1] for code in codes]), recipe.pose_features),
+        )
         corners = avatar.triangles[avatar.bound_triangle]
         self._turns = avatar.neck_weights[corners].mean(1, dtype=np.float32)
+        self._folds = _folds(avatar, template, self._moves)
         self._torso = self._critic = None
         if recipe.losses.torso:
-            known = np.stack([features(self._pose, code[1]) for code in codes])
+            known = np.stack([features(self._layers[1], code[1]) for code in codes])
             self._torso = TorsoShifts(avatar, template.neck_joint, known)
         if recipe.losses.adversary:
             from avatar.fit.residual_critic import PatchCritic  # torch loads for seconds
 
             self._critic = PatchCritic()
+        self._begin(Lineage.of(avatar))
+        self._learned = 0
         self.done = 0
         """Steps."""
+
+    def _begin(self, lineage: Lineage) -> None:
+        """With these Gaussians, of which nothing is learned yet."""
+        self._lineage, came = lineage, self._came
+        self._origin = origin = lineage.avatar(came)
+        learns, moves = self._learns[lineage.source], self._moves[lineage.source]
+        self._face, self._pose = (
+            _with_splats(layer, np.flatnonzero(which).astype(np.int32))
+            for layer, which in zip(
+                self._layers,
+                (learns & moves, learns & ~moves if self._recipe.apart else learns),
+                strict=True,
+            )
+        )
+        copies = _resting_copies(origin)
+        self.avatar = replace(origin, **copies, face_residual=self._face, pose_residual=self._pose)
+        self.deformer = Deformer(self.avatar, self._template)
+        residual = self.deformer.residual
+        assert residual is not None
+        self._residual = residual
+        self.splats: Index = residual.splats
+        self.static = np.zeros((len(self.splats), STATIC_WIDTH), np.float32)
+        on_skin = origin.bound_triangle[self.splats] < len(self._template.triangles)
+        self._square = np.where(on_skin[:, None], SKIN_SQUARE, SQUARE).astype(np.float32)
+        self._squares = np.zeros_like(self.static)
+        self.gradient = np.zeros_like(self.static)
+        self.units = _units(came, lineage.source[self.splats])
+        if self._torso is not None:
+            self._torso.carry(lineage.source)
 
     def step(self) -> float:
         """Learn from one frame; its loss by pixel."""
         recipe, losses = self._recipe, self._recipe.losses
+        if recipe.densify and self.done in {round(share * recipe.steps) for share in GROWN_AT}:
+            self._grow()
         random = np.random.default_rng(self.done)
         count = len(self._frames)
         turn, place = divmod(self.done, count)
@@ -246,6 +281,25 @@ class ResidualLearner:
         loss = self.learn(frame, seen, pace)
         self.done += 1
         return loss
+
+    def _grow(self) -> None:
+        """Split what frames ask more of, and let go what nothing shows."""
+        recipe, frames, source = self._recipe, self._frames, self._lineage.source
+        parts, count = (self._face, self._pose), len(self.avatar)
+        gone = needless(self.deformer, frames, recipe.side, parts, self._folds[source])
+        room = max(0, MOST_SPLATS - count + int(gone.sum()))
+        able = self._learns[source] & ~gone
+        split = wanting(self.deformer, frames, recipe.finest_side, able, room)
+        lineage, parent = self._lineage.after(self.deformer, split, gone)
+        before, squares = self.static, self._squares
+        rows = np.full(count, -1)
+        rows[self.splats] = np.arange(len(self.splats))
+        self._begin(lineage)
+        was = rows[parent[self.splats]]
+        self.static[...], self._squares[...] = before[was], squares[was]
+        for old, new in zip(parts, (self._face, self._pose), strict=True):
+            new.bases[...] = old.bases[np.searchsorted(old.splats, parent[new.splats])]
+        self.write_static()
 
     def _from_aside(self, frame: TeacherFrame, random: np.random.Generator) -> "Seen":
         """What the avatar as it came looks like from 35 to 55 degrees aside."""
@@ -346,12 +400,15 @@ class ResidualLearner:
         )
 
     @property
-    def found(self) -> dict[str, Float]:
+    def found(self) -> Arrays:
         """What was learned so far, by name; the arrays themselves."""
-        return {"static": self.static, "face": self._face.bases, "pose": self._pose.bases}
+        found = {"static": self.static, "face": self._face.bases, "pose": self._pose.bases}
+        if not self._recipe.densify:
+            return found
+        return {**found, **{name: getattr(self._lineage, name) for name in _LINEAGE}}
 
     @property
-    def state(self) -> dict[str, Float]:
+    def state(self) -> Arrays:
         """All that `resume` needs."""
         counts = np.array([self.done, self._learned], np.float32)
         state = {**self.found, "squares": self._squares, "counts": counts}
@@ -361,13 +418,17 @@ class ResidualLearner:
             state["critic"] = self._critic.state
         return state
 
-    def take(self, found: dict[str, Float]) -> None:
+    def take(self, found: Arrays) -> None:
         """Go back to something `found`."""
-        for name, values in self.found.items():
-            values[...] = found[name]
+        if self._recipe.densify:
+            lineage = Lineage(**{name: found[name] for name in _LINEAGE})
+            if not lineage.same(self._lineage):
+                self._begin(lineage)
+        self.static[...] = found["static"]
+        self._face.bases[...], self._pose.bases[...] = found["face"], found["pose"]
         self.write_static()
 
-    def resume(self, state: dict[str, Float]) -> None:
+    def resume(self, state: Arrays) -> None:
         """Go on from an earlier `state`.
 
         Raises:
@@ -384,13 +445,15 @@ class ResidualLearner:
     def psnr(self, frames: Sequence[TeacherFrame], *, base: bool = False) -> float:
         """dB over the head and neck, mean of some frames: of the model as it is now, or as it came.
 
+        Judged at the finest side: a splat's own blur on the screen makes what was learned from
+        large frames look rough in small ones, and a judge of small ones kept none of it.
         Shoulders do not count: where they are in a frame no motion tells, and a blur of all that
         they did is nearer to it than a sharp one elsewhere.
         """
         deformer = self._base if base else self.deformer
         values = []
         for frame in frames:
-            target = frame.scaled(self._recipe.side)
+            target = frame.scaled(self._recipe.finest_side)
             inside = (target.person > 0.5) & (target.known > 0)
             inside &= self._head(frame, target.lens)
             if not inside.any():
@@ -408,12 +471,12 @@ class ResidualLearner:
         colour, through = self._rasteriser.draw(replace(posed, colours=share), lens)
         return colour[..., 0] >= 0.5 * (1 - through)
 
-    def finished_at(self, found: dict[str, Float]) -> Avatar:
+    def finished_at(self, found: Arrays) -> Avatar:
         """As `finished`, with something `found` earlier; learning goes on from where it is."""
-        now = copied(self.found)
+        now = copied(self.state)
         self.take(found)
         avatar = self.finished()
-        self.take(now)
+        self.resume(now)
         return avatar
 
     def finished(self) -> Avatar:
@@ -424,7 +487,7 @@ class ResidualLearner:
             name: replace(part, bases=part.bases.copy()) if part.bases.shape[1] else None
             for name, part in (("face_residual", self._face), ("pose_residual", self._pose))
         }
-        if not self.static[:, WIDTH:].any():
+        if not len(self._given.glance) and not self.static[:, WIDTH:].any():
             copies["glance"] = self._given.glance
         return replace(now, **copies, **parts)
 
@@ -460,17 +523,6 @@ def _resting_copies(avatar: Avatar) -> dict[str, Float]:
     return {name: np.array(getattr(avatar, name), np.float32, order="C") for name in _RESTING}
 
 
-def turned_lens(lens: Lens, turn_rad: float) -> Lens:
-    """The same camera, carried around the head's vertical axis."""
-    cosine, sine = math.cos(turn_rad), math.sin(turn_rad)
-    about_y = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
-    middle = np.array([0, 0, -0.06])
-    rotation = lens.pose[:, :3] @ about_y
-    translation = lens.pose[:, 3] + (lens.pose[:, :3] - rotation) @ middle
-    pose = np.column_stack([rotation, translation]).astype(np.float32)
-    return replace(lens, pose=pose)
-
-
 def _units(avatar: Avatar, splats: Index) -> Float:
     """[U, 13] what a channel's unit is: a splat's place is told in its own widths."""
     corners = avatar.vertices[avatar.triangles[avatar.bound_triangle[splats]]]
@@ -489,16 +541,6 @@ def _with_splats(part: ResidualPart, splats: Index) -> ResidualPart:
     return replace(part, splats=splats, bases=np.zeros((len(splats), count, WIDTH), np.float32))
 
 
-def _shown(deformer: Deformer, frames: Sequence[TeacherFrame], side: int) -> Float:
-    """[N] pixels' worth of each splat, at most over a dozen of the frames."""
-    rasteriser, most = Rasteriser(), np.zeros(len(deformer.avatar), np.float32)
-    for frame in frames[:: max(1, len(frames) // 12)]:
-        lens = frame.scaled(side).lens
-        colour, _ = rasteriser.draw(deformer.gaussians(frame.motion, seen_from=lens.position), lens)
-        most = np.maximum(most, rasteriser.backward(colour, np.ones_like(colour)).colours[:, 0])
-    return most
-
-
 _MOVES_M = 2e-4
 
 
@@ -510,6 +552,21 @@ def _moved_by_face(avatar: Avatar, template: HeadTemplate) -> Mask:
         template.triangle_part, [part for part in Part if part is not Part.SKIN]
     )
     return moving[avatar.bound_triangle]
+
+
+def _folds(avatar: Avatar, template: HeadTemplate, moves: Mask) -> Mask:
+    """[N] which Gaussians motions that nobody has tried may unfold: on what of skin, lips and
+    tongue expressions move, and on the neck."""
+    stiff = np.zeros(len(avatar.triangles), bool)
+    stiff[: len(template.triangles)] = np.isin(template.triangle_part, _STIFF)
+    corners = avatar.triangles[avatar.bound_triangle]
+    turns = avatar.neck_weights[corners].mean(1)
+    return (moves & ~stiff[avatar.bound_triangle]) | (np.abs(turns - 0.5) < _NECK)
+
+
+_STIFF = (Part.TEETH_UPPER, Part.TEETH_LOWER, Part.GUMS, Part.EYE_LEFT, Part.EYE_RIGHT)
+_NECK = 0.45
+"""How far from half and half what follows both head and shoulders is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -589,7 +646,7 @@ def learn_residuals(
             if tell is not None:
                 share = learner.done / recipe.steps
 
-                def at_best(found: dict[str, Float] = best, gained: int = best_at) -> Avatar:
+                def at_best(found: Arrays = best, gained: int = best_at) -> Avatar:
                     return learner.finished_at(found) if gained else avatar
 
                 tell(Progress(share=share, psnr=now, avatar=at_best))
@@ -609,5 +666,5 @@ def learn_residuals(
     )
 
 
-def copied(found: dict[str, Float]) -> dict[str, Float]:
+def copied(found: Arrays) -> Arrays:
     return {name: values.copy() for name, values in found.items()}

@@ -4,19 +4,22 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from avatar.errors import OutputError
 from avatar.fit.teacher import TeacherFrame
-from avatar.types import Avatar, Float
+from avatar.types import Avatar
 
 if TYPE_CHECKING:
     from avatar.fit.residual_fit import Recipe
 
+Arrays = dict[str, NDArray[Any]]
+"""By name; float32, or int32."""
 _FINGERPRINT = "fit"
 
 
@@ -32,7 +35,7 @@ def fingerprint(avatar: Avatar, frames: Sequence[TeacherFrame], recipe: "Recipe"
     return digest.hexdigest()
 
 
-def read_state(path: Path | None, of: str) -> dict[str, Float] | None:
+def read_state(path: Path | None, of: str) -> Arrays | None:
     """What was kept of the fit with this fingerprint; None where there is nothing of it."""
     if path is None or not path.is_file():
         return None
@@ -43,11 +46,12 @@ def read_state(path: Path | None, of: str) -> dict[str, Float] | None:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError):
         return None
-    good = all(v.dtype == np.float32 and np.isfinite(v).all() for v in state.values())
+    kinds = (np.float32, np.int32)
+    good = all(v.dtype in kinds and np.isfinite(v).all() for v in state.values())
     return state if good else None
 
 
-def write_state(path: Path, state: dict[str, Float], of: str) -> None:
+def write_state(path: Path, state: Arrays, of: str) -> None:
     """Beside it, then renamed.
 
     Raises:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from avatar.types import Avatar, Float, Gaussians
+from avatar.types import Avatar, Float, Gaussians, Index
 
 _RATE = np.array(3 * [3e-3] + 3 * [2e-2])
 _MOST = np.array(3 * [0.04] + 3 * [0.3])
@@ -29,13 +29,17 @@ class TorsoShifts:
         know of each frame, their features."""
         corners = avatar.triangles[avatar.bound_triangle]
         share = 1 - avatar.neck_weights[corners].mean(1)
-        self._share = np.clip(share, 0, 1).astype(np.float32)[:, None]
+        self._shares = self._share = np.clip(share, 0, 1).astype(np.float32)[:, None]
         self._joint = joint.astype(np.float32)
         count = len(known)
         self._known = np.column_stack([np.ones(count), known])
         self.found = np.zeros((count, 18), np.float32)
         """Each frame's shift [3] in metres and turn [3] in radians, as small turns add; then the
         running means of their slope [6] and of its square, as Adam has them."""
+
+    def carry(self, source: Index) -> None:
+        """From now on Gaussians that are each a part of one of the avatar's, `source` [N]."""
+        self._share = self._shares[source]
 
     def moved(self, posed: Gaussians, index: int) -> Gaussians:
         """The frame's Gaussians, shoulders where they are filmed."""

@@ -164,10 +164,23 @@ def worst(
 ) -> Index:
     """[K] at most `most` of the splats that are `able` [N], where the drawing differs most from
     the photograph and they are large enough to be seen singly."""
-    shown = over(*rasteriser.draw(splats, target.lens), 0.5)
-    error = np.abs(shown - target.over(0.5)).mean(2) * target.weight
-    slope = np.repeat(error[..., None], 3, 2)
-    share = rasteriser.backward(shown, slope).colours[:, 0]
-    share = np.where(able & (rasteriser.footprints() > _SPLIT_PIXELS), share, 0)
+    share = misdrawn(splats, target.lens, target.over(0.5), target.weight, rasteriser)
+    return first(np.where(able, share, 0), most)
+
+
+def misdrawn(
+    splats: Gaussians, lens: Lens, wanted: Float, weight: Float, rasteriser: FitRasteriser
+) -> Float:
+    """[N] how much of what a drawing before a wall of .5 differs from `wanted` [H, W, 3], each
+    pixel by its `weight` [H, W], lies on each of the splats; 0 of those too small to be seen
+    singly."""
+    shown = over(*rasteriser.draw(splats, lens), 0.5)
+    error = np.abs(shown - wanted).mean(2) * weight
+    share = rasteriser.backward(shown, np.repeat(error[..., None], 3, 2)).colours[:, 0]
+    return np.where(rasteriser.footprints() > _SPLIT_PIXELS, share, 0).astype(np.float32)
+
+
+def first(share: Float, most: int) -> Index:
+    """[K] at most `most` of those with the largest `share` [N], none without any; ascending."""
     order = np.argsort(-share, kind="stable")[:most]
     return np.sort(order[share[order] > 0]).astype(np.int32)

@@ -9,7 +9,7 @@ import pytest
 
 from app.__main__ import main
 from app.ablation import ablate, ablation_table
-from app.driven import follow_face
+from app.driven import FollowedFace, follow_face
 from app.film import film
 from app.footage import frames_of
 from app.reenactment import Reenactment, tracked
@@ -55,8 +55,14 @@ def movie(default: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_frames_that_would_teach_wrong_things_are_left_out_by_reason(default: Avatar, movie: Path):
-    followed = follow_face(movie)
+@pytest.fixture(scope="module")
+def followed(movie: Path) -> FollowedFace:
+    return follow_face(movie)
+
+
+def test_frames_that_would_teach_wrong_things_are_left_out_by_reason(
+    default: Avatar, movie: Path, followed: FollowedFace
+):
     tracking = tracked(default, load_template(), followed)
     frames, left_out = frames_of(movie, followed, tracking, range(14))
     shown = {frame.motion.index for frame in frames}
@@ -87,7 +93,7 @@ def test_what_cannot_be_ablated_is_wrong_usage(movie: Path, wrong: list[str]):
 
 def test_base_static_part_and_all_of_it_are_compared_on_the_rest(tmp_path: Path, movie: Path):
     out = tmp_path / "scores.json"
-    arguments = ["--video", movie, "--avatar", "default", "--fit-share", ".6", "--steps", "6"]
+    arguments = ["--video", movie, "--avatar", "default", "--fit-share", ".6", "--steps", "4"]
     arguments += ["--every", "4", "--json", out]
     assert main(["evaluate", "reenactment", *map(str, arguments)]) == 0
     figures = json.loads(out.read_text())["talking.mp4"]
@@ -121,11 +127,11 @@ def test_a_mean_over_films_counts_each_once_and_sums_their_frames():
     assert mean.full.frames == 4
 
 
-def test_an_ablation_tells_each_term_from_the_full_model(default: Avatar, movie: Path):
-    terms, recipe = ["texture", "adversary"], Recipe(steps=4)
-    trials = ablate(
-        default, movie, follow_face(movie), 0.6, recipe, terms, open_renderer("cpu"), every=4
-    )
+def test_an_ablation_tells_each_term_from_the_full_model(
+    default: Avatar, movie: Path, followed: FollowedFace
+):
+    terms, recipe = ["texture", "adversary"], Recipe(steps=2)
+    trials = ablate(default, movie, followed, 0.6, recipe, terms, open_renderer("cpu"), every=4)
     assert list(trials) == ["as it came", "full", "without texture", "with patch adversary"]
     table = ablation_table({"one": trials, "other": trials}, "title", "note")
     rows = {row[0]: row[1:] for row in table.rows}
