@@ -116,8 +116,10 @@ def _hair_at(unseen: Unseen, pixels: Array) -> Array:
 
 
 def _bare_at(sitter: Sitter, pixels: Array) -> Array:
-    """[N] 0..1 how surely the relief is skin there: a rim of ear, jaw or neck."""
-    share = sample(sitter.regions.skin[..., None], pixels)[:, 0]
+    """[N] 0..1 how surely the relief is skin there: a rim of ear, jaw or neck. Beyond the outline,
+    where regions mean nothing, as within it."""
+    inside = nearest(sitter.regions.skin, sitter.portrait.person > 0.5)
+    share = sample(inside[..., None], pixels)[:, 0]
     return np.clip(2.5 * share - 0.75, 0, 1)
 
 
