@@ -65,6 +65,9 @@ def paint_relief(bust: Bust, complexion: Complexion, lattice: Lattice) -> Painte
     pixels = between_corners(own.barycentric, relief.pixel[corners])
     back = np.any(relief.is_back[corners], axis=1)
 
+    # The ribbon, like the undercoat, shows between strands and lies in their shade.
+    between = beneath | np.any(relief.is_ribbon[corners], axis=1)
+
     # Where the shell runs away from the camera a pixel would be drawn out into a streak: hair
     # gets strands there, and around the rest the picture is wrapped.
     normal = smooth_normals(relief.vertices, relief.triangles)[triangle]
@@ -76,18 +79,20 @@ def paint_relief(bust: Bust, complexion: Complexion, lattice: Lattice) -> Painte
         squareness(normal, own.means, camera, _OVER_SKIN_SQUARE),
         squareness(normal, own.means, camera, RELIEF_SQUARE),
     )
-    square = np.where(back, 0, square)[:, None]
+    square = np.where(back | between, 0, square)[:, None]
     height = between_corners(own.barycentric, relief.height[corners][..., None])[:, 0]
     unseen = Unseen(sitter=sitter)
     worn = unseen.worn
     hair = np.where(back, unseen.hair_at(pixels, own.means), _hair_at(unseen, pixels))
-    strands = np.where(beneath[:, None], _UNDERCOAT_SHADE, unseen.strands(own))
+    strands = np.where(between[:, None], _UNDERCOAT_SHADE, unseen.strands(own))
     around = worn.at(wrapped(sitter, pixels, height), HAIR_SPACING)
     lock, bare = hair[:, None], _bare_at(sitter, pixels)[:, None]
     around = bare * _skin_beneath(complexion, own.means) + (1 - bare) * around
     around = (1 - lock) * around + lock * worn.at(pixels, _LOCK_M) * strands
     colour = square * photo.at(pixels, HAIR_SPACING) + (1 - square) * around
-    colour[~back] = unblurred(own.select(~back), colour[~back], rounds=2)
+    # What is made up at the sides has no picture to be sharpened to: it would get ribs.
+    sharp = unblurred(own.select(~back), colour[~back], rounds=2)
+    colour[~back] += square[~back] * (sharp - colour[~back])
 
     far = np.clip(height / _WRAPPED_M, 0, 1)[:, None]
     shade = 1 - (1 - _IN_THE_SHADE) * far
