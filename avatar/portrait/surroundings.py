@@ -42,6 +42,8 @@ _LOCK_M = 0.009
 """Spacing of splats for which the mean colour of a lock of hair would be taken."""
 _OUTSIDE_M = 0.004
 """Nearer to the outline the picture is mixed with the background."""
+_ON_EAR_M = 0.007
+"""Nearer to an ear that shows the shell is skin, and hair again from twice as far on."""
 _FADE_FROM_M = 0.21
 """Below the eyes: where the shoulders begin to dissolve."""
 _EDGE_FADE_M = 0.035
@@ -83,10 +85,12 @@ def paint_relief(bust: Bust, complexion: Complexion, lattice: Lattice) -> Painte
     height = between_corners(own.barycentric, relief.height[corners][..., None])[:, 0]
     unseen = Unseen(sitter=sitter)
     worn = unseen.worn
+    on_ear = _on_ears(sitter, own.means)
     hair = np.where(back, unseen.hair_at(pixels, own.means), _hair_at(unseen, pixels))
+    hair = hair * (1 - on_ear)
     strands = np.where(between[:, None], _UNDERCOAT_SHADE, unseen.strands(own))
     around = worn.at(wrapped(sitter, pixels, height), HAIR_SPACING)
-    lock, bare = hair[:, None], _bare_at(sitter, pixels)[:, None]
+    lock, bare = hair[:, None], np.maximum(_bare_at(sitter, pixels), on_ear)[:, None]
     around = bare * _skin_beneath(complexion, own.means) + (1 - bare) * around
     around = (1 - lock) * around + lock * worn.at(pixels, _LOCK_M) * strands
     colour = square * photo.at(pixels, HAIR_SPACING) + (1 - square) * around
@@ -126,6 +130,16 @@ def _bare_at(sitter: Sitter, pixels: Array) -> Array:
     inside = nearest(sitter.regions.skin, sitter.portrait.person > 0.5)
     share = sample(inside[..., None], pixels)[:, 0]
     return np.clip(2.5 * share - 0.75, 0, 1)
+
+
+def _on_ears(sitter: Sitter, points: Array) -> Array:
+    """[N] 0..1 whether points [N, 3] lie on an ear that shows: the shell's rim runs across it, and
+    as hair it would be a bar over its middle."""
+    ears = np.unique(sitter.template.triangles[sitter.bare_ears])
+    if not len(ears):
+        return np.zeros(len(points))
+    distance, _ = KDTree(sitter.posed[ears]).query(points)
+    return np.clip(2 - distance / _ON_EAR_M, 0, 1)
 
 
 def _skin_beneath(complexion: Complexion, points: Array) -> Float:

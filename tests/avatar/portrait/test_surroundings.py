@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial import KDTree
 
 from avatar.portrait.bust import Bust, build_bust
 from avatar.portrait.painted import Painted
@@ -32,3 +33,26 @@ def test_the_ribbon_between_front_and_back_lies_in_the_shade(relief: tuple[Bust,
     of_hair &= splats.lattice.means[:, 1] > 0
     assert of_hair.sum() > 100
     assert splats.colour[of_hair].mean(1).max() < brightest
+
+
+def test_no_hair_runs_over_an_ear_that_shows(
+    astronaut_sitter: Sitter, relief: tuple[Bust, Painted]
+):
+    sitter, template = astronaut_sitter, astronaut_sitter.template
+    behind_them = Sitter(
+        portrait=sitter.portrait, face=sitter.face, fit=sitter.fit, template=template
+    )
+    # A fake: as if she wore this hair behind her ears.
+    behind_them.__dict__["hidden_ears"] = np.zeros(len(template.triangles), bool)
+    ears = KDTree(sitter.posed[sitter.ears])
+    blueness = []
+    for bust, splats in (relief, painted(behind_them)):
+        back = np.any(bust.relief.is_back[bust.relief.triangles], 1)
+        chosen = back[splats.lattice.triangle - bust.head_triangles]
+        chosen &= ears.query(splats.lattice.means)[0] < 0.006
+        assert chosen.sum() > 20
+        colour = splats.colour[chosen]
+        blueness.append(np.median(colour[:, 2] / colour[:, 0]))
+    over, free = blueness
+    tone = sitter.skin_tone[2] / sitter.skin_tone[0]
+    assert abs(free - tone) < 0.5 * abs(over - tone), "her hair is yellow"
