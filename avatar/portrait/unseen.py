@@ -11,6 +11,7 @@ from functools import cached_property
 
 import cv2
 import numpy as np
+from scipy.signal import fftconvolve
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
@@ -39,6 +40,10 @@ _COLLAR_M, _COLLAR_SOFT_M = 0.055, 0.03
 """Below the chin, at the latest, clothes begin at the back; softly."""
 _NAPE_SHADE, _BACK_SHADE = 0.85, 0.88
 """A nape lies under the hair and behind the jaw, and a back turned to the photograph's light."""
+_LEVEL_M = 0.004
+"""Rows of the picture so near to each other are one where clothes are carried around the back."""
+_LEAST_TOLD = 1e-6
+"""Weight of a row below which it tells nothing."""
 _FINE_M, _COARSE_M = 0.0008, 0.006
 """Between these two blurs of the photograph a strand is seen."""
 _CONTRAST = (0.06, 0.3)
@@ -127,11 +132,13 @@ class Unseen:
             np.clip(4 * bare - 2.6, 0, 1) * alike * (0.02 + strip),
             strip * np.clip(4 * cloth - 2.6, 0, 1) * (1 - bare),
         )
-        colours = [spread_out(image, weight) for weight in seen]
+        hair_colour, skin_colour = (spread_out(image, weight) for weight in seen[:2])
+        level = _LEVEL_M / self._metres_per_pixel
+        cloth_colour = carried_across(image, seen[2], level)
         # Which kind it is the outline tells, however thin; the face in the middle does not.
         border = (depth_m < far) * (depth_m > 0)
-        shares = spread_out(np.stack([hair, cloth], -1), border.astype(np.float32))
-        return colours[0], colours[1], colours[2], shares
+        shares = carried_across(np.stack([hair, cloth], -1), border.astype(np.float32), level)
+        return hair_colour, skin_colour, cloth_colour, shares
 
     @cached_property
     def worn(self) -> PhotoColours:
@@ -301,6 +308,21 @@ def spread_out(image: Array, weight: Array) -> Float:
     fill = cv2.resize(below, (width, height), interpolation=cv2.INTER_LINEAR)
     fill = np.asarray(cv2.GaussianBlur(fill, (0, 0), 1.0)).reshape(image.shape)
     return (solid * image + (1 - solid) * fill).astype(np.float32)
+
+
+def carried_across(image: Array, weight: Array, level_px: float) -> Float:
+    """[h, w, C] the image where `weight` [h, w] is, and from there carried on level to both sides:
+    collars, seams and straps run around a body. Rows less than `level_px` apart are mixed; where a
+    whole row shows nothing, the nearest that do show through."""
+    column = np.arange(1 - weight.shape[1], weight.shape[1])
+    near = (1 / (1 + column**2))[None, :, None]
+    stacked = np.concatenate([image * weight[..., None], weight[..., None]], -1)
+    across = fftconvolve(stacked.astype(np.float64), near, mode="same", axes=1)
+    across = np.asarray(cv2.GaussianBlur(across, (0, 0), sigmaX=0.5, sigmaY=level_px))
+    total = across[..., -1:]
+    mean = across[..., :-1] / np.maximum(total, _LEAST_TOLD)
+    known = np.clip(total / max(float(np.median(total)), _LEAST_TOLD), 0, 1) ** 2
+    return spread_out(mean.astype(np.float32), known[..., 0])
 
 
 def strand_tones(lattice: Lattice, flow: Array) -> Float:

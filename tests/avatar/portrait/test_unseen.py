@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from avatar.portrait.bust import Bust, build_bust
+from avatar.portrait.colour import sample
 from avatar.portrait.placing import place_undercoat
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.splats import Lattice, scatter
-from avatar.portrait.unseen import Unseen, spread_out, strand_tones
+from avatar.portrait.unseen import Unseen, carried_across, spread_out, strand_tones
 from avatar.types import Float
 
 
@@ -51,6 +53,30 @@ def test_what_is_known_stays_and_the_rest_lies_between():
     assert full.max() <= 1 + 1e-6
     np.testing.assert_allclose(full[20, 30], (0.5, 0, 0.5), atol=0.12)
     assert full[20, 8, 0] > full[20, 30, 0] > full[20, 52, 0]
+
+
+def test_clothes_go_around_the_back_at_their_height():
+    image = np.zeros((60, 80, 3), np.float32)
+    image[:30], image[30:] = (0.1, 0.1, 0.1), (1, 0.5, 0)  # a dark collar over an orange suit
+    known = np.zeros((60, 80), np.float32)
+    known[10:45, 4:8] = known[10:45, -8:-4] = 1
+    image[known == 0] = (0, 1, 0)
+    full = carried_across(image, known, level_px=1.0)
+    np.testing.assert_allclose(full[12:26], np.broadcast_to(0.1, (14, 80, 3)), atol=0.02)
+    np.testing.assert_allclose(full[34:43], np.broadcast_to((1, 0.5, 0), (9, 80, 3)), atol=0.02)
+    # Above and below, where nothing shows, what is nearest goes on.
+    np.testing.assert_allclose(full[2, 40], image[12, 5], atol=0.05)
+    np.testing.assert_allclose(full[-2, 40], image[40, 5], atol=0.05)
+
+
+def test_the_back_has_no_cleft_where_the_templates_neck_ends(bust: Bust):
+    relief, camera, person = bust.relief, bust.sitter.fit.camera, bust.sitter.portrait.person
+    inside = cv2.distanceTransform((person > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    deep_m = sample(np.asarray(inside, np.float32)[..., None], relief.pixel)[:, 0]
+    deep_m /= camera.pixels_per_metre
+    below_chin = bust.sitter.chin_height - relief.vertices[:, 1]
+    back = relief.is_back & (deep_m > 0.03) & (below_chin > 0.02) & (below_chin < 0.12)
+    assert relief.height[back].min() > 0.025
 
 
 def test_a_strand_has_one_tone_and_its_neighbour_another():
