@@ -58,8 +58,11 @@ _LOCK_M = 0.012
 _LOCK_SHARE = 0.55
 """Of a strand's tone that it has in common with its lock, so wide."""
 _NEIGHBOURS = 40
-_STRAND_RATIO = 1.8
+_STRAND_RATIO = 2.6
 """A back splat that is round is made longer by this along the flow, and narrower across."""
+_STRAIGHT = (0.6, 0.85)
+"""Cosines of the turn between a strand's middle and its ends: short up to the first, long from the
+second on."""
 _SWIRL = 0.5
 """Hair leaves the crown askew, with this tangent, and further down straight."""
 _STRAYS = 0.18
@@ -246,7 +249,8 @@ class Unseen:
         [N] 0..1."""
         first = self.flow(lattice)
         axes = np.stack([first, np.cross(lattice.normals, first), lattice.normals], -1)
-        longer = _STRAND_RATIO ** np.asarray(hair, np.float32)[:, None]
+        drawn_out = np.asarray(hair, np.float32) * _straight(lattice, first, hair > 0)
+        longer = _STRAND_RATIO ** drawn_out[:, None]
         scales = lattice.scales * np.concatenate([longer, 1 / longer, 1 / longer], 1)
         turned = Rotation.from_matrix(axes).as_quat()[:, [3, 0, 1, 2]]
         rotations = np.where(hair[:, None] > 0, turned, lattice.rotations)
@@ -263,6 +267,19 @@ def _along(wanted: Array, normals: Array) -> Float:
     aside = np.cross(normals, least)
     aside /= np.linalg.norm(aside, axis=1, keepdims=True)
     return np.where(length > 0.02, along / np.maximum(length, 1e-6), aside).astype(np.float32)
+
+
+def _straight(lattice: Lattice, flow: Array, hairy: Mask) -> Float:
+    """[N] 0..1 whether the surface of what is `hairy` [N] goes on straight to both ends of a strand
+    along `flow` [N, 3]: around the hair's lower end they would stick out as thorns."""
+    if not hairy.any():
+        return np.ones(len(lattice), np.float32)
+    reach = _STRAND_RATIO * lattice.scales[:, :1] * flow
+    tree, normals = KDTree(lattice.means[hairy]), lattice.normals[hairy]
+    ends = [tree.query(lattice.means + way)[1] for way in (reach, -reach)]
+    turn = np.min([(lattice.normals * normals[end]).sum(1) for end in ends], axis=0)
+    low, high = _STRAIGHT
+    return np.clip((turn - low) / (high - low), 0, 1).astype(np.float32)
 
 
 def _waves(points: Array) -> Float:

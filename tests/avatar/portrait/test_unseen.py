@@ -161,4 +161,20 @@ def test_combing_draws_out_hair_alone_and_keeps_its_area(unseen: Unseen, bust: B
     np.testing.assert_array_equal(combed.rotations[1::2], lattice.rotations[1::2])
     area = combed.scales[:, 0] * combed.scales[:, 1]
     np.testing.assert_allclose(area, lattice.scales[:, 0] * lattice.scales[:, 1], rtol=1e-4)
-    assert (combed.scales[::2, 0] > 2.5 * combed.scales[::2, 1]).all()
+    assert np.median(combed.scales[::2, 0] / combed.scales[::2, 1]) > 5
+
+
+def test_strands_end_where_the_hair_turns_in(unseen: Unseen):
+    high, low = -0.2, -0.3
+    x, y, z = (0.0, 0.1), (high, low), (0.0, 0.1)
+    corners = [(x[0], y[0], 0), (x[1], y[0], 0), (x[1], y[1], 0), (x[0], y[1], 0)]
+    corners += [(x[0], y[1], z[1]), (x[1], y[1], z[1])]
+    # The back of the hair, seen from -z, and its lower end, seen from below.
+    triangles = np.array([[0, 1, 2], [0, 2, 3], [3, 2, 5], [3, 5, 4]], np.int32)
+    lattice = scatter(np.array(corners, np.float32), triangles, np.full(4, 0.004))
+    combed = unseen.combed(lattice, np.ones(len(lattice)))
+    longer = combed.scales[:, 0] / combed.scales[:, 1]
+    wall = lattice.triangle < 2
+    height = lattice.means[:, 1] - low
+    assert np.median(longer[wall & (height < 0.003)]) < 1.1
+    assert longer[wall & (height > 0.03) & (height < 0.07)].min() > 4
