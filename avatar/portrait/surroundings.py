@@ -42,8 +42,9 @@ _LOCK_M = 0.009
 """Spacing of splats for which the mean colour of a lock of hair would be taken."""
 _OUTSIDE_M = 0.004
 """Nearer to the outline the picture is mixed with the background."""
-_ON_EAR_M = 0.007
-"""Nearer to an ear that shows the shell is skin, and hair again from twice as far on."""
+_ON_EAR_M = (0.004, 0.007)
+"""Nearer to an ear that shows than the first the shell is skin, and hair from the second on: with
+twice as much the skin behind an ear was bare."""
 _FADE_FROM_M = 0.21
 """Below the eyes: where the shoulders begin to dissolve."""
 _EDGE_FADE_M = 0.035
@@ -139,7 +140,8 @@ def _on_ears(sitter: Sitter, points: Array) -> Array:
     if not len(ears):
         return np.zeros(len(points))
     distance, _ = KDTree(sitter.posed[ears]).query(points)
-    return np.clip(2 - distance / _ON_EAR_M, 0, 1)
+    near, far = _ON_EAR_M
+    return np.clip((far - distance) / (far - near), 0, 1)
 
 
 def _skin_beneath(complexion: Complexion, points: Array) -> Float:
