@@ -63,6 +63,8 @@ _STRAND_RATIO = 2.6
 _STRAIGHT = (0.6, 0.85)
 """Cosines of the turn between a strand's middle and its ends: short up to the first, long from the
 second on."""
+_TIP = 1.6
+"""Standard deviations from a strand's middle to where nothing of it is seen."""
 _SWIRL = 0.5
 """Hair leaves the crown askew, with this tangent, and further down straight."""
 _STRAYS = 0.18
@@ -249,7 +251,7 @@ class Unseen:
         [N] 0..1."""
         first = self.flow(lattice)
         axes = np.stack([first, np.cross(lattice.normals, first), lattice.normals], -1)
-        drawn_out = np.asarray(hair, np.float32) * _straight(lattice, first, hair > 0)
+        drawn_out = np.asarray(hair, np.float32) * self._room(lattice, first, hair > 0)
         longer = _STRAND_RATIO ** drawn_out[:, None]
         scales = lattice.scales * np.concatenate([longer, 1 / longer, 1 / longer], 1)
         turned = Rotation.from_matrix(axes).as_quat()[:, [3, 0, 1, 2]]
@@ -257,6 +259,24 @@ class Unseen:
         return replace(
             lattice, rotations=rotations.astype(np.float32), scales=scales.astype(np.float32)
         )
+
+    def _room(self, lattice: Lattice, flow: Array, hairy: Mask) -> Float:
+        """[N] 0..1 whether there is room for a strand along `flow` [N, 3]: to both ends the surface
+        of what is `hairy` [N] goes on straight, for around the hair's lower end they would stick
+        out as thorns, and lies within the person's outline, across whose dips they would reach."""
+        if not hairy.any():
+            return np.ones(len(lattice), np.float32)
+        sitter, reach = self.sitter, _STRAND_RATIO * lattice.scales[:, :1] * flow
+        tree, normals = KDTree(lattice.means[hairy]), lattice.normals[hairy]
+        low, high = _STRAIGHT
+        room = np.ones(len(lattice), np.float32)
+        for way in (reach, -reach):
+            _, end = tree.query(lattice.means + way)
+            turn = (lattice.normals * normals[end]).sum(1)
+            tip = sitter.fit.camera.project(lattice.means + _TIP * way)[:, :2]
+            inside = np.clip(2 * sample(sitter.portrait.person[..., None], tip)[:, 0] - 1, 0, 1)
+            room = np.minimum(room, np.clip((turn - low) / (high - low), 0, 1) * inside)
+        return room.astype(np.float32)
 
 
 def _along(wanted: Array, normals: Array) -> Float:
@@ -267,19 +287,6 @@ def _along(wanted: Array, normals: Array) -> Float:
     aside = np.cross(normals, least)
     aside /= np.linalg.norm(aside, axis=1, keepdims=True)
     return np.where(length > 0.02, along / np.maximum(length, 1e-6), aside).astype(np.float32)
-
-
-def _straight(lattice: Lattice, flow: Array, hairy: Mask) -> Float:
-    """[N] 0..1 whether the surface of what is `hairy` [N] goes on straight to both ends of a strand
-    along `flow` [N, 3]: around the hair's lower end they would stick out as thorns."""
-    if not hairy.any():
-        return np.ones(len(lattice), np.float32)
-    reach = _STRAND_RATIO * lattice.scales[:, :1] * flow
-    tree, normals = KDTree(lattice.means[hairy]), lattice.normals[hairy]
-    ends = [tree.query(lattice.means + way)[1] for way in (reach, -reach)]
-    turn = np.min([(lattice.normals * normals[end]).sum(1) for end in ends], axis=0)
-    low, high = _STRAIGHT
-    return np.clip((turn - low) / (high - low), 0, 1).astype(np.float32)
 
 
 def _waves(points: Array) -> Float:

@@ -6,19 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from avatar.portrait.bust import Bust, build_bust
+from avatar.portrait.bust import Bust
 from avatar.portrait.colour import sample
 from avatar.portrait.placing import place_undercoat
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.splats import Lattice, scatter
 from avatar.portrait.unseen import Unseen, carried_across, spread_out, strand_tones
 from avatar.types import Float
-
-
-@pytest.fixture(scope="module")
-def bust(astronaut_sitter: Sitter) -> Bust:
-    """Hair over her ears, a bare neck, a high collar."""
-    return build_bust(astronaut_sitter)
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +172,15 @@ def test_strands_end_where_the_hair_turns_in(unseen: Unseen):
     height = lattice.means[:, 1] - low
     assert np.median(longer[wall & (height < 0.003)]) < 1.1
     assert longer[wall & (height > 0.03) & (height < 0.07)].min() > 4
+
+
+def test_strands_do_not_reach_across_dips_of_the_outline(unseen: Unseen, bust: Bust):
+    lattice = place_undercoat(bust)
+    combed = unseen.combed(lattice, np.ones(len(lattice)))
+    long = combed.scales[:, 0] > 1.5 * lattice.scales[:, 0]
+    assert long.sum() > 100
+    person = bust.sitter.portrait.person[..., None]
+    for end in (1.5, -1.5):
+        tips = combed.means + end * combed.scales[:, :1] * unseen.flow(lattice)
+        pixels = bust.sitter.fit.camera.project(tips)[:, :2]
+        assert np.mean(sample(person, pixels)[long] > 0.5) > 0.99
