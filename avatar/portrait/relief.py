@@ -239,13 +239,14 @@ def _mesh(
     pixels = np.stack([grid.x, grid.y], -1)
     sheets = []
     offset = 0
-    # Each sheet's rim runs on around the outline, over the other sheet. As a flange in the middle
-    # surface it would face the camera as no real surface does there, and stand from the side as a
-    # thin line of whatever the refinement found at the very border.
+    # The front's rim runs on around the outline, over the back. As a flange in the middle surface
+    # it would face the camera as no real surface does there, and stand from the side as a thin
+    # line of whatever the refinement found at the very border. The back's lies behind it: before
+    # it, guessed hair would cover what the photograph shows.
     bend = np.where(grid.rim, np.where(grid.beside_skin, _SKIN_RIM_BEND_M, _RIM_BEND_M), 0.0)
     for domain, depth, is_back in (
         (outside_face | grid.rim, bend - front, False),
-        (grid.inside | grid.rim, back - bend, True),
+        (grid.inside | grid.rim, back + np.where(grid.rim, bend + _RIM_BEND_M, 0), True),
     ):
         index = np.full(domain.shape, -1)
         index[domain] = np.arange(offset, offset + domain.sum())
