@@ -136,6 +136,8 @@ def surroundings(sitter: Sitter) -> Surroundings:
     projected = camera.project(haired(sitter))
     front = rasterise(projected, triangles[chest], width, height).depth
     projected[:, 2] = _BEYOND_M - projected[:, 2]  # now the far side is the nearest
+    # Where the neck's back is cut off its front would count as its far side: a cleft in the back.
+    neck &= sitter.normals[:, 2] < 0
     long_hair = falls(sitter)
     if long_hair:  # the nape lies under the hair
         neck &= (highest > sitter.chin_height + _NAPE_M) & (sitter.centres[:, 2] < ear_plane)

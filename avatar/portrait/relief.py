@@ -42,6 +42,12 @@ _HOLD = 12.0
 """How strongly the template underneath holds the relief, against its roundness."""
 _LOWEST_M = 0.004
 """Where the template holds it, the relief stands at least so far from the middle surface."""
+_RIM_BEND_M, _SKIN_RIM_BEND_M = 0.004, 0.022
+"""Behind the outline: where the rim that carries the soft border ends, of hair and clothes, which
+the refinement shall draw as softly as the photograph does, and of skin, where it shall leave the
+colour alone: skin is drawn by the template, right beside it."""
+_BESIDE_SKIN = 2.0
+"""Cells between a rim that is skin's and the face."""
 _SEAM_INSET_M, _SEAM_HALF_M = 0.005, 0.012
 """Of the ribbon that joins front and back: how far inside the outline, and half its width."""
 _PIN = 1e4
@@ -157,6 +163,7 @@ class _Grid:
         within = cv2.distanceTransform(solid, cv2.DIST_L2, 5)
         beyond = cv2.distanceTransform(1 - solid, cv2.DIST_L2, 5)
         here, slope_x, slope_y, steepness = self._to_border(within - beyond)
+        self.beside_skin = here > -_BESIDE_SKIN * self.cell
         near = (np.abs(here) < 0.5 * self.cell) & _eroded(self.inside)
         self.x = self.x - np.where(near, here * slope_x / steepness, 0)
         self.y = self.y - np.where(near, here * slope_y / steepness, 0)
@@ -232,9 +239,14 @@ def _mesh(
     pixels = np.stack([grid.x, grid.y], -1)
     sheets = []
     offset = 0
+    # The front's rim runs on around the outline, over the back. As a flange in the middle surface
+    # it would face the camera as no real surface does there, and stand from the side as a thin
+    # line of whatever the refinement found at the very border. The back's lies behind it: before
+    # it, guessed hair would cover what the photograph shows.
+    bend = np.where(grid.rim, np.where(grid.beside_skin, _SKIN_RIM_BEND_M, _RIM_BEND_M), 0.0)
     for domain, depth, is_back in (
-        (outside_face | grid.rim, -front, False),
-        (grid.inside | grid.rim, back, True),
+        (outside_face | grid.rim, bend - front, False),
+        (grid.inside | grid.rim, back + np.where(grid.rim, bend + _RIM_BEND_M, 0), True),
     ):
         index = np.full(domain.shape, -1)
         index[domain] = np.arange(offset, offset + domain.sum())

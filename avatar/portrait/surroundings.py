@@ -42,6 +42,9 @@ _LOCK_M = 0.009
 """Spacing of splats for which the mean colour of a lock of hair would be taken."""
 _OUTSIDE_M = 0.004
 """Nearer to the outline the picture is mixed with the background."""
+_ON_EAR_M = (0.004, 0.007)
+"""Nearer to an ear that shows than the first the shell is skin, and hair from the second on: with
+twice as much the skin behind an ear was bare."""
 _FADE_FROM_M = 0.21
 """Below the eyes: where the shoulders begin to dissolve."""
 _EDGE_FADE_M = 0.035
@@ -65,6 +68,9 @@ def paint_relief(bust: Bust, complexion: Complexion, lattice: Lattice) -> Painte
     pixels = between_corners(own.barycentric, relief.pixel[corners])
     back = np.any(relief.is_back[corners], axis=1)
 
+    # The ribbon, like the undercoat, shows between strands and lies in their shade.
+    between = beneath | np.any(relief.is_ribbon[corners], axis=1)
+
     # Where the shell runs away from the camera a pixel would be drawn out into a streak: hair
     # gets strands there, and around the rest the picture is wrapped.
     normal = smooth_normals(relief.vertices, relief.triangles)[triangle]
@@ -76,18 +82,22 @@ def paint_relief(bust: Bust, complexion: Complexion, lattice: Lattice) -> Painte
         squareness(normal, own.means, camera, _OVER_SKIN_SQUARE),
         squareness(normal, own.means, camera, RELIEF_SQUARE),
     )
-    square = np.where(back, 0, square)[:, None]
+    square = np.where(back | between, 0, square)[:, None]
     height = between_corners(own.barycentric, relief.height[corners][..., None])[:, 0]
     unseen = Unseen(sitter=sitter)
     worn = unseen.worn
+    on_ear = _on_ears(sitter, own.means)
     hair = np.where(back, unseen.hair_at(pixels, own.means), _hair_at(unseen, pixels))
-    strands = np.where(beneath[:, None], _UNDERCOAT_SHADE, unseen.strands(own))
+    hair = hair * (1 - on_ear)
+    strands = np.where(between[:, None], _UNDERCOAT_SHADE, unseen.strands(own))
     around = worn.at(wrapped(sitter, pixels, height), HAIR_SPACING)
-    lock, bare = hair[:, None], _bare_at(sitter, pixels)[:, None]
+    lock, bare = hair[:, None], np.maximum(_bare_at(sitter, pixels), on_ear)[:, None]
     around = bare * _skin_beneath(complexion, own.means) + (1 - bare) * around
     around = (1 - lock) * around + lock * worn.at(pixels, _LOCK_M) * strands
     colour = square * photo.at(pixels, HAIR_SPACING) + (1 - square) * around
-    colour[~back] = unblurred(own.select(~back), colour[~back], rounds=2)
+    # What is made up at the sides has no picture to be sharpened to: it would get ribs.
+    sharp = unblurred(own.select(~back), colour[~back], rounds=2)
+    colour[~back] += square[~back] * (sharp - colour[~back])
 
     far = np.clip(height / _WRAPPED_M, 0, 1)[:, None]
     shade = 1 - (1 - _IN_THE_SHADE) * far
@@ -116,9 +126,22 @@ def _hair_at(unseen: Unseen, pixels: Array) -> Array:
 
 
 def _bare_at(sitter: Sitter, pixels: Array) -> Array:
-    """[N] 0..1 how surely the relief is skin there: a rim of ear, jaw or neck."""
-    share = sample(sitter.regions.skin[..., None], pixels)[:, 0]
+    """[N] 0..1 how surely the relief is skin there: a rim of ear, jaw or neck. Beyond the outline,
+    where regions mean nothing, as within it."""
+    inside = nearest(sitter.regions.skin, sitter.portrait.person > 0.5)
+    share = sample(inside[..., None], pixels)[:, 0]
     return np.clip(2.5 * share - 0.75, 0, 1)
+
+
+def _on_ears(sitter: Sitter, points: Array) -> Array:
+    """[N] 0..1 whether points [N, 3] lie on an ear that shows: the shell's rim runs across it, and
+    as hair it would be a bar over its middle."""
+    ears = np.unique(sitter.template.triangles[sitter.bare_ears])
+    if not len(ears):
+        return np.zeros(len(points))
+    distance, _ = KDTree(sitter.posed[ears]).query(points)
+    near, far = _ON_EAR_M
+    return np.clip((far - distance) / (far - near), 0, 1)
 
 
 def _skin_beneath(complexion: Complexion, points: Array) -> Float:

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import cv2
 import numpy as np
+from scipy.signal import fftconvolve
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
@@ -39,6 +40,10 @@ _COLLAR_M, _COLLAR_SOFT_M = 0.055, 0.03
 """Below the chin, at the latest, clothes begin at the back; softly."""
 _NAPE_SHADE, _BACK_SHADE = 0.85, 0.88
 """A nape lies under the hair and behind the jaw, and a back turned to the photograph's light."""
+_LEVEL_M = 0.004
+"""Rows of the picture so near to each other are one where clothes are carried around the back."""
+_LEAST_TOLD = 1e-6
+"""Weight of a row below which it tells nothing."""
 _FINE_M, _COARSE_M = 0.0008, 0.006
 """Between these two blurs of the photograph a strand is seen."""
 _CONTRAST = (0.06, 0.3)
@@ -53,8 +58,13 @@ _LOCK_M = 0.012
 _LOCK_SHARE = 0.55
 """Of a strand's tone that it has in common with its lock, so wide."""
 _NEIGHBOURS = 40
-_STRAND_RATIO = 1.8
+_STRAND_RATIO = 2.6
 """A back splat that is round is made longer by this along the flow, and narrower across."""
+_STRAIGHT = (0.6, 0.85)
+"""Cosines of the turn between a strand's middle and its ends: short up to the first, long from the
+second on."""
+_TIP = 1.6
+"""Standard deviations from a strand's middle to where nothing of it is seen."""
 _SWIRL = 0.5
 """Hair leaves the crown askew, with this tangent, and further down straight."""
 _STRAYS = 0.18
@@ -127,11 +137,13 @@ class Unseen:
             np.clip(4 * bare - 2.6, 0, 1) * alike * (0.02 + strip),
             strip * np.clip(4 * cloth - 2.6, 0, 1) * (1 - bare),
         )
-        colours = [spread_out(image, weight) for weight in seen]
+        hair_colour, skin_colour = (spread_out(image, weight) for weight in seen[:2])
+        level = _LEVEL_M / self._metres_per_pixel
+        cloth_colour = carried_across(image, seen[2], level)
         # Which kind it is the outline tells, however thin; the face in the middle does not.
         border = (depth_m < far) * (depth_m > 0)
-        shares = spread_out(np.stack([hair, cloth], -1), border.astype(np.float32))
-        return colours[0], colours[1], colours[2], shares
+        shares = carried_across(np.stack([hair, cloth], -1), border.astype(np.float32), level)
+        return hair_colour, skin_colour, cloth_colour, shares
 
     @cached_property
     def worn(self) -> PhotoColours:
@@ -239,13 +251,32 @@ class Unseen:
         [N] 0..1."""
         first = self.flow(lattice)
         axes = np.stack([first, np.cross(lattice.normals, first), lattice.normals], -1)
-        longer = _STRAND_RATIO ** np.asarray(hair, np.float32)[:, None]
+        drawn_out = np.asarray(hair, np.float32) * self._room(lattice, first, hair > 0)
+        longer = _STRAND_RATIO ** drawn_out[:, None]
         scales = lattice.scales * np.concatenate([longer, 1 / longer, 1 / longer], 1)
         turned = Rotation.from_matrix(axes).as_quat()[:, [3, 0, 1, 2]]
         rotations = np.where(hair[:, None] > 0, turned, lattice.rotations)
         return replace(
             lattice, rotations=rotations.astype(np.float32), scales=scales.astype(np.float32)
         )
+
+    def _room(self, lattice: Lattice, flow: Array, hairy: Mask) -> Float:
+        """[N] 0..1 whether there is room for a strand along `flow` [N, 3]: to both ends the surface
+        of what is `hairy` [N] goes on straight, for around the hair's lower end they would stick
+        out as thorns, and lies within the person's outline, across whose dips they would reach."""
+        if not hairy.any():
+            return np.ones(len(lattice), np.float32)
+        sitter, reach = self.sitter, _STRAND_RATIO * lattice.scales[:, :1] * flow
+        tree, normals = KDTree(lattice.means[hairy]), lattice.normals[hairy]
+        low, high = _STRAIGHT
+        room = np.ones(len(lattice), np.float32)
+        for way in (reach, -reach):
+            _, end = tree.query(lattice.means + way)
+            turn = (lattice.normals * normals[end]).sum(1)
+            tip = sitter.fit.camera.project(lattice.means + _TIP * way)[:, :2]
+            inside = np.clip(2 * sample(sitter.portrait.person[..., None], tip)[:, 0] - 1, 0, 1)
+            room = np.minimum(room, np.clip((turn - low) / (high - low), 0, 1) * inside)
+        return room.astype(np.float32)
 
 
 def _along(wanted: Array, normals: Array) -> Float:
@@ -301,6 +332,21 @@ def spread_out(image: Array, weight: Array) -> Float:
     fill = cv2.resize(below, (width, height), interpolation=cv2.INTER_LINEAR)
     fill = np.asarray(cv2.GaussianBlur(fill, (0, 0), 1.0)).reshape(image.shape)
     return (solid * image + (1 - solid) * fill).astype(np.float32)
+
+
+def carried_across(image: Array, weight: Array, level_px: float) -> Float:
+    """[h, w, C] the image where `weight` [h, w] is, and from there carried on level to both sides:
+    collars, seams and straps run around a body. Rows less than `level_px` apart are mixed; where a
+    whole row shows nothing, the nearest that do show through."""
+    column = np.arange(1 - weight.shape[1], weight.shape[1])
+    near = (1 / (1 + column**2))[None, :, None]
+    stacked = np.concatenate([image * weight[..., None], weight[..., None]], -1)
+    across = fftconvolve(stacked.astype(np.float64), near, mode="same", axes=1)
+    across = np.asarray(cv2.GaussianBlur(across, (0, 0), sigmaX=0.5, sigmaY=level_px))
+    total = across[..., -1:]
+    mean = across[..., :-1] / np.maximum(total, _LEAST_TOLD)
+    known = np.clip(total / max(float(np.median(total)), _LEAST_TOLD), 0, 1) ** 2
+    return spread_out(mean.astype(np.float32), known[..., 0])
 
 
 def strand_tones(lattice: Lattice, flow: Array) -> Float:

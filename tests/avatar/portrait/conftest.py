@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from avatar.portrait.bust import Bust, build_bust
 from avatar.portrait.make import first_avatar, fit_sitter
 from avatar.portrait.sitter import Sitter
 from avatar.types import Avatar
@@ -27,6 +28,12 @@ def astronaut_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def astronaut_sitter(astronaut_path: Path) -> Sitter:
     return fit_sitter(astronaut_path, tell=_tell)
+
+
+@pytest.fixture(scope="session")
+def bust(astronaut_sitter: Sitter) -> Bust:
+    """Hers: hair over the ears, a bare neck, a high collar."""
+    return build_bust(astronaut_sitter)
 
 
 @pytest.fixture(scope="session")

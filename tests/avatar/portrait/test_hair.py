@@ -4,30 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from skimage import data
 
-from avatar.head.template import load_template
 from avatar.portrait.bust import Bust, build_bust
-from avatar.portrait.fit import fit_face
 from avatar.portrait.hair import falls, haired
-from avatar.portrait.landmarks import CHIN, MediapipeFaceFinder, subject
-from avatar.portrait.person import person_mask
+from avatar.portrait.landmarks import CHIN
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.surroundings import wrapped
-from avatar.types import Portrait
 
 
 @pytest.fixture(scope="module")
-def sitter() -> Sitter:
-    """The astronaut: hair over her ears, a bare neck, a high collar."""
-    image = (np.asarray(data.astronaut()) / 255).astype(np.float32)
-    with MediapipeFaceFinder() as finder:
-        face, count = subject(finder, image, "astronaut")
-        person = person_mask(finder, image, face)
-    portrait = Portrait(image=image, landmarks=face.landmarks, person=person, faces_found=count)
-    template = load_template()
-    fit = fit_face(template, face, (512, 512))
-    return Sitter(portrait=portrait, face=face, fit=fit, template=template)
+def sitter(astronaut_sitter: Sitter) -> Sitter:
+    """Hair over her ears, a bare neck, a high collar."""
+    return astronaut_sitter
 
 
 def with_picture(sitter: Sitter, image: np.ndarray, person: np.ndarray) -> Sitter:
@@ -90,8 +78,7 @@ def test_hair_beside_the_neck_falls_and_then_hangs_behind_it(sitter: Sitter):
     assert nape_depth(build_bust(long_haired)) < nape_depth(build_bust(sitter)) - 0.02
 
 
-def test_the_relief_leaves_bare_skin_to_the_template(sitter: Sitter):
-    bust = build_bust(sitter)
+def test_the_relief_leaves_bare_skin_to_the_template(sitter: Sitter, bust: Bust):
     inside = bust.relief.pixel[~bust.relief.is_back]
     nose = sitter.face.landmarks[1, :2]
     away = np.linalg.norm(inside - nose, axis=1) / sitter.fit.camera.pixels_per_metre

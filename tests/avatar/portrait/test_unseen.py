@@ -2,21 +2,17 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
-from avatar.portrait.bust import Bust, build_bust
+from avatar.portrait.bust import Bust
+from avatar.portrait.colour import sample
 from avatar.portrait.placing import place_undercoat
 from avatar.portrait.sitter import Sitter
 from avatar.portrait.splats import Lattice, scatter
-from avatar.portrait.unseen import Unseen, spread_out, strand_tones
+from avatar.portrait.unseen import Unseen, carried_across, spread_out, strand_tones
 from avatar.types import Float
-
-
-@pytest.fixture(scope="module")
-def bust(astronaut_sitter: Sitter) -> Bust:
-    """Hair over her ears, a bare neck, a high collar."""
-    return build_bust(astronaut_sitter)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +47,30 @@ def test_what_is_known_stays_and_the_rest_lies_between():
     assert full.max() <= 1 + 1e-6
     np.testing.assert_allclose(full[20, 30], (0.5, 0, 0.5), atol=0.12)
     assert full[20, 8, 0] > full[20, 30, 0] > full[20, 52, 0]
+
+
+def test_clothes_go_around_the_back_at_their_height():
+    image = np.zeros((60, 80, 3), np.float32)
+    image[:30], image[30:] = (0.1, 0.1, 0.1), (1, 0.5, 0)  # a dark collar over an orange suit
+    known = np.zeros((60, 80), np.float32)
+    known[10:45, 4:8] = known[10:45, -8:-4] = 1
+    image[known == 0] = (0, 1, 0)
+    full = carried_across(image, known, level_px=1.0)
+    np.testing.assert_allclose(full[12:26], np.broadcast_to(0.1, (14, 80, 3)), atol=0.02)
+    np.testing.assert_allclose(full[34:43], np.broadcast_to((1, 0.5, 0), (9, 80, 3)), atol=0.02)
+    # Above and below, where nothing shows, what is nearest goes on.
+    np.testing.assert_allclose(full[2, 40], image[12, 5], atol=0.05)
+    np.testing.assert_allclose(full[-2, 40], image[40, 5], atol=0.05)
+
+
+def test_the_back_has_no_cleft_where_the_templates_neck_ends(bust: Bust):
+    relief, camera, person = bust.relief, bust.sitter.fit.camera, bust.sitter.portrait.person
+    inside = cv2.distanceTransform((person > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    deep_m = sample(np.asarray(inside, np.float32)[..., None], relief.pixel)[:, 0]
+    deep_m /= camera.pixels_per_metre
+    below_chin = bust.sitter.chin_height - relief.vertices[:, 1]
+    back = relief.is_back & (deep_m > 0.03) & (below_chin > 0.02) & (below_chin < 0.12)
+    assert relief.height[back].min() > 0.025
 
 
 def test_a_strand_has_one_tone_and_its_neighbour_another():
@@ -135,4 +155,32 @@ def test_combing_draws_out_hair_alone_and_keeps_its_area(unseen: Unseen, bust: B
     np.testing.assert_array_equal(combed.rotations[1::2], lattice.rotations[1::2])
     area = combed.scales[:, 0] * combed.scales[:, 1]
     np.testing.assert_allclose(area, lattice.scales[:, 0] * lattice.scales[:, 1], rtol=1e-4)
-    assert (combed.scales[::2, 0] > 2.5 * combed.scales[::2, 1]).all()
+    assert np.quantile(combed.scales[::2, 0] / combed.scales[::2, 1], 0.75) > 5
+
+
+def test_strands_end_where_the_hair_turns_in(unseen: Unseen):
+    high, low = -0.2, -0.3
+    x, y, z = (0.0, 0.1), (high, low), (0.0, 0.1)
+    corners = [(x[0], y[0], 0), (x[1], y[0], 0), (x[1], y[1], 0), (x[0], y[1], 0)]
+    corners += [(x[0], y[1], z[1]), (x[1], y[1], z[1])]
+    # The back of the hair, seen from -z, and its lower end, seen from below.
+    triangles = np.array([[0, 1, 2], [0, 2, 3], [3, 2, 5], [3, 5, 4]], np.int32)
+    lattice = scatter(np.array(corners, np.float32), triangles, np.full(4, 0.004))
+    combed = unseen.combed(lattice, np.ones(len(lattice)))
+    longer = combed.scales[:, 0] / combed.scales[:, 1]
+    wall = lattice.triangle < 2
+    height = lattice.means[:, 1] - low
+    assert np.median(longer[wall & (height < 0.003)]) < 1.1
+    assert longer[wall & (height > 0.03) & (height < 0.07)].min() > 4
+
+
+def test_strands_do_not_reach_across_dips_of_the_outline(unseen: Unseen, bust: Bust):
+    lattice = place_undercoat(bust)
+    combed = unseen.combed(lattice, np.ones(len(lattice)))
+    long = combed.scales[:, 0] > 1.5 * lattice.scales[:, 0]
+    assert long.sum() > 100
+    person = bust.sitter.portrait.person[..., None]
+    for end in (1.5, -1.5):
+        tips = combed.means + end * combed.scales[:, :1] * unseen.flow(lattice)
+        pixels = bust.sitter.fit.camera.project(tips)[:, :2]
+        assert np.mean(sample(person, pixels)[long] > 0.5) > 0.99
