@@ -207,7 +207,7 @@ def test_an_avatar_of_another_count_covers_as_much(count):
         CpuRenderer().render_float(Deformer(other).gaussians(), [view])[1]
         for other in (avatar, with_count(avatar, count))
     ]
-    assert alphas[1].mean() == pytest.approx(alphas[0].mean(), rel=0.03)
+    assert alphas[1].mean() == pytest.approx(alphas[0].mean(), rel=0.05)
 
 
 def test_an_avatar_of_its_own_count_is_the_same_in_another_order(small_avatar: Avatar):

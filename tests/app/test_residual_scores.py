@@ -36,22 +36,23 @@ def default() -> Avatar:
 
 @pytest.fixture(scope="module")
 def movie(default: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """It opens its mouth; frame 4 shows nobody, frame 9 is smeared."""
+    """It opens its mouth; frame 4 shows nobody. `smeared.mp4` beside it is the same, frame 9
+    blurred."""
     deformer, renderer = Deformer(default), open_renderer("cpu")
     view = orbit_view(
         0, 0, CAMERA_DISTANCE_M, width=SIDE, height=SIDE, field_of_view=np.radians(16.0)
     )
     path = tmp_path_factory.mktemp("films") / "talking.mp4"
-    with film(path, width=SIDE, height=SIDE, fps=25.0) as writer:
+    size = {"width": SIDE, "height": SIDE, "fps": 25.0}
+    with film(path, **size) as writer, film(path.with_name("smeared.mp4"), **size) as smeared:
         for index in range(COUNT):
             jaw = 0.2 + 0.2 * float(np.sin(index / 3))
             posed = deformer.gaussians(expression=weights(jawOpen=jaw))
             picture = renderer.render(posed, [view], (0.4, 0.5, 0.6))[0].copy()
             if index == 4:
                 picture[:] = 90
-            if index == 9:
-                picture = cv2.GaussianBlur(picture, (0, 0), 3)
             writer.write(picture)
+            smeared.write(cv2.GaussianBlur(picture, (0, 0), 3) if index == 9 else picture)
     return path
 
 
@@ -63,8 +64,10 @@ def followed(movie: Path) -> FollowedFace:
 def test_frames_that_would_teach_wrong_things_are_left_out_by_reason(
     default: Avatar, movie: Path, followed: FollowedFace
 ):
+    # Followed sharp: what FaceMesh makes of a blur would be another reason, now and then.
     tracking = tracked(default, load_template(), followed)
-    frames, left_out = frames_of(movie, followed, tracking, range(14))
+    blurred = movie.with_name("smeared.mp4")
+    frames, left_out = frames_of(blurred, followed, tracking, range(14))
     shown = {frame.motion.index for frame in frames}
     assert 4 not in shown
     assert 9 not in shown
