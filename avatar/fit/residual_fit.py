@@ -124,7 +124,11 @@ _LOW[SIZE], _LOW[OPACITY] = -MOST_LOG_SIZE, -0.35
 (twice) and fade (wholly), they became a blur: .1 dB more on such a film, and a worse picture."""
 _BASES_MOST = np.full(WIDTH, 0.3, np.float32)
 _BASES_MOST[SIZE], _BASES_MOST[OPACITY], _BASES_MOST[PLACE], _BASES_MOST[TURN] = 0.1, 0.1, 1.0, 0.5
-_BASES_PULL = np.full(WIDTH, 1.2, np.float32)
+_BASES_PULL, _PULLED_AT = np.full(WIDTH, 1.2, np.float32), 40.0
+"""What pulls the networks towards nothing when a film has this many moments; twice as hard when it
+has half of them. The loss is a mean over frames, so what was believed before any were seen counts
+by how few there are."""
+_MOST_PULL = 8.0
 _LAST_PACE = 0.05
 _SHARPENED = 0.2
 """Share of the steps, at the end, whose frames are sharpened."""
@@ -137,28 +141,58 @@ def code_of(motion: MotionFrame) -> tuple[Float, Float]:
     )
 
 
+_LEAST_SPREAD = 0.2
+"""Of a code along an axis (1 is the corpus' own): what is seen less is mostly the tracker's grain,
+and a feature that stretched it to its own size would be thrown to its end by any other motion."""
+
+
 def hidden_layer(codes: Float, count: int, slope: float = 0.6) -> ResidualPart:
     """Features along the main axes of [T, D] codes, and no Gaussians yet."""
-    mean = codes.mean(0)
-    away = codes - mean
-    covariance = away.T @ away / max(len(codes), 1)
-    values, axes = np.linalg.eigh(covariance)
-    order = np.argsort(-values)[:count]
-    spread = np.sqrt(np.maximum(values[order], 1e-4))
-    mix = axes[:, order] / spread * slope
-    # Directions hardly seen count as seen to a fifth of the corpus' own spread.
-    whole_values = np.sqrt(np.maximum(values, 0) + 0.04)
-    whiten = axes / whole_values
-    reach = 1.5 * float(np.percentile(np.linalg.norm(away @ whiten, axis=1), 95))
+    mean, axes, spread = _main_axes(codes)
+    whiten = axes / spread
+    reach = 1.5 * float(np.percentile(np.linalg.norm((codes - mean) @ whiten, axis=1), 95))
+    mix = slope * whiten[:, :count]
     return ResidualPart(
         mean=mean.astype(np.float32),
         whiten=whiten.astype(np.float32),
         reach=max(reach, 1.0),
         mix=mix.astype(np.float32),
-        shift=np.zeros(len(order), np.float32),
+        shift=np.zeros(mix.shape[1], np.float32),
         splats=np.zeros(0, np.int32),
-        bases=np.zeros((0, len(order), WIDTH), np.float32),
+        bases=np.zeros((0, mix.shape[1], WIDTH), np.float32),
     )
+
+
+def _main_axes(codes: Float) -> tuple[Float, Float, Float]:
+    """Of [T, D] codes: the mean [D]; their axes [D, D], a column each, those that they spread over
+    most first; that spread [D]."""
+    mean = codes.mean(0)
+    away = codes - mean
+    values, axes = np.linalg.eigh(away.T @ away / max(len(codes), 1))
+    spread = np.sqrt(np.maximum(values, 0) + _LEAST_SPREAD**2)
+    return mean, axes[:, ::-1], spread[::-1]
+
+
+def moments(codes: Float) -> float:
+    """How many of [T, D] codes, in the order of their film, are news: neighbours are alike.
+
+    Their number over the time, in frames, for which they stay alike (Sokal 1997, the integrated
+    autocorrelation time).
+    """
+    mean, axes, spread = _main_axes(codes)
+    away = (codes - mean) @ (axes / spread)
+    count, whole = len(codes), float((away * away).sum())
+    alike = 1.0
+    for apart in range(1, count // 2):
+        share = float((away[:-apart] * away[apart:]).sum()) / max(whole, 1e-9)
+        if share < _UNLIKE:
+            break
+        alike += 2 * share
+    return count / alike
+
+
+_UNLIKE = 0.05
+"""Correlation from which on two frames have nothing to do with each other."""
 
 
 _RESTING = ("bound_position", "bound_rotation", "bound_scale", "opacity", "colour", "glance")
@@ -201,9 +235,15 @@ class ResidualLearner:
         self._learns = seen_in_frames(self._base, frames, recipe.side) > LEAST_SHOWN
         self._moves = _moved_by_face(avatar, template)
         codes = [code_of(frame.motion) for frame in frames]
+        face, head = (np.stack([code[part] for code in codes]) for part in (0, 1))
         self._layers = (
-            hidden_layer(np.stack([code[0] for code in codes]), recipe.face_features),
-            hidden_layer(np.stack([code[1] for code in codes]), recipe.pose_features),
+            hidden_layer(face, recipe.face_features),
+            hidden_layer(head, recipe.pose_features),
+        )
+        self._face_pull, self._pose_pull = (
+            np.float32(recipe.bases_pull * min(_PULLED_AT / moments(part), _MOST_PULL))
+            * _BASES_PULL
+            for part in (face, head)
         )
         corners = avatar.triangles[avatar.bound_triangle]
         self._turns = avatar.neck_weights[corners].mean(1, dtype=np.float32)
@@ -365,12 +405,12 @@ class ResidualLearner:
             residual.rows[0],
             read_only(residual.features[0], np.float32),
             self._face.bases,
-            rate,
+            self._face_pull,
             residual.rows[1],
             read_only(residual.features[1], np.float32),
             self._pose.bases,
+            self._pose_pull,
             rate,
-            _BASES_PULL * np.float32(recipe.bases_pull),
             _BASES_MOST,
         )
         self.write_static()

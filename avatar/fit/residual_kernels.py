@@ -71,8 +71,8 @@ def rest_gradients(  # pragma: no cover
 @njit(cache=True, parallel=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def descend(  # pragma: no cover
     gradient, squares, bias, units, static, static_rate, static_pull, low, high,
-    face_row, face, face_bases, face_rate, pose_row, pose, pose_bases, pose_rate,
-    bases_pull, bases_most,
+    face_row, face, face_bases, face_pull, pose_row, pose, pose_bases, pose_pull,
+    bases_rate, bases_most,
 ):  # fmt: skip
     """One step. `static` [U, 13] and the bases are in the channels' own units; rates, pulls and
     bounds, each [13] or [10], in those of `units`.
@@ -103,15 +103,17 @@ def descend(  # pragma: no cover
                 continue
             values = face if part == 0 else pose
             bases = face_bases if part == 0 else pose_bases
-            rate = face_rate if part == 0 else pose_rate
+            pull = face_pull if part == 0 else pose_pull
             for channel in range(WIDTH):
                 unit = units[index, channel]
-                step = rate[channel] * steady[channel]
-                keep = np.float32(1) - step * bases_pull[channel]
+                step = bases_rate[channel] * steady[channel]
+                # The pull at the end of the step, not at its beginning: however hard, it goes to
+                # nothing, and not beyond.
+                keep = np.float32(1) / (np.float32(1) + step * pull[channel])
                 way = step * slope[channel] * unit
                 most = bases_most[channel] * unit
                 for k in range(len(values)):
-                    value = keep * bases[row, k, channel] - way * values[k]
+                    value = keep * (bases[row, k, channel] - way * values[k])
                     bases[row, k, channel] = min(max(value, -most), most)
 
 
