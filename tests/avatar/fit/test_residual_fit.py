@@ -15,8 +15,10 @@ from avatar.fit.residual_fit import (
     Recipe,
     ResidualLearner,
     Seen,
+    hidden_layer,
     is_on,
     learn_residuals,
+    moments,
     toggled,
 )
 from avatar.fit.residual_losses import Losses
@@ -24,7 +26,7 @@ from avatar.fit.residual_state import write_state
 from avatar.fit.residual_views import turned_lens
 from avatar.fit.teacher import TeacherFrame
 from avatar.head.template import HeadTemplate, load_template
-from avatar.residual import FACE_CODE, WIDTH
+from avatar.residual import FACE_CODE, HEAD_CODE, WIDTH, features
 from avatar.types import ARKIT_NAMES, Avatar, MotionFrame, ResidualPart
 
 SIDE = 96
@@ -241,6 +243,47 @@ def test_each_part_can_be_left_out(
         assert switched != short
         if hasattr(Losses(), term):
             assert is_on(switched, term) is not is_on(short, term)
+
+
+def test_what_a_film_hardly_shows_throws_no_feature_about():
+    """Its grain, stretched to the size of a motion, sent features to their ends where another film
+    moves by a hair."""
+    rng = np.random.default_rng(3)
+    sizes = np.array([2, 1, 0.5, 0.3, 0.01, 0.01])
+    codes = rng.normal(0, sizes, (60, HEAD_CODE)).astype(np.float32)
+    layer = hidden_layer(codes, HEAD_CODE)
+    away = np.zeros((2, HEAD_CODE), np.float32)
+    away[0, 0], away[1, 5] = 2, 0.03
+    seen, hardly = (np.abs(features(layer, layer.mean + each)).max() for each in away)
+    assert seen == pytest.approx(np.tanh(0.6), abs=0.05)
+    assert hardly < 0.1
+
+
+def test_moments_are_frames_that_are_news():
+    rng = np.random.default_rng(4)
+    each_new = rng.normal(size=(100, 3)).astype(np.float32)
+    held = np.repeat(each_new[:20], 5, 0)
+    assert 80 < moments(each_new) <= 100
+    assert 12 < moments(held) < 35
+    assert moments(each_new[:2]) == 2
+    assert np.isfinite(moments(np.zeros((50, 3), np.float32)))
+
+
+def test_networks_are_pulled_the_harder_the_less_frames_tell_and_never_beyond_nothing(
+    plain: Avatar, frames: list[TeacherFrame], template: HeadTemplate
+):
+    def size(taught: list[TeacherFrame], recipe: Recipe) -> float:
+        learner = ResidualLearner(plain, template, taught, recipe)
+        for _ in range(24):
+            learner.step()
+        part = learner.finished().face_residual
+        assert part is not None
+        return float(np.abs(part.bases).mean())
+
+    twice = [frame for frame in frames[::2] for _ in range(2)]
+    whole = size(frames, RECIPE)
+    assert size(twice, RECIPE) < 0.9 * whole
+    assert size(frames, replace(RECIPE, bases_pull=1e6)) < 1e-3 * whole
 
 
 def test_gradients_are_those_of_the_picture(
