@@ -99,7 +99,19 @@ class ResidualField:
             np.zeros(face.bases.shape[1], np.float32),
             np.zeros(pose.bases.shape[1], np.float32),
         )
-        """Of the latest call, face and pose."""
+        """Of the latest call of `ask`, face and pose."""
+
+    @property
+    def bases(self) -> tuple[Float, Float]:
+        """Of face and pose, `ResidualPart.bases`; no rows where there is no such part."""
+        face, pose = self._parts
+        return face.bases, pose.bases
+
+    def ask(self, codes: tuple[Float, Float]) -> tuple[Float, Float]:
+        """The features for a motion of these `codes`, face and pose."""
+        face, pose = self._parts
+        self.features = features(face, codes[0]), features(pose, codes[1])
+        return self.features
 
     def apply(
         self,
@@ -116,7 +128,7 @@ class ResidualField:
         """
         avatar = self._avatar
         face, pose = self._parts
-        self.features = features(face, codes[0]), features(pose, codes[1])
+        self.ask(codes)
         add_residuals(
             self.splats,
             self.rows[0],
