@@ -459,9 +459,7 @@ class FrameLoop:
         scene = self._scene
         if scene is None:
             return ""
-        # What a card cannot pose, such as residuals, the processor does for it.
-        carried = isinstance(scene.deformer, CardPosing | DetailedPosing)
-        return who_poses(scene.renderer) if carried else "processor"
+        return who_poses(scene.renderer)
 
     def headset_statistics(self) -> dict[str, Any]:
         """What the headset's turns took, for `--stats`."""

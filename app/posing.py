@@ -34,13 +34,8 @@ class CardPosing:
 
 
 def posed_where_drawn(deformer: Deforms, renderer: Renderer) -> Deforms:
-    """What poses for this renderer; to be called where it draws, for this uploads.
-
-    Avatars with residuals are posed by the processor: no card knows of them yet.
-    """
+    """What poses for this renderer; to be called where it draws, for this uploads."""
     if who_poses(renderer) == "processor" or not isinstance(deformer, Deformer):
-        return deformer
-    if deformer.residual is not None:
         return deformer
     assert isinstance(renderer, PosingRenderer)
     return CardPosing(deformer, renderer)

@@ -27,7 +27,7 @@ from avatar.head.template import HeadTemplate, load_template
 from avatar.head_tables import HeadPose, HeadTables, index_array
 from avatar.lip_shadow import LIP_CONSTANTS, LipShadow, lip_splats
 from avatar.read_only import read_only
-from avatar.residual import ResidualField, motion_code
+from avatar.residual import MOST_LOG_SIZE, WIDTH, ResidualField, motion_code
 from avatar.types import Avatar, Float, Gaussians, Index, MotionFrame
 
 _SMALLEST = 1e-9
@@ -397,18 +397,52 @@ class Deformer:
             lip_area=lips.area,
             lip_darkest=lips.darkest,
             lip_rest=lips.rest,
-            constants={"TINY": _SMALLEST, **SHADING_CONSTANTS, **LIP_CONSTANTS},
+            **self._residual_tables(),
+            constants={
+                "TINY": _SMALLEST,
+                **SHADING_CONSTANTS,
+                **LIP_CONSTANTS,
+                "MOST_LOG_SIZE": MOST_LOG_SIZE,
+            },
         )
+
+    def _residual_tables(self) -> dict[str, NDArray[Any]]:
+        residual = self._residual
+        if residual is None:
+            none, no_bases = np.zeros(0, np.int32), np.zeros((0, 0, WIDTH), np.float32)
+            splats, rows, bases = none, none.reshape(0, 2), (no_bases, no_bases)
+        else:
+            splats, rows, bases = residual.splats, np.stack(residual.rows, 1), residual.bases
+        return {
+            "residual_splats": index_array(splats),
+            "residual_rows": index_array(rows),
+            "face_bases": np.ascontiguousarray(bases[0], np.float32),
+            "pose_bases": np.ascontiguousarray(bases[1], np.float32),
+        }
 
     def head_pose(self, motion: MotionFrame, *, seen_from: ArrayLike | None = None) -> HeadPose:
         """What `gaussians` makes of its arguments, for a renderer that has the `tables`."""
         glance = self._glance(seen_from, motion.head_rotation, motion.head_translation)
+        face, pose = self._features(motion)
         return HeadPose(
             weights=blend_weights(motion.expression, motion.tongue, self._avatar.expression_gain),
             gaze=gaze_rotation(motion.gaze).astype(np.float32),
             head_rotation=np.asarray(motion.head_rotation, np.float32),
             head_translation=np.asarray(motion.head_translation, np.float32),
             glance=glance,
+            face_features=face,
+            pose_features=pose,
+        )
+
+    def _features(self, motion: MotionFrame) -> tuple[Float, Float]:
+        """What the residuals' networks make of it, face and pose; none where there are none."""
+        if self._residual is None:
+            return np.zeros(0, np.float32), np.zeros(0, np.float32)
+        return self._residual.ask(
+            motion_code(
+                *(motion.expression, motion.tongue, motion.gaze),
+                *(motion.head_rotation, motion.head_translation),
+            )
         )
 
     def glance_seen(self, motion: MotionFrame, seen_from: ArrayLike) -> float:

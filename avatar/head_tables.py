@@ -3,8 +3,9 @@ draw.
 
 `avatar.deform.Deformer` poses on the processor; it makes these tables and, for each frame, the few
 numbers of a `HeadPose`. A graphics card keeps the tables and is sent the numbers. The order of work
-is the Deformer's: expression offsets, eyeballs and lids, neck, triangle frames, splats, then
-colours: glance, times the shading of the expression, times the shadow of lips on each other.
+is the Deformer's: expression offsets, eyeballs and lids, neck, triangle frames, residuals of the
+splats at rest, splats, then colours: glance, times the shading of the expression, times the shadow
+of lips on each other.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from avatar.types import Float, Index
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeadTables:
     """One avatar, made ready. Counts: M vertices, the template's V first; E offsets; T triangles;
-    N splats; K shaded vertices; L lit splats; n splats of lips."""
+    N splats; K shaded vertices; L lit splats; n splats of lips; U splats with residuals."""
 
     vertices: Float
     """[M, 3] at rest, metres."""
@@ -86,9 +87,19 @@ class HeadTables:
     lip_rest: Float
     """[n] the factor that is among the colours already."""
 
+    residual_splats: Index
+    """[U] splats that residuals change (`avatar.residual`), ascending; 0 rows = none."""
+    residual_rows: Index
+    """[U, 2] where each one's weights stand in `face_bases` and in `pose_bases`, or -1."""
+    face_bases: Float
+    """[R, F, 10] output weights for the features of the face, as `ResidualPart.bases`."""
+    pose_bases: Float
+    """[R', F', 10] likewise, for those of how the head is held."""
+
     constants: dict[str, float]
     """Numbers of the formulas: `TINY` (m), `ENCODED` (power), `DIMMEST`, `LEAST_RATIO`,
-    `MOST_RATIO`, `FOLD` (power), `DEEPEST`, `LIP_SQUARE` (1/m²), `LIP_SCALE` (1/m²)."""
+    `MOST_RATIO`, `FOLD` (power), `DEEPEST`, `LIP_SQUARE` (1/m²), `LIP_SCALE` (1/m²),
+    `MOST_LOG_SIZE`."""
 
     def __len__(self) -> int:
         return len(self.triangle_of)
@@ -108,6 +119,10 @@ class HeadPose:
     """[3] metres."""
     glance: float
     """0..1 how much of the glance the viewer sees."""
+    face_features: Float
+    """[F] of `HeadTables.face_bases`, each within -1..1."""
+    pose_features: Float
+    """[F'] of `HeadTables.pose_bases`."""
 
 
 def index_array(values: NDArray[np.generic]) -> Index:

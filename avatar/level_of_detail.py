@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from avatar.deform import Deformer
 from avatar.fit.rasteriser import Lens, Rasteriser
+from avatar.residual import rows_of
 from avatar.types import ARKIT_NAMES, Avatar, Float, ResidualPart
 
 LOST = (1e-4, 1e-3, 1e-2, 5e-2)
@@ -75,7 +76,7 @@ def levels_of_detail(avatar: Avatar) -> list[Level]:
 
 
 def thinned(avatar: Avatar, kept: NDArray[np.integer]) -> Avatar:
-    """The avatar with only the Gaussians `kept` [n], ascending."""
+    """The avatar with only the Gaussians `kept` [n], in this order; one may be there twice."""
     return replace(
         avatar,
         bound_triangle=avatar.bound_triangle[kept],
@@ -93,9 +94,9 @@ def thinned(avatar: Avatar, kept: NDArray[np.integer]) -> Avatar:
 def _thinned_part(part: ResidualPart | None, kept: NDArray[np.integer]) -> ResidualPart | None:
     if part is None:
         return None
-    stays = np.isin(part.splats, kept)
-    places = np.searchsorted(kept, part.splats[stays]).astype(np.int32)
-    return replace(part, splats=places, bases=np.ascontiguousarray(part.bases[stays]))
+    rows = rows_of(part.splats, kept)
+    places = np.flatnonzero(rows >= 0).astype(np.int32)
+    return replace(part, splats=places, bases=np.ascontiguousarray(part.bases[rows[places]]))
 
 
 def seen_light(avatar: Avatar) -> Float:

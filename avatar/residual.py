@@ -15,6 +15,7 @@ learned from, the less is left of them.
 
 import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
 
 from avatar.motion.latent import MOUTH_CODE, UPPER_CODE, Face, load_codec
 from avatar.read_only import read_only
@@ -87,9 +88,9 @@ class ResidualField:
         face, pose = self._parts
         self.splats: Index = np.union1d(face.splats, pose.splats).astype(np.int32)
         """[U] which Gaussians change at all."""
-        self.rows = _rows(face.splats, self.splats), _rows(pose.splats, self.splats)
+        self.rows = rows_of(face.splats, self.splats), rows_of(pose.splats, self.splats)
         """Face and pose, each [U]: where these stand among the part's own, -1 for not at all."""
-        self.lit_entry = _rows(lit, self.splats)
+        self.lit_entry = rows_of(lit, self.splats)
         """[U] where they stand in `lit`, or -1."""
         self.positions = np.array(avatar.bound_position, np.float32, order="C")
         """[N, 3] as `Avatar.bound_position`, of the latest call; so are the next two."""
@@ -99,7 +100,19 @@ class ResidualField:
             np.zeros(face.bases.shape[1], np.float32),
             np.zeros(pose.bases.shape[1], np.float32),
         )
-        """Of the latest call, face and pose."""
+        """Of the latest call of `ask`, face and pose."""
+
+    @property
+    def bases(self) -> tuple[Float, Float]:
+        """Of face and pose, `ResidualPart.bases`; no rows where there is no such part."""
+        face, pose = self._parts
+        return face.bases, pose.bases
+
+    def ask(self, codes: tuple[Float, Float]) -> tuple[Float, Float]:
+        """The features for a motion of these `codes`, face and pose."""
+        face, pose = self._parts
+        self.features = features(face, codes[0]), features(pose, codes[1])
+        return self.features
 
     def apply(
         self,
@@ -116,7 +129,7 @@ class ResidualField:
         """
         avatar = self._avatar
         face, pose = self._parts
-        self.features = features(face, codes[0]), features(pose, codes[1])
+        self.ask(codes)
         add_residuals(
             self.splats,
             self.rows[0],
@@ -154,8 +167,8 @@ def _nothing(size: int) -> ResidualPart:
     )
 
 
-def _rows(some: Index, among: Index) -> Index:
-    """[U] where each of `among` stands in `some`, -1 where it does not. Both ascend."""
+def rows_of(some: Index, among: NDArray[np.integer]) -> Index:
+    """[U] where each of `among` stands in `some`, which ascends; -1 where it does not."""
     if not len(some):
         return np.full(len(among), -1, np.int32)
     place = np.minimum(np.searchsorted(some, among), len(some) - 1)

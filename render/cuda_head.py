@@ -13,16 +13,19 @@ from render.cuda_memory import THREADS, CardArray, Kernels
 
 _KNOWN = (
     *("TINY", "ENCODED", "DIMMEST", "LEAST_RATIO", "MOST_RATIO", "FOLD", "DEEPEST"),
-    *("LIP_SQUARE", "LIP_SCALE"),
+    *("LIP_SQUARE", "LIP_SCALE", "MOST_LOG_SIZE"),
 )
 """Constants in the order of KNOWN_TINY and on in shaders/cuda/pose.cu."""
+_BASES = "face_bases", "pose_bases"
+_AT_REST = "positions", "rotations", "scales", "opacities", "colours"
+"""Tables that residuals change."""
 
 
 class CudaHead:
     """`CardHead` of a `CudaRenderer`, which makes it."""
 
     def __init__(self, card: Card, kernels: Kernels, tables: HeadTables) -> None:
-        """Send the tables; neutral until the first `pose`."""
+        """Send the tables; neutral, and without residuals, until the first `pose`."""
         self._card, self._kernels = card, kernels
         self.released = False
         self._marks = card.event(), card.event()
@@ -32,12 +35,17 @@ class CudaHead:
         self._shaded, self._lit = len(tables.shaded), len(tables.lit)
         self._has_glance = int(len(tables.glance) > 0)
         self._weights = int(tables.offset_weight.max(initial=-1)) + 1
-        names = [each.name for each in fields(HeadTables) if each.name != "constants"]
+        self._changed = len(tables.residual_splats)
+        self._bases = tables.face_bases.shape[:2], tables.pose_bases.shape[:2]
+        features = sum(each[1] for each in self._bases)
+        apart = (*_BASES, "constants")
+        names = [each.name for each in fields(HeadTables) if each.name not in apart]
         self._at = {name: self._sent(getattr(tables, name)) for name in names}
+        self._keep_residuals(tables)
         self._at["lip_of"] = self._sent(_lip_of(tables))
         self._at["known"] = self._sent(_known(tables))
         self._at["factors"] = self._sent(np.ones(self._vertices, np.float32))
-        for name, width in (("posed", 3 * self._vertices), ("pose", 16 + self._weights)):
+        for name, width in (("posed", 3 * self._vertices), ("pose", 16 + self._weights + features)):
             self._at[name] = self._empty(width)
         for name, width in (("means", 3), ("turns", 4), ("sizes", 3), ("shown", 3)):
             self._at[name] = self._empty(width * self._count)
@@ -48,6 +56,8 @@ class CudaHead:
                 head_rotation=np.zeros(3, np.float32),
                 head_translation=np.zeros(3, np.float32),
                 glance=0.0,
+                face_features=np.zeros(self._bases[0][1], np.float32),
+                pose_features=np.zeros(self._bases[1][1], np.float32),
             )
         )
 
@@ -57,11 +67,14 @@ class CudaHead:
     def pose(self, pose: HeadPose) -> None:
         """Take this pose, until the next call. The card works on it when this returns."""
         assert len(pose.weights) >= self._weights, "weights of another template"
+        features = len(pose.face_features), len(pose.pose_features)
+        assert features == (self._bases[0][1], self._bases[1][1]), "features of another avatar"
         numbers = np.concatenate(
             [
                 np.ravel(pose.gaze),
                 *(pose.head_rotation, pose.head_translation, [pose.glance]),
                 pose.weights[: self._weights],
+                *(pose.face_features, pose.pose_features),
             ]
         ).astype(np.float32)
         assert not self.released, "released already"
@@ -77,9 +90,11 @@ class CudaHead:
             *("posed", "shaded", "ring_start", "ring", "shade_weight", "neck_weights"),
             *("rest_light", "rest_area", "known", "pose"),
         ), (self._shaded,), ("factors",))  # fmt: skip
-        glance = (self._at["glance"], self._has_glance)
+        self._add_residuals()
+        glance = (self._at["glance now"], self._has_glance)
         self._start("carry_splats", self._count, (
-            *("posed", "triangles", "triangle_of", "positions", "rotations", "scales", "colours"),
+            *("posed", "triangles", "triangle_of"),
+            *("positions now", "rotations now", "scales now", "colours now"),
         ), (*glance, self._at["known"], self._at["pose"], self._count), (
             *("means", "turns", "sizes", "shown"),
         ))  # fmt: skip
@@ -89,6 +104,29 @@ class CudaHead:
         ), (self._lit,), ("shown",))  # fmt: skip
         self._card.mark(posed)
 
+    def _keep_residuals(self, tables: HeadTables) -> None:
+        """Their weights, and room for what they make of the splats at rest; without them that is
+        the tables themselves."""
+        for name in _BASES:  # neighbouring splats side by side
+            self._at[name] = self._sent(getattr(tables, name).transpose(1, 2, 0))
+        for name in _AT_REST:
+            own = self._sent(getattr(tables, name)) if self._changed else self._at[name]
+            self._at[f"{name} now"] = own
+        self._at["glance now"] = self._at["glance"]
+        if self._changed and self._has_glance:
+            # Where residuals are, `add_residuals` adds it: their sum is held to 0..1.
+            others = tables.glance.copy()
+            others[tables.residual_splats] = 0
+            self._at["glance now"] = self._sent(others)
+
+    def _add_residuals(self) -> None:
+        face, pose = self._bases
+        self._start("add_residuals", self._changed, (
+            *("residual_splats", "residual_rows", *_BASES, *_AT_REST, "glance", "known", "pose"),
+        ), (*face, *pose, 16 + self._weights, self._has_glance, self._changed), (
+            *(f"{name} now" for name in _AT_REST),
+        ))  # fmt: skip
+
     def read(self) -> Gaussians:
         """Copied back, for tests and measurements."""
         self._card.use()
@@ -96,7 +134,7 @@ class CudaHead:
             "means": (self._at["means"], (self._count, 3)),
             "rotations": (self._at["turns"], (self._count, 4)),
             "scales": (self._at["sizes"], (self._count, 3)),
-            "opacities": (self._at["opacities"], (self._count,)),
+            "opacities": (self._at["opacities now"], (self._count,)),
             "colours": (self._at["shown"], (self._count, 3)),
         }
         read = {name: np.empty(shape, np.float32) for name, (_, shape) in arrays.items()}
@@ -115,7 +153,7 @@ class CudaHead:
         """Where the posed Gaussians lie."""
         at = self._at
         return SplatAddresses(
-            self._count, at["means"], at["turns"], at["sizes"], at["opacities"], at["shown"]
+            self._count, at["means"], at["turns"], at["sizes"], at["opacities now"], at["shown"]
         )
 
     def release(self) -> None:

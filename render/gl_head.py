@@ -1,8 +1,8 @@
 """Heads posed on the graphics card, where there are compute shaders (OpenGL 4.3).
 
 The tables of an avatar are uploaded once. For a frame the card is sent the numbers of a `HeadPose`
-and does what `avatar.deform.Deformer` does on the processor: vertices, the light on them, splats,
-lips; the splats end packed in a texture, as shaders/splat.vert reads them.
+and does what `avatar.deform.Deformer` does on the processor: vertices, the light on them, splats
+with their residuals, lips; the splats end packed in a texture, as shaders/splat.vert reads them.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,12 @@ GROUP = 64
 """Invocations of a work group: a whole number of what any card runs side by side."""
 _CONSTANTS = (
     *("TINY", "ENCODED", "DIMMEST", "LEAST_RATIO", "MOST_RATIO", "FOLD", "DEEPEST"),
-    *("LIP_SQUARE", "LIP_SCALE"),
+    *("LIP_SQUARE", "LIP_SCALE", "MOST_LOG_SIZE"),
 )
 _OF_HEAD = {"EYE_CENTRES": 6, "LID_CLEARANCES": 2, "NECK_JOINT": 3, "LIGHT": 9}
 _OF_POSE = {"GAZE": 9, "HEAD_ROTATION": 3, "HEAD_TRANSLATION": 3, "GLANCE": 1, "WEIGHTS": 0}
-"""Weights come last: how many there are is the avatar's."""
+"""Weights come last, and after them the features of residuals: how many there are is the
+avatar's."""
 _NOT, _LIT, _LIP = 0, 1, 2
 """Kinds of splats, as shaders/head_splats.comp has them."""
 
@@ -54,20 +55,26 @@ class HeadPrograms:
         """
         built: list[moderngl.ComputeShader] = []
         try:
-            for name in ("vertices", "shading", "splats", "lips"):
-                drawn = {"TEXTURE_WIDTH": texture_width} if name in ("splats", "lips") else {}
+            for name, own in (
+                ("vertices", {}),
+                ("shading", {}),
+                ("splats", {"TEXTURE_WIDTH": texture_width, "RESIDUALS": 0}),
+                ("splats", {"TEXTURE_WIDTH": texture_width, "RESIDUALS": 1}),
+                ("lips", {"TEXTURE_WIDTH": texture_width}),
+            ):
                 built.append(
-                    build_compute(context, f"head_{name}.comp", GROUP=GROUP, **drawn, **_PLACES)
+                    build_compute(context, f"head_{name}.comp", GROUP=GROUP, **own, **_PLACES)
                 )
         except Exception:
             for each in built:
                 each.release()
             raise
-        self.vertices, self.shading, self.splats, self.lips = built
+        self.vertices, self.shading, self.splats, self.splats_with_residuals, self.lips = built
+        self._built = built
 
     def release(self) -> None:
         """Give them back."""
-        for each in (self.vertices, self.shading, self.splats, self.lips):
+        for each in self._built:
             each.release()
 
 
@@ -93,7 +100,9 @@ class GlHead:
         """As shaders/splat.vert reads them; in a pose after the first `pose`."""
         self.splats.filter = (moderngl.NEAREST, moderngl.NEAREST)
         self._weights = int(tables.offset_weight.max(initial=-1)) + 1
-        room = np.zeros(_PLACES["AT_WEIGHTS"] - _POSE_BEGINS + self._weights, np.float32)
+        self._features = tables.face_bases.shape[1], tables.pose_bases.shape[1]
+        ours = self._weights + sum(self._features)
+        room = np.zeros(_PLACES["AT_WEIGHTS"] - _POSE_BEGINS + ours, np.float32)
         self._numbers = self._buffer(np.concatenate([_head_numbers(tables), room]))
         self._rest = self._buffer(_beside(tables.vertices, tables.neck_weights))
         eye = np.append(tables.eye, 0)
@@ -105,6 +114,9 @@ class GlHead:
         self._bound = self._buffer(_bound_splats(tables))
         self._shading = self._shading_buffers(tables)
         self._lip_tables = self._lip_buffers(tables)
+        self._has_residuals = len(tables.residual_splats) > 0
+        self._residual_rows = len(tables.face_bases), len(tables.pose_bases)
+        self._residuals = self._residual_buffers(tables) if self._has_residuals else ()
         self._released = False
 
     def __len__(self) -> int:
@@ -114,10 +126,13 @@ class GlHead:
         """Take this pose, until the next call."""
         assert not self._released, "released already"
         assert len(pose.weights) >= self._weights, "weights of another template"
+        features = len(pose.face_features), len(pose.pose_features)
+        assert features == self._features, "features of another avatar"
         numbers = np.concatenate(
             [
                 *(np.ravel(pose.gaze), pose.head_rotation, pose.head_translation),
                 *([pose.glance], pose.weights[: self._weights]),
+                *(pose.face_features, pose.pose_features),
             ]
         ).astype(np.float32)
         with self._current():
@@ -132,9 +147,24 @@ class GlHead:
             shading = self._posed, *self._shading, self._factors
             self._run(self._programs.shading, self._shaded, shading)
             self.splats.bind_to_image(0, read=True, write=True)
-            splats = self._posed, self._factors, self._triangles, self._bound
-            self._run(self._programs.splats, self._count, splats)
+            self._carry()
             self._run(self._programs.lips, self._lips, self._lip_tables)
+
+    def _carry(self) -> None:
+        splats = self._posed, self._factors, self._triangles, self._bound
+        if not self._has_residuals:
+            self._run(self._programs.splats, self._count, splats)
+            return
+        self._run(
+            self._programs.splats_with_residuals,
+            self._count,
+            (*splats, *self._residuals),
+            features_at=_PLACES["AT_WEIGHTS"] + self._weights,
+            face_features=self._features[0],
+            pose_features=self._features[1],
+            face_rows=self._residual_rows[0],
+            pose_rows=self._residual_rows[1],
+        )
 
     def read(self) -> Gaussians:
         """Copied back, for tests and measurements."""
@@ -159,7 +189,7 @@ class GlHead:
             for each in (
                 *(self.splats, self._numbers, self._rest, self._owners, self._offsets),
                 *(self._posed, self._factors, self._triangles, self._bound),
-                *(*self._shading, *self._lip_tables),
+                *(*self._shading, *self._lip_tables, *self._residuals),
             ):
                 each.release()
         self._released = True
@@ -213,6 +243,13 @@ class GlHead:
             self._buffer(_padded(known)),
         )
 
+    def _residual_buffers(self, tables: HeadTables) -> tuple[moderngl.Buffer, ...]:
+        """`residual_rows` and `residual_bases` of shaders/common/head_residuals.glsl."""
+        rows = np.full((self._count, 2), -1, np.int32)
+        rows[tables.residual_splats] = tables.residual_rows
+        bases = [_packed_halves(each) for each in (tables.face_bases, tables.pose_bases)]
+        return self._buffer(rows), self._buffer(np.concatenate(bases))
+
     def _buffer(self, values: NDArray[np.generic]) -> moderngl.Buffer:
         # OpenGL has no buffers of no bytes.
         return self._context.buffer(np.ascontiguousarray(values).tobytes() or bytes(4))
@@ -245,6 +282,15 @@ def _bound_splats(tables: HeadTables) -> Float:
         _padded(glance),
     ]
     return np.stack(parts, 1).reshape(-1, 4)
+
+
+def _packed_halves(bases: Float) -> NDArray[np.uint32]:
+    """[F * 5 * R] of [R, F, 10]: two channels in one number, as a file keeps them, and those of
+    neighbouring splats side by side."""
+    rows, features, channels = bases.shape
+    halves = np.ascontiguousarray(bases, np.float16).reshape(-1, 2)
+    pairs = halves.astype("<f2").view("<u4").reshape(rows, features, channels // 2)
+    return np.ascontiguousarray(pairs.transpose(1, 2, 0), np.uint32).ravel()
 
 
 def _beside(three: Float, one: NDArray[np.generic]) -> Float:

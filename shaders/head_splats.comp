@@ -1,7 +1,8 @@
 #version 430 core
 // Carries one splat along with its triangle, gives it its colour, and packs it as splat.vert reads
 // it. In: the posed head, avatar space, metres; the splat relative to its triangle (avatar/deform.py
-// has the formulas and their sources). Out: four texels of `packed_splats`.
+// has the formulas and their sources), and with RESIDUALS what the motion adds to that. Out: four
+// texels of `packed_splats`.
 #include "common/head_numbers.glsl"
 layout(local_size_x = GROUP) in;
 layout(std430, binding = 1) readonly buffer Posed { vec4 posed[]; };
@@ -14,6 +15,9 @@ layout(rgba32f, binding = 0) writeonly uniform image2D packed_splats;
 uniform int count; // splats
 const float LIT = 1.0, LIP = 2.0; // kinds; a lip's colour is finished by head_lips.comp
 const float LARGEST = 3.4028234e38;
+#if RESIDUALS
+#include "common/head_residuals.glsl"
+#endif
 
 void put(int index, int part, vec4 value) {
     int at = 4 * index + part;
@@ -61,7 +65,12 @@ void main() {
     if (index >= count) {
         return;
     }
-    vec4 on = bound[5 * index], scales = bound[5 * index + 2];
+    vec4 on = bound[5 * index], turn = bound[5 * index + 1], scales = bound[5 * index + 2];
+    vec4 colours = bound[5 * index + 3];
+    vec3 glance = bound[5 * index + 4].rgb, lit_at = on.xyz; // the light keeps to the place at rest
+#if RESIDUALS
+    add_residuals(index, on, turn, scales, colours, glance);
+#endif
     ivec3 corner = triangles[int(on.w)].xyz;
     vec3 origin = posed[corner.x].xyz;
     vec3 ab = posed[corner.y].xyz - origin, ac = posed[corner.z].xyz - origin;
@@ -78,8 +87,8 @@ void main() {
     }
     vec3 b = posed[corner.y].xyz, c = posed[corner.z].xyz;
     vec3 mean = (1.0 - on.x - on.y) * origin + on.x * b + on.y * c + on.z * size * normal;
-    vec4 rotation = normalize(product(frame, bound[5 * index + 1]));
-    vec3 colour = coloured(bound[5 * index + 3], bound[5 * index + 4].rgb, on.xyz, corner);
+    vec4 rotation = normalize(product(frame, turn));
+    vec3 colour = coloured(colours, glance, lit_at, corner);
     scales.xyz *= size;
     // Written so that NaN fails the test, as DistanceOrder.pack does.
     vec4 all = vec4(mean, 0.0) + rotation + scales + vec4(colour, 0.0);

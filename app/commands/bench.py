@@ -29,6 +29,7 @@ from app.settings import DEFAULT_AVATAR
 from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
 from avatar.errors import DeviceError, VisavisError
+from avatar.level_of_detail import thinned
 from avatar.types import ARKIT_NAMES, Avatar, Float, Gaussians
 from render.camera import PORTRAIT_FIELD_OF_VIEW, View, orbit_view, viewer
 from render.choose import RENDERER_NAMES, open_renderer
@@ -125,6 +126,14 @@ def bench(
             help="Which to measure: cpu, torch (a plain comparison), ...; all that run here.",
         ),
     ] = (),
+    avatar: Annotated[
+        str,
+        tyro.conf.arg(
+            metavar="A",
+            help="Which to move: a file, or the name of a bundled one. One with residuals takes "
+            "longer to pose.",
+        ),
+    ] = DEFAULT_AVATAR,
     headset: Annotated[
         bool,
         tyro.conf.arg(
@@ -138,20 +147,24 @@ def bench(
 ) -> None:
     """Measure how long a frame takes on this machine, and print a table.
 
-    With the bundled avatar, thinned or filled up to the number of Gaussians; where there is none,
-    with clouds of splats in the shape of a head. An OutputError tells before measuring where a file
-    cannot be written, a DeviceError where a renderer that was asked for does not run here.
+    With an avatar, thinned or filled up to the number of Gaussians; where none is bundled and none
+    asked for, with clouds of splats in the shape of a head. An OutputError tells before measuring
+    where a file cannot be written, an AvatarFileError where there is no such avatar, a DeviceError
+    where a renderer that was asked for does not run here.
     """
     for path, ending in ((json, ".json"), (plot, ".png")):
         if path is not None:
             check_output(path, (ending,))
+    made = _avatar(avatar)
     memory = PeakMemory()
     machine = _machine()
     renderers, machine["backends"] = _open(backends or (("auto",) if quick else None), memory)
     memory.settle()
     measured: dict[tuple[Case, str], Measured] = {}
     try:
-        _measure_all(list(renderers.values()), _cases(quick, headset), quick, memory, measured)
+        scene = lambda count: _scene(made, Path(avatar).stem, count)  # noqa: E731
+        cases = _cases(quick, headset)
+        _measure_all(list(renderers.values()), cases, scene, quick, memory, measured)
     finally:
         results = [_result(entry) for entry in measured.values()]
         if results:  # after Ctrl-C too: minutes of work, whole or not
@@ -233,6 +246,7 @@ def _opened(name: str) -> Renderer:
 def _measure_all(
     renderers: list[Renderer],
     cases: list[Case],
+    scene_of: Callable[[int | None], Scene],
     quick: bool,
     memory: PeakMemory,
     measured: dict[tuple[Case, str], Measured],
@@ -247,7 +261,7 @@ def _measure_all(
                 for each in scenes.values():  # one at a time: they take memory
                     each.release()
                 scenes.clear()
-                scenes[case.count] = _scene(case.count)
+                scenes[case.count] = scene_of(case.count)
             scene = scenes[case.count]
             for renderer in renderers:
                 entry = measured.get((case, renderer.name)) or Measured(
@@ -321,12 +335,18 @@ def _ellipsoid_area(radii: np.ndarray) -> float:
     return 4 * math.pi * ((a * b + a * c + b * c) / 3) ** (1 / 1.6)
 
 
-def _scene(count: int | None) -> Scene:
-    if DEFAULT_AVATAR not in bundled_avatars():
+def _avatar(name: str) -> Avatar | None:
+    """None where there is no bundled avatar and none is asked for."""
+    if name == DEFAULT_AVATAR and name not in bundled_avatars():
+        return None
+    return load_avatar(avatar_path(name))
+
+
+def _scene(avatar: Avatar | None, name: str, count: int | None) -> Scene:
+    if avatar is None:
         gaussians = head_shaped_cloud(count or 60_000)
         return Scene("cloud", len(gaussians), lambda frame, views, by: gaussians, False)
-    avatar = load_avatar(avatar_path(DEFAULT_AVATAR))
-    return _moving(avatar if count is None else with_count(avatar, count))
+    return _moving(avatar if count is None else with_count(avatar, count), name)
 
 
 def with_count(avatar: Avatar, count: int, seed: int = 0) -> Avatar:
@@ -341,20 +361,13 @@ def with_count(avatar: Avatar, count: int, seed: int = 0) -> Avatar:
     again = np.arange(count) >= len(avatar)
     position[again, :2] += rng.uniform(-0.2, 0.2, (int(again.sum()), 2))
     return replace(
-        avatar,
-        bound_triangle=avatar.bound_triangle[chosen],
+        thinned(avatar, chosen),
         bound_position=_single(position),
-        bound_rotation=avatar.bound_rotation[chosen],
         bound_scale=_single(avatar.bound_scale[chosen] * math.sqrt(len(avatar) / count)),
-        opacity=avatar.opacity[chosen],
-        colour=avatar.colour[chosen],
-        glance=avatar.glance[chosen] if len(avatar.glance) else avatar.glance,
-        face_residual=None,
-        pose_residual=None,
     )
 
 
-def _moving(avatar: Avatar) -> Scene:
+def _moving(avatar: Avatar, name: str) -> Scene:
     """The avatar opening and closing its mouth, looking about, nodding."""
     deformer = Deformer(avatar)
     jaw = ARKIT_NAMES.index("jawOpen")
@@ -379,7 +392,7 @@ def _moving(avatar: Avatar) -> Scene:
             if isinstance(each, CardPosing):
                 each.release()
 
-    return Scene(f"avatar {DEFAULT_AVATAR}", len(avatar), pose, True, release)
+    return Scene(f"avatar {name}", len(avatar), pose, True, release)
 
 
 def _cases(quick: bool, headset: bool = False) -> list[Case]:

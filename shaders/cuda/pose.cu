@@ -9,7 +9,7 @@
 #define POSE_ROTATION 9      // [3] axis-angle
 #define POSE_TRANSLATION 12  // [3] metres
 #define POSE_GLANCE 15
-#define POSE_WEIGHTS 16
+#define POSE_WEIGHTS 16      // then the features of residuals, of the face and of the head
 // `known`, the numbers of an avatar.
 #define KNOWN_EYES 0         // [2, 3] centres, metres
 #define KNOWN_CLEARANCES 6   // [2] metres
@@ -24,6 +24,7 @@
 #define KNOWN_DEEPEST 26
 #define KNOWN_LIP_SQUARE 27
 #define KNOWN_LIP_SCALE 28
+#define KNOWN_MOST_LOG_SIZE 29
 
 // A vector turned by `angle` about a unit axis (Rodrigues' formula).
 static __device__ float3 turned(float3 v, float3 axis, float angle)
@@ -157,6 +158,56 @@ static __device__ float4 quaternion(float3 a, float3 b, float3 c)
     }
     r = sqrtf(1 + c.z - a.x - b.y), s = 0.5f / r;
     return make_float4((a.y - b.x) * s, (c.x + a.z) * s, (c.y + b.z) * s, 0.5f * r);
+}
+
+#define CHANNELS 10  // of a residual: colour, opacity, two log sizes, place, turn about z
+
+// Features times the weights of one row; `bases` [features, CHANNELS, rows].
+static __device__ void add_part(
+    const float *features, int count, const float *bases, int rows, int row, float *sums)
+{
+    if (row < 0) return;
+    const float *weight = bases + row;
+    for (int k = 0; k < count; ++k)
+        for (int channel = 0; channel < CHANNELS; ++channel, weight += rows)
+            sums[channel] += features[k] * *weight;
+}
+
+// What the motion adds to splats at rest (avatar/residual.py has the formula), the glance included.
+// One thread for each of `splats` [count]; `rows` [count, 2] of the face and of the head, or -1.
+extern "C" __global__ void __launch_bounds__(BLOCK) add_residuals(
+    const int *splats, const int *rows, const float *face_bases, const float *head_bases,
+    const float *positions, const float *rotations, const float *scales, const float *opacities,
+    const float *colours, const float *glance, const float *known, const float *pose,
+    int face_rows, int face_features, int head_rows, int head_features, int features_at,
+    int has_glance, int count, float *out_positions, float *out_rotations, float *out_scales,
+    float *out_opacities, float *out_colours)
+{
+    int index = blockIdx.x * BLOCK + threadIdx.x;
+    if (index >= count) return;
+    float sums[CHANNELS] = {};
+    const float *features = pose + features_at;
+    add_part(features, face_features, face_bases, face_rows, rows[2 * index], sums);
+    features += face_features;
+    add_part(features, head_features, head_bases, head_rows, rows[2 * index + 1], sums);
+    int splat = splats[index];
+    float most = known[KNOWN_MOST_LOG_SIZE];
+    for (int axis = 0; axis < 3; ++axis) {
+        int at = 3 * splat + axis;
+        float colour = colours[at] + sums[axis];
+        if (has_glance) colour += pose[POSE_GLANCE] * glance[at];
+        out_colours[at] = clamped(colour, 0.0f, 1.0f);
+        out_positions[at] = positions[at] + sums[6 + axis];
+        if (axis < 2) out_scales[at] = scales[at] * expf(clamped(sums[4 + axis], -most, most));
+    }
+    out_opacities[splat] = clamped(opacities[splat] + sums[3], 0.0f, 1.0f);
+    float cosine = cosf(0.5f * sums[9]), sine = sinf(0.5f * sums[9]);
+    const float *own = rotations + 4 * splat;
+    float w = own[0], x = own[1], y = own[2], z = own[3];
+    out_rotations[4 * splat] = w * cosine - z * sine;
+    out_rotations[4 * splat + 1] = x * cosine + y * sine;
+    out_rotations[4 * splat + 2] = y * cosine - x * sine;
+    out_rotations[4 * splat + 3] = z * cosine + w * sine;
 }
 
 // Splats follow their triangles (place, turn, size), and their colours the glance. A triangle's

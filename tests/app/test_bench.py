@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from render import cuda_driver
 from render.camera import orbit_view
 from render.cpu import CpuRenderer
 from tests.app.test_command_line import refused, usage_status
+from tests.avatar.plain_head import taught
 from tests.render.fake_cuda import fake_library
 
 
@@ -32,18 +34,21 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-@pytest.mark.parametrize("bundled", [True, False])
+@pytest.mark.parametrize("drawn", ["bundled", "small", "cloud"])
 def test_a_quick_run_prints_a_table_and_writes_the_same_as_json(
-    bundled, tmp_path, capsys, monkeypatch
+    drawn, tmp_path, capsys, monkeypatch, small_avatar_file
 ):
-    if not bundled:
+    if drawn == "cloud":
         monkeypatch.setattr(module, "bundled_avatars", list)
     output = tmp_path / "bench.json"
-    bench(quick=True, json=output, backends=("cpu",))
+    avatar = str(small_avatar_file) if drawn == "small" else DEFAULT_AVATAR
+    bench(quick=True, json=output, backends=("cpu",), avatar=avatar)
     report = json.loads(output.read_text(encoding="utf-8"))
     [result] = report["results"]
     assert result["backend"] == "cpu"
-    assert result["gaussians"] > 10_000
+    known = {"bundled": f"avatar {DEFAULT_AVATAR}", "small": "avatar small", "cloud": "cloud"}
+    assert result["scene"] == known[drawn]
+    assert (result["gaussians"] > 10_000) == (drawn != "small")
     assert (result["size"], result["views"]) == (512, 1)
     stages = [result["deform_ms"] or 0, result["sort_ms"], result["raster_ms"]]
     assert (result["deform_ms"] is None) == (result["scene"] == "cloud")
@@ -87,13 +92,15 @@ def test_a_full_run_measures_every_case_on_every_renderer_and_draws_it(tmp_path,
 
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("name", ["cuda", "cuda-gl"])
-def test_a_card_is_measured_with_its_posing_and_what_it_holds(name, tmp_path, monkeypatch):
+def test_a_card_is_measured_with_its_posing_and_what_it_holds(
+    name, tmp_path, monkeypatch, small_avatar_file
+):
     # On the fake card of the renderer's own tests: what is measured means nothing, but all is told.
     monkeypatch.setattr(cuda_driver, "driver_library", fake_library)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(module, "SIZES", (32,))
     monkeypatch.setattr(module, "COUNTS", (300,))
-    bench(backends=(name,), json=tmp_path / "bench.json")
+    bench(backends=(name,), json=tmp_path / "bench.json", avatar=str(small_avatar_file))
     report = json.loads((tmp_path / "bench.json").read_text())
     [machine] = report["machine"]["backends"]
     assert machine["name"] == name
@@ -107,11 +114,14 @@ def test_a_card_is_measured_with_its_posing_and_what_it_holds(name, tmp_path, mo
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_headsets_two_eyes_are_measured_where_they_are_asked_for(tmp_path, monkeypatch):
+def test_a_headsets_two_eyes_are_measured_where_they_are_asked_for(
+    tmp_path, monkeypatch, small_avatar_file
+):
     monkeypatch.setattr(module, "HEADSET_PX", (60, 64))
     monkeypatch.setattr(module, "COUNTS", (300,))
     output, picture = tmp_path / "bench.json", tmp_path / "bench.png"
-    bench(headset=True, backends=("cpu",), json=output, plot=picture)
+    avatar = str(small_avatar_file)
+    bench(headset=True, backends=("cpu",), json=output, plot=picture, avatar=avatar)
     results = json.loads(output.read_text())["results"]
     shapes = [(result["size"], result["height"], result["views"]) for result in results]
     assert shapes == [(48, 48, 1), (48, 48, 2), (60, 64, 2)]
@@ -131,7 +141,7 @@ def test_a_head_before_a_headset_is_in_both_pictures():
 
 
 @pytest.mark.usefixtures("hasty")
-def test_without_names_all_are_measured_that_run_here(capsys, monkeypatch):
+def test_without_names_all_are_measured_that_run_here(capsys, monkeypatch, small_avatar_file):
     def opened(name: str) -> CpuRenderer:
         if name == "gl":
             raise DeviceError("no OpenGL 3.3 here.")
@@ -139,7 +149,8 @@ def test_without_names_all_are_measured_that_run_here(capsys, monkeypatch):
 
     monkeypatch.setattr(module, "RENDERER_NAMES", ("auto", "cpu", "gl", "reference"))
     monkeypatch.setattr(module, "open_renderer", opened)
-    bench()
+    monkeypatch.setattr(module, "COUNTS", (300,))
+    bench(avatar=str(small_avatar_file))
     told = capsys.readouterr()
     # On a busy machine it also says how far it is.
     said = [line for line in told.err.splitlines() if not line.startswith("measuring: ")]
@@ -150,8 +161,12 @@ def test_without_names_all_are_measured_that_run_here(capsys, monkeypatch):
 
 
 @pytest.mark.usefixtures("hasty")
-def test_the_graphics_card_is_measured_where_it_is_asked_for(tmp_path):
-    bench(json=tmp_path / "bench.json", backends=("gl", "cpu"))
+def test_the_graphics_card_is_measured_where_it_is_asked_for(
+    tmp_path, monkeypatch, small_avatar_file
+):
+    monkeypatch.setattr(module, "COUNTS", (300,))
+    avatar = str(small_avatar_file)
+    bench(json=tmp_path / "bench.json", backends=("gl", "cpu"), avatar=avatar)
     report = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
     assert [result["backend"] for result in report["results"][:2]] == ["gl", "cpu"]
     # The card poses and sorts, and does not tell how long it takes over what.
@@ -214,6 +229,19 @@ def test_an_avatar_of_its_own_count_is_the_same_in_another_order(small_avatar: A
     again = with_count(small_avatar, len(small_avatar))
     np.testing.assert_array_equal(np.sort(again.colour, 0), np.sort(small_avatar.colour, 0))
     np.testing.assert_array_equal(again.bound_position, small_avatar.bound_position)
+
+
+def test_an_avatar_of_another_count_keeps_its_residuals(small_avatar: Avatar):
+    learned = taught(small_avatar)
+    learned = replace(learned, opacity=np.arange(len(learned)).astype(np.float32))  # who is who
+    for count in (1000, 4000):
+        other = with_count(learned, count)
+        of = other.opacity.astype(int)
+        for name in ("face_residual", "pose_residual"):
+            part, whole = getattr(other, name), getattr(learned, name)
+            assert np.array_equal(part.splats, np.flatnonzero(np.isin(of, whole.splats)))
+            rows = np.searchsorted(whole.splats, of[part.splats])
+            assert np.array_equal(part.bases, whole.bases[rows])
 
 
 def test_the_cloud_is_a_closed_surface_of_a_heads_size():

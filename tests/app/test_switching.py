@@ -4,7 +4,6 @@ behind on the card. In a context without a window, where Mesa's llvmpipe draws."
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +25,7 @@ from app.renderers import Renderers
 from app.speech_process import SpeechProcess, SpeechReport
 from avatar.avatar_file import save_avatar
 from avatar.errors import DeviceError
+from avatar.level_of_detail import thinned
 from render.gl import GlRenderer
 from render.gl_driver import open_context
 from render.gl_head import GlHead
@@ -33,6 +33,7 @@ from render.gl_memory import Canvas
 from render.gl_sort import CardOrder
 from render.renderer import CardPicture
 from tests.app.stand_ins import NOTHING_HEARD
+from tests.avatar.plain_head import taught
 from tests.render.living import Bystander, living
 
 PATIENCE_S = 60.0
@@ -152,11 +153,9 @@ class Run:
 
 @pytest.fixture(scope="module")
 def avatars(small_avatar, small_avatar_file, tmp_path_factory) -> tuple[str, ...]:
-    """Two of different sizes, files."""
-    bound = ("bound_triangle", "bound_position", "bound_rotation", "bound_scale")
-    fields = {name: getattr(small_avatar, name)[:1100] for name in (*bound, "opacity", "colour")}
+    """Two of different sizes, the smaller with residuals; files."""
     smaller = tmp_path_factory.mktemp("smaller") / "smaller.avatar"
-    save_avatar(replace(small_avatar, **fields), smaller)
+    save_avatar(thinned(taught(small_avatar), np.arange(1100)), smaller)
     return str(small_avatar_file), str(smaller)
 
 

@@ -14,7 +14,7 @@ from render.camera import orbit_view
 from render.cuda import CudaRenderer
 from render.cuda_compiler import KernelCache
 from render.cuda_driver import Card
-from tests.avatar.plain_head import assert_posed_alike, lively_motion, pose_plainly
+from tests.avatar.plain_head import assert_posed_alike, lively_motion, pose_plainly, taught
 from tests.render.fake_cuda import calls, fake_library
 from tests.render.scenes import front_view
 
@@ -45,6 +45,33 @@ def test_a_pose_on_the_card_is_that_of_plain_numpy_and_of_the_deformer(cuda, def
     assert_posed_alike(got, deformer.gaussians(frame, seen_from=viewer))
 
 
+def test_residuals_are_added_on_the_card_as_by_the_deformer(cuda, deformer):
+    learned = Deformer(taught(deformer.avatar))
+    frame, viewer = lively_motion(4), np.array([0.05, 0.0, 1.0])
+    tables, pose = learned.tables(), learned.head_pose(frame, seen_from=viewer)
+    head = cuda.keep(tables)
+    head.pose(learned.head_pose(lively_motion(5), seen_from=viewer))  # nothing of it may stay
+    head.pose(pose)
+    got = head.read()
+    head.release()
+    assert_posed_alike(got, pose_plainly(tables, pose), opacities=1e-6)
+    assert_posed_alike(got, learned.gaussians(frame, seen_from=viewer), opacities=1e-6)
+
+
+@pytest.mark.parametrize("missing", ["face_residual", "pose_residual"])
+def test_one_network_of_residuals_is_enough(cuda, small_avatar, missing):
+    learned = Deformer(dataclasses.replace(taught(small_avatar), **{missing: None}))
+    bare = dataclasses.replace(learned.tables(), glance=np.zeros((0, 3), np.float32))
+    for tables, glance in ((learned.tables(), 0.7), (bare, 0.0)):
+        pose = dataclasses.replace(learned.head_pose(lively_motion(2)), glance=glance)
+        head = cuda.keep(tables)
+        head.pose(pose)
+        got, views = head.read(), [front_view()]
+        assert_posed_alike(got, pose_plainly(tables, pose), opacities=1e-6)
+        assert np.array_equal(cuda.render(head, views), cuda.render(got, views))
+        head.release()
+
+
 def test_a_head_is_neutral_until_it_is_posed_and_keeps_nothing_of_the_pose_before(cuda, deformer):
     tables = deformer.tables()
     head = cuda.keep(tables)
@@ -71,8 +98,9 @@ def test_a_kept_head_is_drawn_as_its_gaussians_are(cuda, deformer):
     head = cuda.keep(deformer.tables())
     head.pose(deformer.head_pose(lively_motion(2)))
     views = [orbit_view(0.2, 0.0, 1.0, width=160, height=144)]
-    assert np.array_equal(cuda.render(head, views), cuda.render(head.read(), views))
-    assert cuda.render(head, views).std() > 20
+    drawn = cuda.render(head, views)
+    assert np.array_equal(drawn, cuda.render(head.read(), views))
+    assert drawn.std() > 20
     head.release()
 
 
@@ -148,6 +176,8 @@ def test_weights_of_another_template_are_our_own_mistake(cuda, deformer):
         head_rotation=pose.head_rotation,
         head_translation=pose.head_translation,
         glance=0.0,
+        face_features=pose.face_features,
+        pose_features=pose.pose_features,
     )
     with pytest.raises(AssertionError, match="template"):
         head.pose(few)

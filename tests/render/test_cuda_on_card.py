@@ -22,7 +22,7 @@ from render.cuda_compiler import KernelCache, compiler_library
 from render.cuda_driver import driver_library
 from render.cuda_probe import has_nvidia_driver, probe_cuda
 from render.gl_driver import open_context
-from tests.avatar.plain_head import assert_posed_alike, lively_motion, pose_plainly
+from tests.avatar.plain_head import assert_posed_alike, lively_motion, pose_plainly, taught
 from tests.render.agreement import assert_same, psnr
 from tests.render.scenes import gaussians_of, random_gaussians, random_view
 from tests.render.test_interop import pixels
@@ -87,6 +87,22 @@ def test_heads_posed_on_the_card_are_those_of_plain_numpy_and_drawn_as_by_the_pr
     head.release()
     assert psnr(fast[0], known[0]) > 55
     assert psnr(fast[1], known[1]) > 55
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_residuals_are_added_on_the_card_as_by_the_deformer(card, deformer, seed):
+    learned = Deformer(taught(deformer.avatar, seed))
+    frame, viewer = lively_motion(seed), np.array([0.05, 0.0, 1.0])
+    tables, pose = learned.tables(), learned.head_pose(frame, seen_from=viewer)
+    assert pose.glance > 0.1
+    head = card.keep(tables)
+    head.pose(pose)
+    got, views = head.read(), [orbit_view(0.2, 0.0, 1.0, width=512, height=512)]
+    fast, known = card.render(head, views), CpuRenderer().render(got, views)
+    head.release()
+    assert_posed_alike(got, pose_plainly(tables, pose), opacities=1e-5)
+    assert_posed_alike(got, learned.gaussians(frame, seen_from=viewer), opacities=1e-5)
+    assert psnr(fast[0], known[0]) > 55
 
 
 def test_a_thousand_frames_are_the_same_picture_to_the_byte(card, deformer):

@@ -15,11 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.bundled import avatar_path
+from app.posing import CardPosing, posed_where_drawn
 from app.settings import DEFAULT_AVATAR
 from avatar.avatar_file import load_avatar
 from avatar.deform import Deformer
 from avatar.errors import ShaderError
 from avatar.head_tables import HeadPose, HeadTables
+from avatar.level_of_detail import thinned
 from avatar.types import ARKIT_NAMES, Gaussians
 from render import gl_sort
 from render.camera import orbit_view
@@ -28,7 +30,7 @@ from render.distance_order import DistanceOrder
 from render.gl import GlRenderer
 from render.gl_driver import Driver, open_context
 from render.gl_head import GlHead
-from tests.avatar.plain_head import pose_plainly
+from tests.avatar.plain_head import lively_motion, pose_plainly, taught
 from tests.render.scenes import front_view, gaussians_of, random_gaussians, random_view
 
 MEANS_M, SCALES_M = 4e-6, 2e-6
@@ -75,6 +77,8 @@ def pose_of(
         head_rotation=single(rotation),
         head_translation=single(translation),
         glance=glance,
+        face_features=np.zeros(0, np.float32),
+        pose_features=np.zeros(0, np.float32),
     )
 
 
@@ -101,10 +105,11 @@ def poses(tables: HeadTables) -> dict[str, HeadPose]:
     }
 
 
-def assert_posed(got: Gaussians, expected: Gaussians) -> None:
+def assert_posed(got: Gaussians, expected: Gaussians, opacities: float = 0.0) -> None:
+    """`opacities`: how far they may differ, where residuals change them."""
     assert np.abs(got.means - expected.means).max() < MEANS_M
     assert np.abs(got.scales - expected.scales).max() < SCALES_M
-    assert np.array_equal(got.opacities, expected.opacities)
+    assert np.abs(got.opacities - expected.opacities).max() <= opacities
     assert np.abs(got.colours - expected.colours).max() < COLOURS
     # A quaternion may have the other sign; thin triangles tilt by the last digits of their corners.
     alike = np.abs((got.rotations * expected.rotations).sum(1))
@@ -122,6 +127,33 @@ def test_the_card_poses_a_head_as_the_tables_say(head, deformer, name):
     pose = poses(tables)[name]
     head.pose(pose)
     assert_posed(head.read(), pose_plainly(tables, pose))
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_residuals_are_added_on_the_card_as_by_the_deformer(card, deformer, seed):
+    frame, viewer = lively_motion(seed), np.array([0.05, 0.0, 1.0])
+    # Thinned, as a head that is far away: rows are other ones then.
+    kept = np.flatnonzero(np.random.default_rng(seed).random(len(deformer.avatar)) < 0.6)
+    learned = Deformer(thinned(taught(deformer.avatar, seed), kept))
+    posing = posed_where_drawn(learned, card)
+    assert isinstance(posing, CardPosing)
+    posing.gaussians(lively_motion(5), seen_from=viewer)  # nothing of it may stay
+    got = posing.gaussians(frame, seen_from=viewer).read()
+    posing.release()
+    expected = learned.gaussians(frame, seen_from=viewer)
+    pose = learned.head_pose(frame, seen_from=viewer)
+    assert_posed(got, pose_plainly(learned.tables(), pose), 1e-6)
+    assert_posed(got, expected, 1e-6)
+
+
+@pytest.mark.parametrize("missing", ["face_residual", "pose_residual"])
+def test_one_network_of_residuals_is_enough(card, small_avatar, missing):
+    learned = Deformer(dataclasses.replace(taught(small_avatar), **{missing: None}))
+    viewer = np.array([0.05, 0.0, 1.0])
+    head = card.keep(learned.tables())
+    head.pose(learned.head_pose(lively_motion(4), seen_from=viewer))
+    assert_posed(head.read(), learned.gaussians(lively_motion(4), seen_from=viewer), 1e-6)
+    head.release()
 
 
 def test_a_head_without_glance_lips_or_light_is_posed_too(card, small_avatar):
