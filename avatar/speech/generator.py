@@ -59,12 +59,19 @@ from avatar.speech.network import (
 )
 from avatar.speech.poise import Poise
 from avatar.speech.voice import Voice, VoiceState, adapt
-from avatar.types import MOTION_RATE, Float, MotionFrame
+from avatar.types import ARKIT_NAMES, MOTION_RATE, Float, MotionFrame
 
 _SILENCE_BEFORE = 150
 """Frames of silence that every voice begins after: more than the encoder remembers (138)."""
 _LIFE_BEFORE = 25
 """Tokens of life in silence before the first frame: the face begins in the middle of living."""
+_BLINK_AWAITED, _LONGEST_BLINK = 12, 24
+"""Tokens for which it lives on in case a blink is near, which then is over, and at most: a film
+that begins with eyes that close looks as if its first frames were wrong. More would be surer, and
+take longer (4 ms a token)."""
+_LIDS = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
+_SHUT, _OPEN = 0.5, 0.1
+"""Of a blink's weight."""
 
 
 LOOK_AHEAD_S = (LOOK_AHEAD_FRAMES + TOKEN_FRAMES - 0.5) / MOTION_RATE
@@ -123,15 +130,24 @@ class MotionGenerator:
         self._poise = Poise()
         moods = self._network.lip_moods
         self._lips = None if moods is None else LipSync(self._codec, load_lip_reading(), moods)
-        silence = np.repeat(rested.heard[None], TOKEN_FRAMES, 0)
-        for _ in range(_LIFE_BEFORE):
-            latents = self._token(silence)
-            self._poise.apply(self._codec.decode(latents), 1.0, self._direction.head)
+        self._live(np.repeat(rested.heard[None], TOKEN_FRAMES, 0))
         self._loudness: deque[float] = deque(maxlen=self._look_ahead + 1)
         self._heard: list[Float] = []
         self._next = 0
         self._samples = 0
         self._ended = False
+
+    def _live(self, silence: Float) -> None:
+        """Some life before the first frame, hearing `silence` [2, 23]; until after a blink, where
+        one comes soon."""
+        blinked = False
+        for token in range(_LIFE_BEFORE + _LONGEST_BLINK):
+            face = self._codec.decode(self._token(silence))
+            self._poise.apply(face, 1.0, self._direction.head)
+            shut = float(face.expression[-1, _LIDS].mean())
+            blinked |= token >= _LIFE_BEFORE and shut > _SHUT
+            if shut < _OPEN and (blinked or token >= _LIFE_BEFORE + _BLINK_AWAITED):
+                break
 
     def step(self, samples: Float) -> list[MotionFrame]:
         """The frames that `samples` complete: mono at 16 kHz, -1..1, any number of them, 0 too."""

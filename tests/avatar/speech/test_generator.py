@@ -18,6 +18,7 @@ from avatar.training.score import template_lips
 from avatar.types import ARKIT_NAMES, AUDIO_RATE, MOTION_RATE, Float, MotionFrame
 from tests.avatar.speech.sounds import syllables
 
+BLINK = ARKIT_NAMES.index("eyeBlinkLeft")
 _performed: dict[tuple[bytes, int, str, bool], list[MotionFrame]] = {}
 
 
@@ -149,6 +150,16 @@ def test_the_seed_moves_lids_eyes_and_head_and_hardly_the_lips() -> None:
     assert np.abs(heads[0] - heads[1]).mean() > 0.01
 
 
+def test_a_face_begins_with_its_eyes_open() -> None:
+    """It lives before its first frame: a blink that was near is over by then."""
+    shut = [
+        [frame.expression[BLINK] for frame in MotionGenerator(seed=seed).step(syllables(0.6))]
+        for seed in range(6)
+    ]
+    assert np.max([frames[0] for frames in shut]) < 0.2
+    assert np.sum(np.max(shut, axis=1) > 0.5) <= 1
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -232,11 +243,14 @@ def test_a_mood_can_be_asked_for_while_it_speaks() -> None:
 
 def test_the_eyes_go_where_they_are_asked_to_look() -> None:
     def looked(yaw: float) -> float:
-        frames = all_frames(syllables(6), direction=Direction(gaze=(yaw, 0.0)))
-        return float(np.median([f.gaze[0] + f.head_rotation[1] for f in frames[100:]]))
+        """Eyes look away now and then: the middle of two performances."""
+        asked = Direction(gaze=(yaw, 0.0))
+        both = [all_frames(syllables(6), seed, asked)[100:] for seed in (0, 1)]
+        looks = [f.gaze[0] + f.head_rotation[1] for frames in both for f in frames]
+        return float(np.median(looks))
 
     left, ahead, right = looked(0.35), looked(0.0), looked(-0.35)
-    assert abs(ahead) < 0.1
+    assert abs(ahead) < 0.12
     assert left - ahead > 0.15
     assert ahead - right > 0.15
 
