@@ -13,6 +13,7 @@ from app.progress import Stages
 from app.reenactment import Reenactment, Tracked, reenact, tracked
 from app.score_table import number
 from avatar.deform import Deformer
+from avatar.fit.device import Device
 from avatar.fit.residual_fit import Progress, Recipe, learn_residuals
 from avatar.fit.teacher import TeacherFrame
 from avatar.head.template import load_template
@@ -123,6 +124,7 @@ def score_residuals(
     recipe: Recipe,
     renderer: Renderer,
     *,
+    device: Device = "cpu",
     every: int = 1,
     pairs: Path | None = None,
 ) -> ResidualScore:
@@ -132,6 +134,7 @@ def score_residuals(
 
     Raises:
         VideoError: the video cannot be read, or has too few frames that teach.
+        DeviceError: `device` is "cuda", and the card cannot learn.
     """
     template = load_template()
     lesson = lesson_from(avatar, video, followed, share)
@@ -142,7 +145,7 @@ def score_residuals(
         text = f"learning residuals: {progress.psnr:.2f} dB on frames held out"
         stages(text, max(0.1, progress.share))
 
-    learned = learn_residuals(avatar, template, frames, recipe, tell=tell)
+    learned = learn_residuals(avatar, template, frames, recipe, device=device, tell=tell)
     full = learned.avatar
     static = replace(full, face_residual=None, pose_residual=None)
     scores = reenact(

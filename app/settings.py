@@ -466,8 +466,8 @@ class MakeSettings:
     """How long it is refined against the photograph: not at all, about a minute, or several. With a
     teacher, how long is learned: about 2, 20 or 60 minutes on two cores."""
     device: Device = "auto"
-    """What refines it: the processor, or an NVIDIA card where gsplat is installed (auto: that, else
-    the processor)."""
+    """What refines it and learns from a teacher: the processor, or an NVIDIA card where gsplat is
+    installed (auto: that, else the processor)."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Write a page about the making to this folder: the fit, the head all around, every
     expression, and what will look poor and why. Open report.html in it."""

@@ -138,7 +138,13 @@ def taught(
         show(progress.avatar())
 
     learned = learn_residuals(
-        avatar, load_template(), frames, RECIPES[budget], keep=folder / _STATE, tell=tell
+        avatar,
+        load_template(),
+        frames,
+        RECIPES[budget],
+        device=settings.device,
+        keep=folder / _STATE,
+        tell=tell,
     )
     if learned.avatar is avatar:
         print(

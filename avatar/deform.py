@@ -134,6 +134,11 @@ class Carrying:
     """[T, 3]"""
     sizes: Float
     """[T] metres."""
+    rotations: Float
+    """[T, 4] of their frames (`triangle_frames`)."""
+    light: Float
+    """[V] what colours on the template's vertices are multiplied with: the expression's shading,
+    without the shadow between the lips."""
     factors: Float
     """[L] what colours of lit Gaussians were multiplied with."""
 
@@ -225,6 +230,8 @@ class Deformer:
             triangle_of=self._triangle_of,
             normals=self._normals,
             sizes=self._sizes,
+            rotations=self._rotations,
+            light=self._shading.latest,
             factors=self._factors,
         )
 

@@ -113,6 +113,11 @@ class ExpressionShading:
         self._measure(vertices, head_rotation, self._factors)
         return self._factors
 
+    @property
+    def latest(self) -> Float:
+        """[V] the factors of the last call; overwritten by the next."""
+        return self._factors
+
     def _measure(
         self, vertices: Float, head_rotation: Float | None, factors: Float | None = None
     ) -> None:

@@ -19,6 +19,7 @@ from app.commands.motion_evaluation import MotionEvaluation, evaluate_motion
 from app.output_file import check_output, written_beside
 from app.score_table import check_page, write_page
 from avatar.errors import OutputError, PortraitError, VideoError, VisavisError
+from avatar.fit.device import Device
 
 if TYPE_CHECKING:
     from app.driven import FollowedFace
@@ -63,6 +64,9 @@ class ReenactmentSettings:
     steps: int | None = None
     """With --fit-share: how long is learned, in steps of one frame (about .1 s of a core); without
     it as long, and as finely at the end, as `make --video` does with the same budget."""
+    device: Device = "auto"
+    """With --fit-share: what learns, the processor, or an NVIDIA card where gsplat is installed
+    (auto: that, else the processor)."""
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -255,10 +259,13 @@ def _residuals(task: ReenactmentSettings, share: float) -> dict[str, object]:
     from app.residual_scores import COLUMNS, ResidualScore, mean_score, score_residuals
     from app.teachers import RECIPES
     from avatar.avatar_file import load_avatar
+    from avatar.fit.backends import open_rasteriser
     from avatar.fit.refine import Budget
     from avatar.fit.residual_fit import Recipe
     from render.choose import open_renderer
 
+    if task.device == "cuda":
+        open_rasteriser("cuda")  # before minutes of work, not after
     given = load_avatar(avatar_path(task.avatar)) if task.avatar is not None else None
     videos = inputs(task.video, VIDEOS, "a video")
     renderer = open_renderer("cpu")
@@ -270,7 +277,7 @@ def _residuals(task: ReenactmentSettings, share: float) -> dict[str, object]:
             avatar = given or avatar_of(video, followed, task.budget, share)
             scores[video.name] = score_residuals(
                 avatar, video, followed, share, recipe, renderer,
-                every=task.every, pairs=task.pairs,
+                device=task.device, every=task.every, pairs=task.pairs,
             )  # fmt: skip
             print(f"{video.name}: {scores[video.name].told}", file=sys.stderr)
         except (VideoError, PortraitError) as error:

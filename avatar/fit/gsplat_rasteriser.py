@@ -7,7 +7,8 @@ here against the processor's rasteriser, with plain torch in gsplat's place.
 """
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +23,129 @@ _LEAST_LIGHT = 1e-6
 """Less is never left: the rules end a pixel before."""
 
 
+class SentSplats(NamedTuple):
+    """`avatar.types.Gaussians` on the device."""
+
+    means: Tensor
+    rotations: Tensor
+    scales: Tensor
+    opacities: Tensor
+    colours: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SentLens:
+    """A lens on the device, as gsplat has it."""
+
+    view: Tensor
+    """[1, 4, 4]"""
+    camera: Tensor
+    """[1, 3, 3]"""
+    position: Tensor
+    """[3] where it stands."""
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, lens: Lens, device: torch.device) -> "SentLens":
+        focal_x, focal_y, centre_x, centre_y = (float(number) for number in lens.intrinsics)
+        camera = (focal_x, 0.0, centre_x, 0.0, focal_y, centre_y, 0.0, 0.0, 1.0)
+        whole = np.concatenate([lens.pose.ravel(), (0, 0, 0, 1), camera, lens.position])
+        numbers = torch.from_numpy(whole.astype(np.float32))
+        if device.type == "cuda":  # or the copy would wait for all that the card has to do
+            numbers = numbers.pin_memory().to(device, non_blocking=True)
+        return cls(
+            view=numbers[:16].view(1, 4, 4),
+            camera=numbers[16:25].view(1, 3, 3),
+            position=numbers[25:],
+            width=lens.width,
+            height=lens.height,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SentDrawing:
+    """What was drawn, on the device."""
+
+    colour: Tensor
+    """[H, W, 3]"""
+    alpha: Tensor
+    """[H, W]"""
+    seen: Tensor
+    """[N] bool."""
+    conics: Tensor
+    """[N, 3]"""
+
+    def over(self, tone: float) -> Tensor:
+        """[H, W, 3] before a grey wall."""
+        return self.colour + ((1 - self.alpha) * tone)[..., None]
+
+
+def load_gsplat() -> Any:
+    """The package.
+
+    Raises:
+        DeviceError: it is not installed, or does not load.
+    """
+    try:
+        import gsplat  # pyright: ignore[reportMissingImports]
+    except Exception as error:  # it compiles and loads a library of its own
+        raise DeviceError(
+            f"fitting on 'cuda': gsplat does not load ({' '.join(str(error).split())}). "
+            "Use --device cpu."
+        ) from error
+    return gsplat
+
+
+def draw_sent(
+    parts: Any, splats: SentSplats, lens: SentLens, tilt: tuple[float, float] = (0.0, 0.0)
+) -> SentDrawing:
+    """As gsplat's `rasterization` draws, in our order (`FitRasteriser.draw` on `tilt`)."""
+    view, width, height = lens.view, lens.width, lens.height
+    radii, centres, _, conics, _ = parts.fully_fused_projection(
+        splats.means,
+        None,
+        splats.rotations,
+        splats.scales,
+        view,
+        lens.camera,
+        width,
+        height,
+        eps2d=SCREEN_BLUR,
+        near_plane=NEAR_PLANE,
+        opacities=splats.opacities,
+    )
+    with torch.no_grad():
+        seen = (radii[0] > 0).all(-1)
+        order = (splats.means @ view[0, :3, :3].T + view[0, :3, 3]).norm(dim=-1)[None]
+        if any(tilt):
+            across = torch.tensor(tilt, device=view.device) @ view[0, :2, :3]
+            order = order + splats.means @ across
+            # It sorts by the bits, which order as the numbers do where none is negative.
+            least = order[0, seen].min() if bool(seen.any()) else 0.0
+            order = order - least + 1
+    columns, rows = math.ceil(width / TILE), math.ceil(height / TILE)
+    _, keys, places = parts.isect_tiles(centres, radii, order, TILE, columns, rows)
+    offsets = parts.isect_offset_encode(keys, 1, columns, rows)
+    picture, alpha = parts.rasterize_to_pixels(
+        centres,
+        conics,
+        splats.colours[None],
+        splats.opacities[None],
+        width,
+        height,
+        TILE,
+        offsets,
+        places,
+    )
+    return SentDrawing(
+        colour=picture.squeeze(0),
+        alpha=alpha.squeeze(0).squeeze(-1),
+        seen=seen,
+        conics=conics[0].detach(),
+    )
+
+
 class GsplatRasteriser:
     """`avatar.fit.backends.FitRasteriser` by gsplat. Not for two threads at once."""
 
@@ -31,16 +155,7 @@ class GsplatRasteriser:
         Raises:
             DeviceError: gsplat is not installed, or does not load.
         """
-        if parts is None:
-            try:
-                import gsplat  # pyright: ignore[reportMissingImports]
-            except Exception as error:  # it compiles and loads a library of its own
-                raise DeviceError(
-                    f"fitting on 'cuda': gsplat does not load ({' '.join(str(error).split())}). "
-                    "Use --device cpu."
-                ) from error
-            parts = gsplat
-        self._parts = parts
+        self._parts = load_gsplat() if parts is None else parts
         self._device = torch.device(device)
 
     def try_out(self) -> None:
@@ -68,20 +183,24 @@ class GsplatRasteriser:
         Raises:
             DeviceError: gsplat cannot draw: no compiler for its kernels, or no memory on the card.
         """
-        self._leaves = [
-            self._sent(values).requires_grad_()
-            for values in (
-                *(gaussians.means, gaussians.rotations, gaussians.scales),
-                *(gaussians.opacities, gaussians.colours),
+        self._leaves = SentSplats(
+            *(
+                self._sent(values).requires_grad_()
+                for values in (
+                    *(gaussians.means, gaussians.rotations, gaussians.scales),
+                    *(gaussians.opacities, gaussians.colours),
+                )
             )
-        ]
+        )
         try:
-            self._colour, self._alpha = self._drawn(lens, tilt)
+            drawing = draw_sent(self._parts, self._leaves, SentLens.of(lens, self._device), tilt)
         except (RuntimeError, ImportError, OSError) as error:
             raise DeviceError(
                 f"fitting on 'cuda': gsplat cannot draw ({' '.join(str(error).split())[:300]}). "
                 "Use --device cpu."
             ) from error
+        self._colour, self._alpha = drawing.colour, drawing.alpha
+        self._seen, self._conics = drawing.seen, drawing.conics
         return _array(self._colour), _array(1 - self._alpha)
 
     def backward(self, picture: Float, slope: Float) -> Gradients:
@@ -102,7 +221,7 @@ class GsplatRasteriser:
         )
         return Gradients(
             means=_array(means),
-            turns=_array(turn_gradients(self._leaves[1].detach(), rotations)),
+            turns=_array(turn_gradients(self._leaves.rotations.detach(), rotations)),
             scales=_array(scales),
             opacities=_array(opacities),
             colours=_array(colours),
@@ -112,56 +231,7 @@ class GsplatRasteriser:
         """[N] how many pixels' worth each splat is; see `FitRasteriser`."""
         a, b, c = self._conics.T
         area = 2 * math.pi / torch.sqrt((a * c - b * b).clamp_min(1e-20))
-        return _array(torch.where(self._seen, self._leaves[3].detach() * area, 0.0))
-
-    def _drawn(self, lens: Lens, tilt: tuple[float, float]) -> tuple[Tensor, Tensor]:
-        """Colour [H, W, 3] and alpha [H, W], as gsplat's `rasterization` draws, in our order."""
-        parts, (means, rotations, scales, opacities, colours) = self._parts, self._leaves
-        view = torch.eye(4, device=self._device)[None]
-        view[0, :3] = self._sent(lens.pose)
-        focal_x, focal_y, centre_x, centre_y = (float(number) for number in lens.intrinsics)
-        camera = torch.tensor(
-            [[[focal_x, 0.0, centre_x], [0.0, focal_y, centre_y], [0.0, 0.0, 1.0]]],
-            device=self._device,
-        )
-        radii, centres, _, conics, _ = parts.fully_fused_projection(
-            means,
-            None,
-            rotations,
-            scales,
-            view,
-            camera,
-            lens.width,
-            lens.height,
-            eps2d=SCREEN_BLUR,
-            near_plane=NEAR_PLANE,
-            opacities=opacities,
-        )
-        with torch.no_grad():
-            self._seen = (radii[0] > 0).all(-1)
-            self._conics = conics[0].detach()
-            order = (means @ view[0, :3, :3].T + view[0, :3, 3]).norm(dim=-1)[None]
-            if any(tilt):
-                across = view[0, :2, :3]
-                order = order + means @ (torch.tensor(tilt, device=self._device) @ across)
-                # It sorts by the bits, which order as the numbers do where none is negative.
-                least = order[0, self._seen].min() if bool(self._seen.any()) else 0.0
-                order = order - least + 1
-        columns, rows = math.ceil(lens.width / TILE), math.ceil(lens.height / TILE)
-        _, keys, places = parts.isect_tiles(centres, radii, order, TILE, columns, rows)
-        offsets = parts.isect_offset_encode(keys, 1, columns, rows)
-        picture, alpha = parts.rasterize_to_pixels(
-            centres,
-            conics,
-            colours[None],
-            opacities[None],
-            lens.width,
-            lens.height,
-            TILE,
-            offsets,
-            places,
-        )
-        return picture[0], alpha[0, :, :, 0]
+        return _array(torch.where(self._seen, self._leaves.opacities.detach() * area, 0.0))
 
     def _sent(self, values: Float) -> Tensor:
         """A copy on the device."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from avatar.deform import Deformer, bound_sizes
+from avatar.fit.device import Device
 from avatar.fit.freedom import SKIN_SQUARE, SQUARE
 from avatar.fit.rasteriser import Lens, Rasteriser, over
 from avatar.fit.refine import MOST_SPLATS
@@ -124,11 +125,10 @@ _LOW[SIZE], _LOW[OPACITY] = -MOST_LOG_SIZE, -0.35
 (twice) and fade (wholly), they became a blur: .1 dB more on such a film, and a worse picture."""
 _BASES_MOST = np.full(WIDTH, 0.3, np.float32)
 _BASES_MOST[SIZE], _BASES_MOST[OPACITY], _BASES_MOST[PLACE], _BASES_MOST[TURN] = 0.1, 0.1, 1.0, 0.5
-_BASES_PULL, _PULLED_AT = np.full(WIDTH, 1.2, np.float32), 40.0
-"""What pulls the networks towards nothing when a film has this many moments; twice as hard when it
-has half of them. The loss is a mean over frames, so what was believed before any were seen counts
-by how few there are."""
-_MOST_PULL = 8.0
+_BASES_PULL, _PULLED_AT = np.full(WIDTH, 1.2, np.float32), 12.0
+"""What pulls the networks towards nothing; twice as hard when a film has half as many moments. The
+loss is a mean over frames, so what was believed before any were seen counts by how few they are."""
+_MOST_PULL = 4.0
 _LAST_PACE = 0.05
 _SHARPENED = 0.2
 """Share of the steps, at the end, whose frames are sharpened."""
@@ -216,6 +216,40 @@ class Seen:
     """Of the frame, where it is what was filmed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coming:
+    """What a step learns from, and how."""
+
+    index: int
+    """Of the frame."""
+    first: bool
+    """Whether it is the first of a turn through all frames."""
+    pace: float
+    """0..1"""
+    side: int
+    """Pixels."""
+    sharpen: float
+    """How far the frame is sharpened."""
+    tone: float
+    """Of the wall behind."""
+    aside: tuple[Lens, float] | None
+    """A view from aside that is learned before, and the tone of its wall."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Descent:
+    """Rates, pulls and bounds of one step: [13] of the static part, [10] of the bases."""
+
+    static_rate: Float
+    static_pull: Float
+    low: Float
+    high: Float
+    bases_rate: Float
+    face_pull: Float
+    pose_pull: Float
+    bases_most: Float
+
+
 class ResidualLearner:
     """Owns an avatar while its residuals are learned."""
 
@@ -241,7 +275,7 @@ class ResidualLearner:
             hidden_layer(head, recipe.pose_features),
         )
         self._face_pull, self._pose_pull = (
-            np.float32(recipe.bases_pull * min(_PULLED_AT / moments(part), _MOST_PULL))
+            np.float32(recipe.bases_pull * np.clip(_PULLED_AT / moments(part), 1, _MOST_PULL))
             * _BASES_PULL
             for part in (face, head)
         )
@@ -290,8 +324,29 @@ class ResidualLearner:
         if self._torso is not None:
             self._torso.carry(lineage.source)
 
-    def step(self) -> float:
-        """Learn from one frame; its loss by pixel."""
+    def step(self) -> None:
+        """Learn from one frame."""
+        losses, coming = self._recipe.losses, self._coming()
+        frame = self._frames[coming.index]
+        if coming.aside is not None:
+            self.learn(frame, self._from_aside(frame, *coming.aside), coming.pace)
+        target = frame.scaled(coming.side)
+        if coming.sharpen:
+            target = replace(target, picture=sharpened(target.picture, coming.sharpen))
+        if self._torso is not None and coming.first:
+            self._torso.leave_explained()
+        seen = Seen(
+            lens=target.lens,
+            wanted=target.over(coming.tone),
+            weight=target.weight(losses.robust),
+            tone=coming.tone,
+            index=coming.index,
+        )
+        self.learn(frame, seen, coming.pace)
+        self.done += 1
+
+    def _coming(self) -> "Coming":
+        """What the next step does; first Gaussians are split where it is time."""
         recipe, losses = self._recipe, self._recipe.losses
         if recipe.densify and self.done in {round(share * recipe.steps) for share in GROWN_AT}:
             self._grow()
@@ -299,28 +354,23 @@ class ResidualLearner:
         count = len(self._frames)
         turn, place = divmod(self.done, count)
         index = int(np.random.default_rng(turn).permutation(count)[place])
-        frame = self._frames[index]
         falling = 0.5 * (1 + math.cos(math.pi * self.done / recipe.steps))
-        pace = _LAST_PACE + (1 - _LAST_PACE) * falling
         fine = self.done > (1 - recipe.fine) * recipe.steps
+        sharp = self.done > (1 - _SHARPENED) * recipe.steps
+        aside = None
         if losses.consistency and self.done % recipe.consistency_every == 1:
-            self.learn(frame, self._from_aside(frame, random), pace)
-        target = frame.scaled(recipe.side * (2 if fine else 1))
-        if losses.sharpen and self.done > (1 - _SHARPENED) * recipe.steps:
-            target = replace(target, picture=sharpened(target.picture, losses.sharpen))
-        if self._torso is not None and place == 0:
-            self._torso.leave_explained()
-        tone = TONES[self.done % len(TONES)]
-        seen = Seen(
-            lens=target.lens,
-            wanted=target.over(tone),
-            weight=target.weight(losses.robust),
-            tone=tone,
+            angle = math.radians(random.uniform(35, 55)) * random.choice((-1, 1))
+            lens = turned_lens(self._frames[index].lens.scaled(recipe.side, recipe.side), angle)
+            aside = lens, float(random.choice(TONES))
+        return Coming(
             index=index,
+            first=place == 0,
+            pace=_LAST_PACE + (1 - _LAST_PACE) * falling,
+            side=recipe.side * (2 if fine else 1),
+            sharpen=losses.sharpen if sharp else 0.0,
+            tone=TONES[self.done % len(TONES)],
+            aside=aside,
         )
-        loss = self.learn(frame, seen, pace)
-        self.done += 1
-        return loss
 
     def _grow(self) -> None:
         """Split what frames ask more of, and let go what nothing shows."""
@@ -341,12 +391,8 @@ class ResidualLearner:
             new.bases[...] = old.bases[np.searchsorted(old.splats, parent[new.splats])]
         self.write_static()
 
-    def _from_aside(self, frame: TeacherFrame, random: np.random.Generator) -> "Seen":
+    def _from_aside(self, frame: TeacherFrame, lens: Lens, tone: float) -> "Seen":
         """What the avatar as it came looks like from 35 to 55 degrees aside."""
-        turn = math.radians(random.uniform(35, 55)) * random.choice((-1, 1))
-        side = self._recipe.side
-        lens = turned_lens(frame.scaled(side).lens, turn)
-        tone = float(random.choice(TONES))
         posed = self._base.gaussians(frame.motion, seen_from=lens.position)
         wanted = over(*Rasteriser().draw(posed, lens), tone)
         weight = np.full(wanted.shape[:2], self._recipe.losses.consistency, np.float32)
@@ -355,7 +401,7 @@ class ResidualLearner:
     def learn(self, frame: TeacherFrame, seen: "Seen", pace: float) -> float:
         """One step towards what is wanted of the frame; the loss by pixel. `gradient` is then that
         of this step."""
-        recipe, residual, lens = self._recipe, self._residual, seen.lens
+        residual, lens = self._residual, seen.lens
         posed = self.deformer.gaussians(frame.motion, seen_from=lens.position)
         torso = None if seen.index is None else self._torso
         drawn = posed if torso is None or seen.index is None else torso.moved(posed, seen.index)
@@ -390,31 +436,45 @@ class ResidualLearner:
             self.gradient,
         )
         self._learned += 1
-        static = pace * recipe.static_rate * recipe.static
-        rate = _RATE * np.float32(pace * recipe.bases_rate)
+        how = self._descent(pace)
         descend(
             self.gradient,
             self._squares,
             np.float32(1 / (1 - SQUARE_DECAY**self._learned)),
             self.units,
             self.static,
-            _STATIC_RATE * np.float32(static),
-            _STATIC_PULL * np.float32(recipe.static_pull),
-            _LOW,
-            _HIGH,
+            how.static_rate,
+            how.static_pull,
+            how.low,
+            how.high,
             residual.rows[0],
             read_only(residual.features[0], np.float32),
             self._face.bases,
-            self._face_pull,
+            how.face_pull,
             residual.rows[1],
             read_only(residual.features[1], np.float32),
             self._pose.bases,
-            self._pose_pull,
-            rate,
-            _BASES_MOST,
+            how.pose_pull,
+            how.bases_rate,
+            how.bases_most,
         )
         self.write_static()
         return loss / max(float(seen.weight.sum()), 1e-6)
+
+    def _descent(self, pace: float) -> "Descent":
+        """How far a step goes at this pace, 0..1."""
+        recipe = self._recipe
+        static = pace * recipe.static_rate * recipe.static
+        return Descent(
+            static_rate=_STATIC_RATE * np.float32(static),
+            static_pull=_STATIC_PULL * np.float32(recipe.static_pull),
+            low=_LOW,
+            high=_HIGH,
+            bases_rate=_RATE * np.float32(pace * recipe.bases_rate),
+            face_pull=self._face_pull,
+            pose_pull=self._pose_pull,
+            bases_most=_BASES_MOST,
+        )
 
     def _held_against(self, seen: "Seen", shown: Float) -> tuple[float, Float]:
         """The loss of a picture [S, S, 3] and its gradient. Texture and critic judge frames only:
@@ -657,16 +717,23 @@ def learn_residuals(
     frames: Sequence[TeacherFrame],
     recipe: Recipe,
     *,
+    device: Device = "cpu",
     keep: Path | None = None,
     tell: Callable[[Progress], None] | None = None,
 ) -> Learned:
     """`avatar` with residuals learned from at least two `frames` of its person.
 
     With `keep` what is learned goes into that file every half minute, and a later call with the
-    same avatar, frames and recipe goes on from there. `tell` hears of every check.
+    same avatar, frames and recipe goes on from there, on whichever device. `tell` hears of every
+    check.
+
+    Raises:
+        DeviceError: `device` is "cuda", and the card cannot learn, or fails.
     """
+    from avatar.fit.learners import open_learner  # which needs this file
+
     learned_from, held_out = split(frames)
-    learner = ResidualLearner(avatar, template, learned_from, recipe)
+    learner = open_learner(avatar, template, learned_from, recipe, device)
     print_of_fit = fingerprint(avatar, frames, recipe)
     before = learner.psnr(held_out, base=True)
     best, best_psnr, best_at = copied(learner.found), before, 0

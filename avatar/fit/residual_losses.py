@@ -38,12 +38,12 @@ class Losses:
     averaged over."""
 
 
-_BANDS, _DIRECTIONS, _TAPS = 3, 4, 7
+BANDS, DIRECTIONS, _TAPS = 3, 4, 7
 _WAVELENGTH_PX, _ENVELOPE_PX = 4.0, 1.6
-_POOL_PX = 2.0
-_QUIET = np.float32(0.01)
+POOL_PX = 2.0
+QUIET = np.float32(0.01)
 """Magnitudes below this are grain: they count as their square."""
-_GREY = np.full(3, 1 / 3, np.float32)
+GREY = np.full(3, 1 / 3, np.float32)
 """Weighed as the eye does, green alone would follow, and dark hair filled with coloured grain."""
 
 
@@ -53,8 +53,8 @@ def _bank() -> list[tuple[Float, Float]]:
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64)
     envelope = np.exp(-(x * x + y * y) / (2 * _ENVELOPE_PX**2))
     bank = []
-    for index in range(_DIRECTIONS):
-        angle = math.pi * index / _DIRECTIONS
+    for index in range(DIRECTIONS):
+        angle = math.pi * index / DIRECTIONS
         phase = 2 * math.pi / _WAVELENGTH_PX * (x * math.cos(angle) + y * math.sin(angle))
         even, odd = envelope * np.cos(phase), envelope * np.sin(phase)
         even -= envelope * even.sum() / envelope.sum()
@@ -63,7 +63,7 @@ def _bank() -> list[tuple[Float, Float]]:
     return bank
 
 
-_BANK = _bank()
+BANK = _bank()
 
 
 class TextureLoss:
@@ -76,39 +76,39 @@ class TextureLoss:
 
     def __init__(self, wanted: Float, weight: Float) -> None:
         """`wanted` [H, W, 3] and `weight` [H, W], 0 where it does not matter."""
-        self._wanted = [pooled for _, _, _, pooled in _scattered(wanted @ _GREY)]
+        self._wanted = [pooled for _, _, _, pooled in _scattered(wanted @ GREY)]
         self._weights = [weight]
-        for _ in range(_BANDS - 1):
+        for _ in range(BANDS - 1):
             self._weights.append(_halved(self._weights[-1]))
 
     def of(self, shown: Float) -> tuple[float, Float]:
         """The loss of a picture [H, W, 3], and its gradient [H, W, 3]."""
         total, slopes = 0.0, [np.zeros_like(weight) for weight in self._weights]
-        bands = _scattered(shown @ _GREY)
+        bands = _scattered(shown @ GREY)
         for index, (even, odd, magnitude, pooled) in enumerate(bands):
-            band, direction = divmod(index, _DIRECTIONS)
-            weight = self._weights[band] * np.float32(4**band / _DIRECTIONS)
+            band, direction = divmod(index, DIRECTIONS)
+            weight = self._weights[band] * np.float32(4**band / DIRECTIONS)
             apart = pooled - self._wanted[index]
-            far = np.sqrt(apart * apart + _QUIET**2)
-            total += float((weight * (far - _QUIET)).sum(dtype=np.float64))
+            far = np.sqrt(apart * apart + QUIET**2)
+            total += float((weight * (far - QUIET)).sum(dtype=np.float64))
             by_magnitude = _pooled(np.asarray(weight * apart / far, np.float32)) / magnitude
-            for part, kernel in zip((even, odd), _BANK[direction], strict=True):
+            for part, kernel in zip((even, odd), BANK[direction], strict=True):
                 slopes[band] += _filtered(by_magnitude * part, kernel[::-1, ::-1])
         slope = slopes[-1]
         for finer in reversed(slopes[:-1]):
             slope = finer + _doubled(slope, finer.shape)
-        return total, slope[..., None] * _GREY
+        return total, slope[..., None] * GREY
 
 
 def _scattered(grey: Float) -> list[tuple[Float, Float, Float, Float]]:
     """For each size and direction: even and odd part, their magnitude, and that pooled."""
     bands, level = [], grey
-    for band in range(_BANDS):
-        for even_kernel, odd_kernel in _BANK:
+    for band in range(BANDS):
+        for even_kernel, odd_kernel in BANK:
             even, odd = _filtered(level, even_kernel), _filtered(level, odd_kernel)
-            magnitude = np.sqrt(even * even + odd * odd + _QUIET**2)
+            magnitude = np.sqrt(even * even + odd * odd + QUIET**2)
             bands.append((even, odd, magnitude, _pooled(magnitude)))
-        if band < _BANDS - 1:
+        if band < BANDS - 1:
             level = _halved(level)
     return bands
 
@@ -120,7 +120,7 @@ def _filtered(image: Float, kernel: Float) -> Float:
     )
 
 
-def _pooled(image: Float, sigma: float = _POOL_PX) -> Float:
+def _pooled(image: Float, sigma: float = POOL_PX) -> Float:
     pooled = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
     return np.asarray(pooled, np.float32)
 

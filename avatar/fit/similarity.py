@@ -8,9 +8,9 @@ from avatar.types import Float
 
 WINDOW_SIGMA, WINDOW = 1.5, 11
 """Pixels: the window of Wang et al. 2004."""
-_C1, _C2 = np.float32(0.01**2), np.float32(0.03**2)
+C1, _C2 = np.float32(0.01**2), np.float32(0.03**2)
 """Of the measure, as published."""
-_C2_OF_LOSS = np.float32(0.045**2)
+C2_OF_LOSS = np.float32(0.045**2)
 """Of the loss: as published, the faintest grain of a dark coat counts as much as a face, and splats
 that are larger than the grain are drawn out into worms to follow some of it."""
 
@@ -37,7 +37,7 @@ class PictureLoss:
     def of(self, shown: Float) -> tuple[float, Float]:
         """The loss of a picture [H, W, 3], and its gradient [H, W, 3]."""
         ssim, d_mean, d_square, d_product = _ssim_maps(
-            shown, self._wanted, self._mean, self._mean_square, _C2_OF_LOSS
+            shown, self._wanted, self._mean, self._mean_square, C2_OF_LOSS
         )
         weight = self._share * self._weight[..., None]
         slope = np.empty_like(shown)
@@ -85,9 +85,9 @@ def _ssim(  # pragma: no cover
         for column in range(width):
             for c in range(channels):
                 mx, my = mean_x[row, column, c], mean_y[row, column, c]
-                a1 = two * mx * my + _C1
+                a1 = two * mx * my + C1
                 a2 = two * (mean_xy[row, column, c] - mx * my) + c2
-                b1 = mx * mx + my * my + _C1
+                b1 = mx * mx + my * my + C1
                 b2 = (mean_xx[row, column, c] - mx * mx) + (mean_yy[row, column, c] - my * my) + c2
                 value = a1 * a2 / (b1 * b2)
                 ssim[row, column, c] = value

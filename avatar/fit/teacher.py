@@ -34,13 +34,8 @@ class TeacherFrame:
 
     def scaled(self, side: int) -> "Target":
         """The frame with `side` pixels, as numbers."""
-        size = (side, side)
-        picture, person = (
-            cv2.resize(image, size, interpolation=cv2.INTER_AREA) if side != len(image) else image
-            for image in (self.picture, self.person)
-        )
-        scale = side / len(self.picture)
-        left, top, right, bottom = (round(edge * scale) for edge in self.known)
+        picture, person = self.scaled_bytes(side)
+        left, top, right, bottom = self.known_at(side)
         known = np.zeros((side, side), np.float32)
         known[top:bottom, left:right] = self.confidence
         return Target(
@@ -49,6 +44,22 @@ class TeacherFrame:
             person=np.divide(person, 255, dtype=np.float32),
             known=known,
         )
+
+    def scaled_bytes(self, side: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """`picture` and `person` with `side` pixels."""
+        if side == len(self.picture):
+            return self.picture, self.person
+        picture, person = (
+            cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+            for image in (self.picture, self.person)
+        )
+        return np.asarray(picture, np.uint8), np.asarray(person, np.uint8)
+
+    def known_at(self, side: int) -> Box:
+        """`known` of the frame with `side` pixels."""
+        scale = side / len(self.picture)
+        left, top, right, bottom = (round(edge * scale) for edge in self.known)
+        return left, top, right, bottom
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -87,14 +87,15 @@ def test_a_lesson_ends_with_the_better_avatar_and_leaves_nothing_behind(
     better = replace(small_avatar, name="better")
     kept: list[Path] = []
 
-    def learn(avatar, template, frames, recipe: Recipe, *, keep: Path, tell) -> Learned:
+    def learn(avatar, template, frames, recipe: Recipe, *, device, keep: Path, tell) -> Learned:
+        assert device == "cuda"
         keep.write_bytes(b"half of it")
         kept.append(keep)
         return Learned(avatar=better if gained else avatar, before=20.0, after=23.5, steps=9)
 
     monkeypatch.setattr(teachers, "learn_residuals", learn)
     monkeypatch.setattr(teachers, "_filmed", lambda *_: [None] * 30)
-    asked = settings(tmp_path, video=tmp_path / "me.mp4", budget="quick")
+    asked = settings(tmp_path, video=tmp_path / "me.mp4", budget="quick", device="cuda")
     teacher = Teacher(kind=TeacherKind.VIDEO, source=asked.video)
     shown: list[Avatar] = []
     result = taught(small_avatar, None, teacher, asked, shown.append)  # pyright: ignore[reportArgumentType]
