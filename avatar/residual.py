@@ -28,7 +28,7 @@ CHANNELS = (
 """What a Gaussian's residual is added to: colours as encoded; the natural logarithm of its size
 along own axes; its place as `Avatar.bound_position` has it; radians."""
 WIDTH = len(CHANNELS)
-COLOUR, OPACITY, SIZE, PLACE, TURN = slice(0, 3), 3, slice(4, 6), slice(6, 9), 9
+COLOUR, OPACITY, SIZE, PLACE, HEIGHT, TURN = slice(0, 3), 3, slice(4, 6), slice(6, 9), 8, 9
 
 FACE_CODE = MOUTH_CODE + UPPER_CODE + 2
 """Numbers of the motion code that say what the face does; the gaze is among them."""

@@ -247,15 +247,15 @@ class CardModel:
         cosine = (way * normals).sum(1, keepdim=True).abs() / way.norm(dim=1, keepdim=True)
         squarely = ((cosine - self._square_low) / self._square_width).clamp(0, 1)
         across = splats.rotations[which].flip(1) * self._signs
-        own = (
-            d_colours,
-            d_opacities[:, None],
-            d_scales[:, :2] * splats.scales[which][:, :2],
-            (carried.edges[which] * d_means[:, None]).sum(2),
+        shares = (
+            squarely * d_colours,
+            squarely * d_opacities[:, None],
+            squarely * d_scales[:, :2] * splats.scales[which][:, :2],
+            squarely * (carried.edges[which] * d_means[:, None]).sum(2),
             (normals * d_means).sum(1, keepdim=True) * carried.sizes[which],
-            0.5 * (across * d_rotations).sum(1, keepdim=True),
+            squarely * 0.5 * (across * d_rotations).sum(1, keepdim=True),
+            (1 - squarely) * glance * d_colours,
         )
-        shares = squarely * torch.cat(own, 1), (1 - squarely) * glance * d_colours
         torch.mul(torch.cat(shares, 1), self._units, out=self.gradient)
 
     def descend(

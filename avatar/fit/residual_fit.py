@@ -31,13 +31,14 @@ from avatar.fit.residual_state import Arrays, fingerprint, read_state, write_sta
 from avatar.fit.residual_torso import TorsoShifts
 from avatar.fit.residual_views import seen_in_frames, turned_lens
 from avatar.fit.similarity import PictureLoss
-from avatar.fit.target import LEAST_SHOWN, TONES
+from avatar.fit.target import LEAST_SHOWN
 from avatar.fit.teacher import TeacherFrame
 from avatar.head.template import HeadTemplate, Part
 from avatar.portrait.arrays import Mask
 from avatar.read_only import read_only
 from avatar.residual import (
     COLOUR,
+    HEIGHT,
     MOST_LOG_SIZE,
     OPACITY,
     PLACE,
@@ -112,7 +113,7 @@ def is_on(recipe: Recipe, term: str) -> bool:
 
 _RATE = np.zeros(WIDTH, np.float32)
 _RATE[COLOUR], _RATE[OPACITY], _RATE[SIZE], _RATE[PLACE], _RATE[TURN] = 0.01, 0.01, 0.01, 0.02, 0.02
-_RATE[8] = 0.01
+_RATE[HEIGHT] = 0.01
 _PULL = np.zeros(WIDTH, np.float32)
 _PULL[COLOUR], _PULL[OPACITY], _PULL[SIZE], _PULL[PLACE], _PULL[TURN] = 0.1, 0.1, 0.05, 0.03, 0.03
 _STATIC_RATE, _STATIC_PULL = np.append(_RATE, 3 * [0.01]), np.append(_PULL, 3 * [0.1])
@@ -120,7 +121,7 @@ _STATIC_RATE, _STATIC_PULL = _STATIC_RATE.astype(np.float32), _STATIC_PULL.astyp
 _HIGH = np.full(STATIC_WIDTH, 1.0, np.float32)
 _HIGH[COLOUR], _HIGH[SIZE], _HIGH[PLACE], _HIGH[TURN] = 0.7, 0.25, 1.5, math.pi / 2
 _LOW = -_HIGH
-_LOW[SIZE], _LOW[OPACITY] = -MOST_LOG_SIZE, -0.35
+_LOW[SIZE], _LOW[OPACITY], _LOW[HEIGHT] = -MOST_LOG_SIZE, -0.35, -2.0
 """Hair and shoulders that move by themselves are out of place in most frames. Free to grow
 (twice) and fade (wholly), they became a blur: .1 dB more on such a film, and a worse picture."""
 _BASES_MOST = np.full(WIDTH, 0.3, np.float32)
@@ -129,6 +130,10 @@ _BASES_PULL, _PULLED_AT = np.full(WIDTH, 1.2, np.float32), 12.0
 """What pulls the networks towards nothing; twice as hard when a film has half as many moments. The
 loss is a mean over frames, so what was believed before any were seen counts by how few they are."""
 _MOST_PULL = 4.0
+_WALLS = (0.0, 1.0)
+"""Greys of the walls behind, by turns. Before the two ends a colour outside of the outline is as
+wrong one way as the other, and nothing but its place and its opacity can be mended; with a grey
+between, what stood over the outline in all frames took its colour, and was a halo."""
 _LAST_PACE = 0.05
 _SHARPENED = 0.2
 """Share of the steps, at the end, whose frames are sharpened."""
@@ -361,14 +366,14 @@ class ResidualLearner:
         if losses.consistency and self.done % recipe.consistency_every == 1:
             angle = math.radians(random.uniform(35, 55)) * random.choice((-1, 1))
             lens = turned_lens(self._frames[index].lens.scaled(recipe.side, recipe.side), angle)
-            aside = lens, float(random.choice(TONES))
+            aside = lens, float(random.choice(_WALLS))
         return Coming(
             index=index,
             first=place == 0,
             pace=_LAST_PACE + (1 - _LAST_PACE) * falling,
             side=recipe.side * (2 if fine else 1),
             sharpen=losses.sharpen if sharp else 0.0,
-            tone=TONES[self.done % len(TONES)],
+            tone=_WALLS[self.done % len(_WALLS)],
             aside=aside,
         )
 

@@ -4,7 +4,7 @@ are at rest -> one step of every Gaussian's static and motion-dependent numbers.
 import numpy as np
 from numba import njit, prange
 
-from avatar.residual import WIDTH
+from avatar.residual import HEIGHT, WIDTH
 
 LEAST_SLOPE = 0.02
 """Added to a slope's size: a splat of which less than this many pixels' worth shows must not run as
@@ -26,7 +26,7 @@ def rest_gradients(  # pragma: no cover
 
     What is seen slantingly from `eye` [3] is true from there alone: with a cosine below the first
     of `square` [U, 2] the glance learns it, of which `glance` 0..1 is seen now, above the second
-    the splat itself.
+    the splat itself. Only how high it stands over its triangle is seen best so: as an outline.
     """
     nothing, one = np.float32(0), np.float32(1)
     for index in prange(len(splats)):
@@ -65,6 +65,8 @@ def rest_gradients(  # pragma: no cover
         out[index, 9] = d_turns[splat, 2]
         for channel in range(STATIC_WIDTH):
             share = squarely if channel < WIDTH else one - squarely
+            if channel == HEIGHT:
+                share = one
             out[index, channel] *= share * units[index, channel]
 
 
