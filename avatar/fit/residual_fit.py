@@ -76,6 +76,11 @@ class Recipe:
     bases_pull: float = 1.0
 
     @property
+    def finer_from(self) -> int:
+        """The step from which on frames are drawn twice as large."""
+        return math.ceil((1 - self.fine) * self.steps)
+
+    @property
     def finest_side(self) -> int:
         """Pixels of the largest frames that are drawn."""
         return self.side * (2 if self.fine else 1)
@@ -360,7 +365,7 @@ class ResidualLearner:
         turn, place = divmod(self.done, count)
         index = int(np.random.default_rng(turn).permutation(count)[place])
         falling = 0.5 * (1 + math.cos(math.pi * self.done / recipe.steps))
-        fine = self.done > (1 - recipe.fine) * recipe.steps
+        fine = self.done >= recipe.finer_from
         sharp = self.done > (1 - _SHARPENED) * recipe.steps
         aside = None
         if losses.consistency and self.done % recipe.consistency_every == 1:
@@ -704,6 +709,9 @@ _CHECKS = 12
 _PATIENCE = 8
 """Checks without a better one after which learning ends. Early checks, at a high rate, go up and
 down: with 4, some films stopped at a sixth of their steps, and stayed blurred."""
+_PATIENCE_BEFORE_FINER = 5
+"""Likewise, after which the finer steps begin at once: they gain where coarser ones no longer do,
+and never began where those had ended learning."""
 _HELD_OUT = 0.12
 _MOST_HELD_OUT = 16
 KEPT_EVERY_S = 30.0
@@ -748,6 +756,7 @@ def learn_residuals(
         best = {name: kept[f"best {name}"] for name in best}
         best_psnr, best_at = float(kept["best counts"][0]), int(kept["best counts"][1])
     every = max(1, recipe.steps // _CHECKS)
+    finer = recipe.finer_from if recipe.fine else 0
     kept_s = time.monotonic()
     while learner.done < recipe.steps:
         learner.step()
@@ -762,8 +771,11 @@ def learn_residuals(
                     return learner.finished_at(found) if gained else avatar
 
                 tell(Progress(share=share, psnr=now, avatar=at_best))
-            if learner.done - best_at >= _PATIENCE * every:
+            waited = learner.done - max(best_at, finer if learner.done > finer else 0)
+            if waited >= _PATIENCE * every:
                 break
+            if learner.done < finer and waited >= _PATIENCE_BEFORE_FINER * every:
+                learner.done = finer
         if keep is not None and time.monotonic() - kept_s > KEPT_EVERY_S:
             kept_s = time.monotonic()
             counts = np.array([best_psnr, best_at], np.float32)

@@ -162,6 +162,31 @@ def test_frames_held_out_judge_at_the_finest_side(
     assert fine != coarse
 
 
+@pytest.mark.parametrize(("fine", "steps"), [(0.5, 10 + 12), (0.0, 16)])
+def test_where_coarse_steps_gain_nothing_finer_ones_begin_and_where_these_do_not_learning_ends(
+    plain: Avatar,
+    frames: list[TeacherFrame],
+    template: HeadTemplate,
+    monkeypatch: pytest.MonkeyPatch,
+    fine: float,
+    steps: int,
+):
+    taken: list[int] = []
+    step = ResidualLearner.step
+
+    def counted(learner: ResidualLearner) -> None:
+        taken.append(learner.done)
+        step(learner)
+
+    monkeypatch.setattr(ResidualLearner, "psnr", lambda *_, **__: 20.0)
+    monkeypatch.setattr(ResidualLearner, "step", counted)
+    recipe = replace(RECIPE, steps=24, side=24, fine=fine)
+    learned = learn_residuals(plain, template, frames, recipe)
+    assert learned.avatar is plain
+    assert len(taken) == steps
+    assert (11 in taken) is not bool(fine)
+
+
 def test_frames_that_the_avatar_is_already_like_leave_it_as_it_is(
     plain: Avatar, template: HeadTemplate
 ):
