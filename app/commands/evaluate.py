@@ -4,7 +4,7 @@ import json as json_module
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -62,8 +62,8 @@ class ReenactmentSettings:
     the avatar as it came, its static part, and all of it. An avatar that is made here is made of
     the same first share."""
     steps: int | None = None
-    """With --fit-share: how long is learned, in steps of one frame (about .1 s of a core); without
-    it as long, and as finely at the end, as `make --video` does with the same budget."""
+    """With --fit-share: how long is learned, in steps of one frame (about .15 s of a core); without
+    it as long as `make --video` does with the same budget."""
     device: Device = "auto"
     """With --fit-share: what learns, the processor, or an NVIDIA card where gsplat is installed
     (auto: that, else the processor)."""
@@ -261,7 +261,6 @@ def _residuals(task: ReenactmentSettings, share: float) -> dict[str, object]:
     from avatar.avatar_file import load_avatar
     from avatar.fit.backends import open_rasteriser
     from avatar.fit.refine import Budget
-    from avatar.fit.residual_fit import Recipe
     from render.choose import open_renderer
 
     if task.device == "cuda":
@@ -269,7 +268,9 @@ def _residuals(task: ReenactmentSettings, share: float) -> dict[str, object]:
     given = load_avatar(avatar_path(task.avatar)) if task.avatar is not None else None
     videos = inputs(task.video, VIDEOS, "a video")
     renderer = open_renderer("cpu")
-    recipe = Recipe(steps=task.steps) if task.steps else RECIPES[Budget(task.budget)]
+    recipe = RECIPES[Budget(task.budget)]
+    if task.steps:
+        recipe = replace(recipe, steps=task.steps)
     scores: dict[str, ResidualScore] = {}
     for video in videos:
         try:
