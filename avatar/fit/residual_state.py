@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 Arrays = dict[str, NDArray[Any]]
 """By name; float32, or int32."""
 _FINGERPRINT = "fit"
+_LEARNED_AS = 2
+"""Counts up when what was learned so far means something else: other features, another order."""
 
 
 def fingerprint(avatar: Avatar, frames: Sequence[TeacherFrame], recipe: "Recipe") -> str:
     """What tells one fit from another: its avatar, its frames and how it learns."""
-    digest = hashlib.sha256(repr(astuple(recipe)).encode())
+    digest = hashlib.sha256(repr((_LEARNED_AS, astuple(recipe))).encode())
     for values in (avatar.vertices, avatar.bound_position, avatar.colour, avatar.opacity):
         digest.update(np.ascontiguousarray(values).tobytes())
     for frame in frames:
